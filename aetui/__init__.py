@@ -1,0 +1,21 @@
+"""aetui: a terminal workbench for training autoencoders and seeing why they collapse."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aetui.spec import RunSpec, SpecError
+    from aetui.training.trainer import Trainer
+
+__version__ = "0.1.0"
+__all__ = ["RunSpec", "SpecError", "Trainer", "__version__"]
+
+_HOMES = {"RunSpec": "aetui.spec", "SpecError": "aetui.spec", "Trainer": "aetui.training.trainer"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import aetui` alone loads neither torch nor textual."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aetui' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
