@@ -106,12 +106,7 @@ class Pane(Widget, can_focus=True):
             return
         changed = [Region(0, y, width, 1) for y, line in enumerate(self._lines) if line != before[y]]
         if changed:
-            self.refresh(*(region.translate(self._content_offset) for region in changed))
-
-    @property
-    def _content_offset(self) -> tuple[int, int]:
-        gutter = self.gutter
-        return gutter.left, gutter.top
+            self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
         return self._lines[y] if y < len(self._lines) else Strip.blank(self.content_size.width)
