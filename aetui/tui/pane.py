@@ -32,11 +32,11 @@ class Pane(Widget, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"pane--{role}" for role in ROLES}
     DEFAULT_CSS = """
     Pane {
-        border: round $border;
+        border: round $border-blurred;
         border-title-color: $foreground;
         border-subtitle-color: $text-muted;
         padding: 0 1;
-        &:focus { border: round $border-focus; }
+        &:focus { border: round $border; }
     """ + "\n".join(f"    & > .pane--{role} {{ color: $series-{role}; }}" for role in ROLES) + "\n}"
 
     def __init__(self, **kwargs: object) -> None:
