@@ -109,4 +109,5 @@ class Pane(Widget, can_focus=True):
             self.refresh(*changed)
 
     def render_line(self, y: int) -> Strip:
-        return self._lines[y] if y < len(self._lines) else Strip.blank(self.content_size.width)
+        line = self._lines[y] if y < len(self._lines) else Strip.blank(self.content_size.width)
+        return line.apply_style(self.rich_style)
