@@ -1,0 +1,187 @@
+"""The loss in force: reconstruction term, feature weights, penalties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from aetui.models.base import Reconstruction
+from aetui.spec import sections
+from aetui.spec.sections import Loss, Model
+
+Pointwise = Callable[[Tensor, Tensor], Tensor]
+
+RATIO_FLOOR = 1e-8
+"""Added to the variance ratio under the root of the variance term: the root has no slope at 0."""
+
+
+class Objective:
+    """A loss section as a function of a reconstruction and its targets, [batch, features].
+
+    The reconstruction term is averaged over the batch always, and averaged (`mean`) or summed
+    (`sum`) over the features. Penalties are added as they are, whatever the reduction:
+
+    - `l1_code` times the mean absolute code, over batch and code.
+    - `variance_weight` times the mean over features of max(0, 1 - std(prediction_j) / std(target_j)),
+      the prediction's standard deviation over the batch (n - 1 in the denominator), the target's over
+      the training data; compare the variance term of VICReg (Bardes et al. 2022). It is about 1 where
+      all outputs are the same. A batch of one row has no variance, and the term is 0.
+    - `kl_weight` times the KL, summed over the code and averaged over the batch. Against squared
+      errors with reduction `sum`, a weight of w is a beta of w/2 in the beta-VAE of a Gaussian decoder
+      with unit variance; with reduction `mean`, a beta of w/2 times the number of features.
+
+    Features that are constant in the targets have no variance to divide by: they keep weight 1 under
+    `inverse-variance`, and are left out of the variance term.
+
+    Args:
+        target_variance: variance of each feature of the training targets, [features], on the device
+            of the batches, 0 for constant ones (`aetui.models.moments.feature_variance`). None where
+            neither the weighting nor the variance term is in use.
+
+    Raises:
+        ValueError: the settings need `target_variance` and it is None.
+    """
+
+    def __init__(self, section: Loss, target_variance: Tensor | None = None) -> None:
+        self.section = section
+        self.weights: Tensor | None = None
+        """Factor on each feature's loss, [features], or None for all 1."""
+        self._elementwise, self._mean = _functions(section)
+        self._summed = section.reduction == "sum"
+        self._penalized = section.l1_code > 0 or section.variance_weight > 0
+        self._logits = isinstance(section, sections.BceLogits)
+        if section.weighting == "inverse-variance" or section.variance_weight > 0:
+            if target_variance is None:
+                setting = "loss.weighting" if section.weighting == "inverse-variance" else "loss.variance_weight"
+                raise ValueError(f"{setting} needs the variance of the targets, and none was given")
+            varies = target_variance > 0
+            inverse = torch.where(varies, 1 / target_variance, 1.0)
+            if section.weighting == "inverse-variance":
+                self.weights = inverse
+            self._inverse = inverse
+            self._share = varies.to(inverse.dtype) / varies.sum().clamp(min=1)
+        self.reconstruction: Pointwise = self._choose()
+        """(output, target) -> 0-dim reconstruction term."""
+
+    def __call__(
+        self, reconstruction: Reconstruction, target: Tensor, kl_weight: float = 0.0
+    ) -> tuple[Tensor, Tensor | None]:
+        """The reconstruction term and the loss with penalties, both 0-dim; None where there are no penalties."""
+        term = self.reconstruction(reconstruction.output, target)
+        has_kl = reconstruction.kl is not None and kl_weight != 0
+        if not (self._penalized or has_kl):
+            return term, None
+        total = term
+        if self.section.l1_code:
+            total = total + self.section.l1_code * reconstruction.code.abs().mean()
+        if self.section.variance_weight:
+            total = total + self.section.variance_weight * self.variance_term(self.prediction(reconstruction.output))
+        if has_kl:
+            assert reconstruction.kl is not None
+            total = total + kl_weight * reconstruction.kl
+        return term, total
+
+    def elementwise(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each entry, unweighted, in the shape of `output`."""
+        return self._elementwise(output, target)
+
+    def reduce(self, losses: Tensor) -> Tensor:
+        """Weight and reduce over the features, the last dimension."""
+        if self.weights is not None:
+            losses = losses * self.weights.to(losses)
+        return losses.sum(-1) if self._summed else losses.mean(-1)
+
+    def prediction(self, output: Tensor) -> Tensor:
+        """What to compare with the targets: the sigmoid of logits, any other output as it is."""
+        return torch.sigmoid(output) if self._logits else output
+
+    def variance_term(self, prediction: Tensor) -> Tensor:
+        """How much less than the targets the predictions vary over the batch, 0-dim, from 0 to 1."""
+        if len(prediction) < 2:
+            return prediction.new_zeros(())
+        ratio = prediction.var(0) * self._inverse
+        return (F.relu(1 - (ratio + RATIO_FLOOR).sqrt()) * self._share).sum()
+
+    def _choose(self) -> Pointwise:
+        if self.weights is not None:
+            return self._weighted
+        return self._sum if self._summed else self._mean
+
+    def _weighted(self, output: Tensor, target: Tensor) -> Tensor:
+        return self.reduce(self._elementwise(output, target).mean(0))
+
+    def _sum(self, output: Tensor, target: Tensor) -> Tensor:
+        return self._mean(output, target) * output.shape[-1]
+
+
+def _functions(section: Loss) -> tuple[Pointwise, Pointwise]:
+    """The loss of each entry, and its mean over all of them."""
+    match section:
+        case sections.Mse():
+            return partial(F.mse_loss, reduction="none"), F.mse_loss
+        case sections.Mae():
+            return partial(F.l1_loss, reduction="none"), F.l1_loss
+        case sections.Huber(delta=delta):
+            return partial(F.huber_loss, reduction="none", delta=delta), partial(F.huber_loss, delta=delta)
+        case sections.BceLogits():
+            logits = F.binary_cross_entropy_with_logits
+            return partial(logits, reduction="none"), logits
+        case sections.Bce():
+            return binary_cross_entropy, partial(_mean_of, binary_cross_entropy)
+        case sections.LogCosh():
+            return log_cosh, partial(_mean_of, log_cosh)
+
+
+def _mean_of(elementwise: Pointwise, output: Tensor, target: Tensor) -> Tensor:
+    return elementwise(output, target).mean()
+
+
+def binary_cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
+    """PyTorch's binary cross-entropy of each entry, logarithms cut at -100; NaN outside 0..1.
+
+    PyTorch raises for such an entry on a CPU and aborts the process's CUDA context on a GPU.
+    """
+    valid = (probability >= 0) & (probability <= 1)
+    loss = F.binary_cross_entropy(torch.where(valid, probability, 0.5), target, reduction="none")
+    return torch.where(valid, loss, torch.nan)
+
+
+def log_cosh(output: Tensor, target: Tensor) -> Tensor:
+    """log(cosh(output - target)) of each entry.
+
+    Written as |e| + log(1 + (exp(-2|e|) - 1) / 2), which neither overflows for large errors nor
+    cancels to 0 for small ones as log(cosh) does.
+    """
+    error = (output - target).abs()
+    return error + torch.log1p(0.5 * torch.expm1(-2 * error))
+
+
+def domain_warning(loss_section: Loss, model_section: Model, data_min: float, data_max: float) -> str | None:
+    """One sentence where outputs or targets lie outside of what a cross-entropy is made for, else None.
+
+    Args:
+        data_min: smallest target, after scaling.
+        data_max: largest target, after scaling.
+    """
+    if not isinstance(loss_section, sections.Bce | sections.BceLogits):
+        return None
+    kind = "bce" if isinstance(loss_section, sections.Bce) else "bce-logits"
+    activation = model_section.output_activation
+    wrongs: list[str] = []
+    ways: list[str] = []
+    if not (data_min >= 0 and data_max <= 1):
+        wrongs.append(f"takes targets from 0 to 1 and the scaled data run from {data_min:.3g} to {data_max:.3g}")
+        ways.append("data.scaling to minmax")
+    if kind == "bce" and activation != "sigmoid":
+        wrongs.append(f"takes outputs from 0 to 1 and model.output_activation {activation} does not keep them there")
+        ways.append("model.output_activation to sigmoid")
+    if kind == "bce-logits" and activation != "linear":
+        wrongs.append(f"applies a sigmoid itself and model.output_activation {activation} comes before it")
+        ways.append("model.output_activation to linear")
+    if not wrongs:
+        return None
+    return f"loss.kind {kind} {', and '.join(wrongs)}; set {' and '.join(ways)}, or loss.kind to mse"
