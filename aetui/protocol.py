@@ -87,6 +87,8 @@ class Look(Struct, frozen=True, tag_field="type", tag="look"):
     """Number of the run that `since` and `have` speak of; another run's history starts over."""
     since: int = 0
     """Steps of history that the screen already has."""
+    points: int = 0
+    """Measurements that the screen already has."""
     have: dict[str, int] = {}
     """Panes on the screen, by gauge name, with the version that the screen already has (0: none)."""
     sample: int = 0

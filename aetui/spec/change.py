@@ -153,15 +153,15 @@ def differences(old: RunSpec, new: RunSpec) -> list[Difference]:
             continue
         fields_before, fields_after = fields_of(type(before)), fields_of(type(after))
         switched = type(before) is not type(after)
+        live_kind = switched and section in LIVE_KINDS
         if switched:
-            live = section in LIVE_KINDS
-            found.append(Difference(f"{section}.kind", kind_of(before), kind_of(after), live))
+            found.append(Difference(f"{section}.kind", kind_of(before), kind_of(after), live_kind))
         for name in {**fields_before, **fields_after}:
             past, present = _text(fields_before.get(name), before), _text(fields_after.get(name), after)
-            if past == present or (switched and not (past and present)):
-                continue
             field = fields_after.get(name) or fields_before[name]
-            found.append(Difference(f"{section}.{name}", past, present, field.live))
+            implied = switched and (not present or (not past and getattr(after, name) == field.default))
+            if past != present and not implied:
+                found.append(Difference(field.path, past, present, field.live or live_kind))
     return found
 
 

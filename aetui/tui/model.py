@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+import numpy as np
 from msgspec.structs import replace
 
 from aetui import protocol as p
@@ -69,7 +70,8 @@ class RunModel:
     def look(self, gauges: list[str], sample: int) -> p.Look:
         """The request for what this model lacks."""
         have = {name: getattr(getattr(self, name), "version", 0) for name in gauges}
-        return p.Look(run=self.info.run if self.info else 0, since=len(self.loss), have=have, sample=sample)
+        run = self.info.run if self.info else 0
+        return p.Look(run=run, since=len(self.loss), points=len(self.points), have=have, sample=sample)
 
     def absorb(self, reply: p.Reply) -> None:
         """Take in a message of the engine; those of an earlier run are dropped."""
@@ -90,6 +92,8 @@ class RunModel:
             self.loss.append(history.loss.numpy())
             self.grad_norm.append(history.grad_norm.numpy())
             if history.total is not None:
+                missing = history.start - len(self.total)
+                self.total.append(np.full(missing, np.nan, np.float32))
                 self.total.append(history.total.numpy())
             self.behind = history.end > len(self.loss)
             self.versions["history"] += 1

@@ -1,0 +1,126 @@
+"""What the engine says about a run, in words."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import torch
+
+from aetui import data as data_
+from aetui import protocol as p
+from aetui.models.build import architecture
+from aetui.spec import Difference, dumps
+from aetui.spec import sections as s
+from aetui.training.losses import domain_warning
+from aetui.training.recorder import Records
+from aetui.training.trainer import Trainer
+
+
+def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
+    """The run's description at step 0."""
+    spec, dataset = trainer.spec, trainer.dataset
+    low, high = float(trainer.train_data.min()), float(trainer.train_data.max())
+    remark = domain_warning(spec.loss, spec.model, low, high)
+    return p.RunInfo(
+        run=run,
+        name=name,
+        spec=dumps(spec),
+        source=dataset.source,
+        architecture=architecture(spec, dataset.features, dataset.image_shape),
+        parameters=trainer.flat.values.numel(),
+        features=dataset.features,
+        train_rows=len(dataset.train),
+        validation_rows=0 if dataset.validation is None else len(dataset.validation),
+        image_shape=dataset.image_shape,
+        feature_names=dataset.feature_names,
+        labels=dataset.classes,
+        device=str(trainer.device),
+        dtype=spec.train.dtype,
+        goal=trainer.goal,
+        floors=trainer.floors(),
+        warnings=(*dataset.warnings, *([remark] if remark else [])),
+        title=spec.about.title,
+        text=spec.about.text,
+        knobs=spec.about.knobs,
+        log=log,
+    )
+
+
+def updated(info: p.RunInfo, trainer: Trainer) -> p.RunInfo:
+    """The description after a live change."""
+    return msgspec.structs.replace(info, spec=dumps(trainer.spec), goal=trainer.goal, floors=trainer.floors())
+
+
+def changes_text(found: list[Difference], trainer: Trainer, old_rate: float) -> str:
+    """`optim.lr 0.001 -> 0.0001`, with the rate in force where a schedule makes it another."""
+    text = ", ".join(map(str, found))
+    fresh = any(item.path == "optim.kind" for item in found)
+    if fresh:
+        text += " (the new optimizer starts with fresh state)"
+    rate, kind = trainer.rate, trainer.spec.schedule
+    if not isinstance(kind, s.Constant) and rate != old_rate:
+        text += f"; rate in force {rate:.3g} (schedule {kind.__struct_config__.tag} x {trainer.schedule.factor(trainer.steps):.3g})"
+    return text
+
+
+def first_bad(records: Records) -> int | None:
+    """Index of the first step whose loss or gradient norm is not finite."""
+    bad = ~(np.isfinite(records.total) & np.isfinite(records.grad_norm))
+    return int(bad.argmax()) if bad.any() else None
+
+
+def non_finite(step: int, page: p.History, last: tuple[int, float, float] | None) -> str:
+    """Where training stopped and what the last finite values were."""
+    loss, norm = float((page.total or page.loss).numpy()[0]), float(page.grad_norm.numpy()[0])
+    before = "no step before it was finite"
+    if last is not None:
+        before = f"last finite at step {last[0]:,}: loss {last[1]:.3g}, gradient norm {last[2]:.3g}"
+    return f"step {step:,}: loss {_figure(loss)}, gradient norm {_figure(norm)}; {before}; the step's update was not applied"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else {True: "NaN"}.get(math.isnan(value), "infinite")
+
+
+def failure(error: BaseException) -> str:
+    """An unexpected error in one sentence."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return "out of memory; take a smaller train.batch_size or model, the weights are those of the step before"
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+
+
+def finale(trainer: Trainer) -> str:
+    """For random data: one fresh input and its output, as the classic examples end."""
+    fresh = data_.fresh_sample(trainer.spec.data, trainer.dataset, seed=trainer.spec.train.seed)
+    if fresh is None:
+        return ""
+    output = trainer.predict(torch.from_numpy(fresh[None]).to(trainer.device, trainer.dtype))[0]
+    values = output.float().cpu().numpy()[0]
+    start = ", ".join(f"{value:.2f}" for value in fresh[:4])
+    end = ", ".join(f"{value:.2f}" for value in values[:4])
+    return (
+        f"one fresh random input ({start}, ...) came out as ({end}, ...): "
+        f"standard deviation {fresh.std():.2f} in, {values.std():.2f} out; Pairs shows it whole"
+    )
+
+
+def stamped(event: p.Event, *, seq: int, step: int, time: float) -> p.Event:
+    return msgspec.structs.replace(event, seq=seq, step=step, time=time)
+
+
+def log_line(event: p.Event) -> str:
+    """An event as one line of the log."""
+    match event:
+        case p.StateChanged():
+            return f"{event.state} {event.reason}".strip()
+        case p.Ready():
+            return f"ready: {event.info.source}, {event.info.architecture}, {event.info.device}"
+        case p.Loading():
+            return event.stage
+        case p.Accepted() | p.Refused():
+            return f"command {event.command} {type(event).__name__.lower()}: {event.text}"
+        case _:
+            return f"{type(event).__name__.lower()}: {getattr(event, 'text', '')}"

@@ -1,0 +1,66 @@
+"""Loss and gradient norm of every step of a run, at full resolution."""
+
+import threading
+
+import numpy as np
+
+from aetui import protocol as p
+from aetui.training.recorder import Records
+
+_PAGE = 65_536
+"""Steps in one message at most; a screen that lacks more asks again."""
+
+
+class History:
+    """Grows by whole drains of the recorder; read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._columns = np.empty((3, 4096), dtype=np.float32)
+        self._length = 0
+        self._has_total = False
+        self.points: list[p.Point] = []
+
+    def __len__(self) -> int:
+        return self._length
+
+    def append(self, records: Records) -> None:
+        count = len(records)
+        with self._lock:
+            needed = self._length + count
+            if needed > self._columns.shape[1]:
+                grown = np.empty((3, max(needed, 2 * self._columns.shape[1])), dtype=np.float32)
+                grown[:, : self._length] = self._columns[:, : self._length]
+                self._columns = grown
+            part = self._columns[:, self._length : needed]
+            part[0], part[1], part[2] = records.loss, records.total, records.grad_norm
+            self._has_total = self._has_total or not np.array_equal(records.loss, records.total, equal_nan=True)
+            self._length = needed
+
+    def add_point(self, point: p.Point) -> None:
+        """Keep a measurement, unless it is so close to the last that no chart could tell."""
+        if not self.points or point.step > self.points[-1].step * 1.002:
+            self.points.append(point)
+
+    def since(self, start: int) -> p.History | None:
+        """The steps after the first `start` ones, a page at most."""
+        with self._lock:
+            if start >= self._length:
+                return None
+            part = self._columns[:, start : min(self._length, start + _PAGE)]
+            return p.History(
+                start=start,
+                loss=p.Array.of(part[0]),
+                total=p.Array.of(part[1]) if self._has_total else None,
+                grad_norm=p.Array.of(part[2]),
+                end=self._length,
+            )
+
+    def last_finite(self) -> tuple[int, float, float] | None:
+        """Step, loss and gradient norm of the newest step where both were finite."""
+        with self._lock:
+            for index in range(self._length - 1, -1, -1):
+                total, norm = self._columns[1:, index]
+                if np.isfinite(total) and np.isfinite(norm):
+                    return index + 1, float(total), float(norm)
+        return None

@@ -1,0 +1,98 @@
+"""The gauges of a run in training, measured on a fixed probe set in eval mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aetui import data as data_
+from aetui import protocol as p
+from aetui.gauges import explained
+from aetui.gauges.code import measure_code
+from aetui.gauges.layers import measure_layers
+from aetui.gauges.pairs import measure_pairs
+from aetui.gauges.variance import measure_variance
+from aetui.spec import sections as s
+from aetui.training.trainer import Trainer
+
+PROBE_ROWS = 1024
+SAMPLES = 64
+PAGE = 16
+"""Pairs in one view."""
+
+
+class Gauges:
+    """What is measured of a trainer; nothing here changes its weights, buffers or randomness."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        dataset = trainer.dataset
+        rows = _spread(len(dataset.train), PROBE_ROWS)
+        self._probe = trainer.train_data[torch.from_numpy(rows).to(trainer.device)]
+        self._labels = None if dataset.train_labels is None else dataset.train_labels[rows]
+        self._samples, self._titles = _samples(trainer)
+        self._updates: dict[str, float] | None = None
+        self._grads_seen = False
+        self._versions = 0
+
+    def fit(self) -> p.Point:
+        """Explained variance on the probe set and loss on the validation part."""
+        trainer = self.trainer
+        output = trainer.predict(self._probe)[0]
+        held_out = trainer.validation_data
+        return p.Point(
+            step=trainer.steps,
+            validation=None if held_out is None else trainer.predict(held_out[:PROBE_ROWS])[2],
+            explained=explained.explained_variance(output, self._probe),
+        )
+
+    def remember_updates(self, updates: dict[str, float]) -> None:
+        """Keep the update norms of a step for the layers gauge."""
+        self._updates = updates
+
+    def measure(self, name: str, first: int) -> p.Variance | p.Code | p.Pairs | p.Layers:
+        """One gauge of `protocol.GAUGES`; `first` is the first pair wanted."""
+        self._versions += 1
+        trainer, version = self.trainer, self._versions
+        if name == "variance":
+            output = trainer.predict(self._probe)[0]
+            return measure_variance(output, self._probe, step=trainer.steps, version=version)
+        if name == "code":
+            code = trainer.predict(self._probe)[1]
+            is_vae = isinstance(trainer.spec.model, s.Vae)
+            return measure_code(code, self._labels, step=trainer.steps, version=version, vae=is_vae)
+        if name == "layers":
+            grads = trainer.flat.named_grads() if trainer.steps else None
+            return measure_layers(
+                trainer.model, self._probe, step=trainer.steps, version=version, grads=grads, updates=self._updates
+            )
+        first = min(max(first, 0), len(self._samples) - 1)
+        return measure_pairs(
+            trainer.model, trainer.objective, self._samples[first : first + PAGE], self._titles[first : first + PAGE],
+            step=trainer.steps, version=version, first=first, count=len(self._samples),
+            low=float(self._samples.min()), high=float(self._samples.max()),
+        )  # fmt: skip
+
+
+def _spread(total: int, wanted: int) -> np.ndarray:
+    """Up to `wanted` indices spread evenly over `total`."""
+    return np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(np.int64))
+
+
+def _samples(trainer: Trainer) -> tuple[Tensor, list[str]]:
+    """Rows to show beside their reconstruction: held-out ones where there are any."""
+    dataset = trainer.dataset
+    held_out = dataset.validation is not None
+    rows = dataset.validation if held_out else dataset.train
+    labels = dataset.validation_labels if held_out else dataset.train_labels
+    assert rows is not None
+    chosen = _spread(len(rows), SAMPLES)
+    part = "held-out" if held_out else "training"
+    titles = [f"{part} {index}" if labels is None else dataset.classes[labels[index]] for index in chosen]
+    samples = rows[chosen]
+    fresh = data_.fresh_sample(trainer.spec.data, dataset, seed=trainer.spec.train.seed)
+    if fresh is not None:
+        samples = np.concatenate([fresh[None], samples])
+        titles = ["fresh random input", *titles]
+    return torch.from_numpy(np.ascontiguousarray(samples)).to(trainer.device, trainer.dtype), titles

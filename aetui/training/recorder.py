@@ -1,0 +1,68 @@
+"""Loss and gradient norm of every step, without waiting for the device at each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_CAPACITY = 4096
+
+
+@dataclass(frozen=True)
+class Records:
+    """What consecutive steps recorded, each array of shape (steps,), float32.
+
+    loss: reconstruction term. total: loss with penalties (equal to loss where there are none).
+    grad_norm: joint norm before clipping. clipped: 1 where clipping changed the gradient.
+    """
+
+    loss: np.ndarray
+    total: np.ndarray
+    grad_norm: np.ndarray
+    clipped: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+
+class Recorder:
+    """Collects 0-dim tensors of each step and hands them over in bulk.
+
+    On a CPU reading a number costs nothing, so values are kept as floats. On other devices they
+    go to a ring on the device, which is read when it is drained or full.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._rows: list[tuple[float, float, float, float]] = []
+        self._slots: list[tuple[Tensor, ...]] = []
+        self._used = 0
+        if device.type != "cpu":
+            self._ring = torch.zeros(4, _CAPACITY, device=device)
+            self._slots = list(zip(*(row.unbind(0) for row in self._ring), strict=True))
+
+    def add_values(self, loss: float, total: float, norm: float, clipped: float) -> None:
+        self._rows.append((loss, total, norm, clipped))
+
+    def add_tensors(self, loss: Tensor, total: Tensor | None, norm: Tensor, clipped: Tensor | None) -> None:
+        """Record without waiting; every 4096th call reads the ring."""
+        loss_slot, total_slot, norm_slot, clipped_slot = self._slots[self._used]
+        loss_slot.copy_(loss)
+        total_slot.copy_(loss if total is None else total)
+        norm_slot.copy_(norm)
+        clipped_slot.copy_(clipped) if clipped is not None else clipped_slot.zero_()
+        self._used += 1
+        if self._used == _CAPACITY:
+            self._read_ring()
+
+    def _read_ring(self) -> None:
+        self._rows.extend(map(tuple, self._ring[:, : self._used].cpu().numpy().T.tolist()))
+        self._used = 0
+
+    def drain(self) -> Records:
+        """All steps recorded since the last call."""
+        if self._used:
+            self._read_ring()
+        rows, self._rows = self._rows, []
+        columns = np.array(rows, dtype=np.float32).reshape(-1, 4).T
+        return Records(*map(np.ascontiguousarray, columns))

@@ -1,0 +1,329 @@
+"""Training one autoencoder, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aetui import data as data_
+from aetui.gauges import explained, floors, variance
+from aetui.models.build import build
+from aetui.models.initialize import initialize
+from aetui.protocol import Floors
+from aetui.spec import RunSpec, changed, differences
+from aetui.spec import sections as s
+from aetui.spec.errors import Problem, SpecError
+from aetui.training import clipping, optimizers, weights
+from aetui.training.batches import Batches
+from aetui.training.flat import FlatParameters
+from aetui.training.losses import Objective
+from aetui.training.recorder import Recorder, Records
+from aetui.training.schedules import RateSchedule
+
+_CHUNK = 8192
+"""Rows per forward pass in evaluation."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step: its number, the loss with penalties, the gradient norm before clipping."""
+
+    step: int
+    loss: float
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run measured in eval mode over the whole training part (and validation part).
+
+    loss and validation_loss are the objective with its penalties; explained_variance and
+    variance_ratio compare predictions with targets as the loss sees them.
+    """
+
+    steps: int
+    loss: float
+    reconstruction_loss: float
+    validation_loss: float | None
+    explained_variance: float
+    floors: Floors
+    variance_ratio: dict[str, Any]
+
+
+class Trainer:
+    """An autoencoder in training, as a spec describes it.
+
+    All randomness comes from generators that the trainer owns, seeded by `train.seed`; the same
+    spec gives the same weights bit for bit on the same machine and thread count.
+
+    Raises:
+        SpecError, DataError, ModelError: the spec, its data or its model can't be used; one sentence.
+    """
+
+    def __init__(self, spec: RunSpec | None = None, *, dataset: data_.Dataset | None = None) -> None:
+        self.spec = changed(spec or RunSpec(), {})
+        train = self.spec.train
+        if train.threads:
+            torch.set_num_threads(train.threads)
+        self.device = pick_device(train.device)
+        self.dtype: torch.dtype = getattr(torch, train.dtype)
+        self.dataset = dataset or data_.load(self.spec.data)
+        self.train_data = self._tensor(self.dataset.train)
+        self.validation_data = None if self.dataset.validation is None else self._tensor(self.dataset.validation)
+
+        init_seed, order_seed, noise_seed = _seeds(train.seed)
+        self.model = build(self.spec, self.dataset.features, self.dataset.image_shape, seed=init_seed)
+        initialize(self.model, self.spec.init, torch.Generator().manual_seed(init_seed))
+        self.model.to(device=self.device, dtype=self.dtype)
+        self.model.set_generator(torch.Generator(self.device).manual_seed(noise_seed))
+        self.model.apply_live(self.spec.model)
+        self.model.train()
+        self.flat = FlatParameters(self.model)
+
+        self._target_variance = self.train_data.double().var(0, correction=0).to(self.dtype)
+        self.objective = Objective(self.spec.loss, self._target_variance)
+        self.optimizer = optimizers.build(self.spec.optim, self.flat.values)
+        self.schedule = RateSchedule(self.spec.schedule)
+        least = 2 if getattr(self.spec.model, "batch_norm", False) else 1
+        order = torch.Generator().manual_seed(order_seed)
+        self.batches = Batches(self.train_data, train.batch_size, order, least=least)
+        self.recorder = Recorder(self.device)
+        self.steps = 0
+        """Completed steps."""
+        self._floors: Floors | None = None
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device=self.device, dtype=self.dtype)
+
+    # --- stepping -------------------------------------------------------------------------------
+
+    @property
+    def goal(self) -> int | None:
+        """Step at which the spec ends the run, None where it sets no end."""
+        train = self.spec.train
+        return train.steps or train.epochs * self.batches.steps_per_epoch or None
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.spec.optim.lr * self.schedule.factor(self.steps)
+
+    @property
+    def kl_weight(self) -> float:
+        """Weight of the KL term at the next step; 0 where the model is not a VAE."""
+        model = self.spec.model
+        if not isinstance(model, s.Vae):
+            return 0.0
+        return model.kl_weight * min(1.0, (self.steps + 1) / model.kl_warmup) if model.kl_warmup else model.kl_weight
+
+    def advance(self) -> bool:
+        """Train one step without waiting for the device.
+
+        Returns False, on a CPU, where loss or gradient was not finite: the step is counted and
+        recorded and the weights are left as they were. Other devices mask such an update and it
+        shows in the records.
+        """
+        flat = self.flat
+        flat.grads.zero_()
+        batch = self.batches.next()
+        loss, total = self.objective(self.model(batch), batch, self.kl_weight)
+        objective = loss if total is None else total
+        objective.backward()
+        norm = torch.linalg.vector_norm(flat.grads)
+        if not isinstance(self.spec.schedule, s.Constant):
+            self.optimizer.param_groups[0]["lr"] = self.rate
+        self.steps += 1
+        if self.device.type != "cpu":
+            self._finish_on_device(loss, total, norm)
+            return True
+        return self._finish_on_host(loss.item(), objective.item(), norm.item())
+
+    def _finish_on_host(self, loss: float, total: float, norm: float) -> bool:
+        finite = math.isfinite(norm) and math.isfinite(total)
+        clipped = False
+        if finite:
+            clipped = clipping.clip_on_host(self.spec.clip, self.flat.grads, self.flat.grad_views, norm)
+            self.optimizer.step()
+            if self.schedule.needs_loss:
+                self.schedule.observe(total)
+        self.recorder.add_values(loss, total, norm, clipped)
+        return finite
+
+    def _finish_on_device(self, loss: Tensor, total: Tensor | None, norm: Tensor) -> None:
+        grads = self.flat.grads
+        with torch.no_grad():
+            objective = loss.detach() if total is None else total.detach()
+            grads.masked_fill_(~(norm.isfinite() & objective.isfinite()), 0.0)
+            clipped = clipping.clip_on_device(self.spec.clip, grads, self.flat.grad_views, norm)
+            self.optimizer.step()
+            self.recorder.add_tensors(loss.detach(), None if total is None else objective, norm, clipped)
+        if self.schedule.needs_loss:
+            self.schedule.observe(float(objective))
+
+    def advance_measured(self) -> tuple[bool, dict[str, float]]:
+        """One step, with the norm of each parameter's update."""
+        before = self.flat.values.detach().clone()
+        finite = self.advance()
+        return finite, self.flat.norms_of(self.flat.values.detach() - before)
+
+    def step(self) -> Step:
+        """Train one step and wait for it.
+
+        Raises:
+            FloatingPointError: loss or gradient is not finite; the weights are left as they were.
+        """
+        self.advance()
+        records = self.recorder.drain()
+        loss, norm = float(records.total[-1]), float(records.grad_norm[-1])
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(f"step {self.steps}: loss {loss}, gradient norm {norm}")
+        return Step(self.steps, loss, norm)
+
+    def run(self, steps: int | None = None) -> Records:
+        """Train `steps` steps, or up to the spec's own end, and return what each recorded.
+
+        Raises:
+            SpecError: no number of steps is given and the spec sets no end.
+            FloatingPointError: loss or gradient is not finite; the weights are left as they were.
+        """
+        if steps is None:
+            if self.goal is None:
+                raise SpecError([Problem("train.steps", "0 with train.epochs 0 has no end; say how many steps")])
+            steps = max(0, self.goal - self.steps)
+        for _ in range(steps):
+            if not self.advance():
+                raise FloatingPointError(f"loss or gradient is not finite at step {self.steps}")
+        records = self.recorder.drain()
+        bad = ~(np.isfinite(records.total) & np.isfinite(records.grad_norm))
+        if bad.any():
+            at = self.steps - len(records) + int(bad.argmax()) + 1
+            raise FloatingPointError(f"loss or gradient is not finite at step {at}")
+        return records
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def set(self, changes: Mapping[str, Any], *, text: bool = False) -> RunSpec:
+        """Change live settings before the next step, all or nothing; returns the spec in force.
+
+        Raises:
+            SpecError: a value is refused, or a setting is structural and needs a new run.
+        """
+        new = changed(self.spec, changes, text=text)
+        found = differences(self.spec, new)
+        structural = [item for item in found if not item.live]
+        if structural:
+            raise SpecError([Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural])
+        self._put_in_force(new)
+        return new
+
+    def _put_in_force(self, new: RunSpec) -> None:
+        old, self.spec = self.spec, new
+        if new.model != old.model:
+            self.model.apply_live(new.model)
+        if new.loss != old.loss:
+            self.objective = Objective(new.loss, self._target_variance)
+            self._floors = None
+        if type(new.optim) is not type(old.optim):
+            self.optimizer = optimizers.build(new.optim, self.flat.values)
+        elif new.optim != old.optim:
+            optimizers.change(self.optimizer, new.optim)
+        if new.schedule != old.schedule:
+            self.schedule.change(new.schedule, self.steps)
+        if new.train.batch_size != old.train.batch_size:
+            self.batches.resize(new.train.batch_size)
+        self.optimizer.param_groups[0]["lr"] = self.rate
+
+    # --- measuring ------------------------------------------------------------------------------
+
+    def floors(self) -> Floors:
+        """The floors under the loss in force, over the training part."""
+        if self._floors is None:
+            self._floors = floors.floors(self.train_data, self.objective, self.spec.model.code)
+        return self._floors
+
+    def predict(self, data: Tensor) -> tuple[Tensor, Tensor, float, float]:
+        """Eval-mode prediction [n, features], code [n, code], reconstruction loss and objective over `data`.
+
+        The model's mode, buffers and generators are left as they were.
+        """
+        outputs: list[Tensor] = []
+        codes: list[Tensor] = []
+        loss_sum = total_sum = 0.0
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                for chunk in data.split(_CHUNK):
+                    result = self.model(chunk)
+                    loss, total = self.objective(result, chunk, self.kl_weight)
+                    outputs.append(self.objective.prediction(result.output))
+                    codes.append(result.code)
+                    loss_sum += float(loss) * len(chunk)
+                    total_sum += float(loss if total is None else total) * len(chunk)
+        finally:
+            self.model.train()
+        return torch.cat(outputs), torch.cat(codes), loss_sum / len(data), total_sum / len(data)
+
+    def evaluate(self) -> Evaluation:
+        """Measure the run over the whole training part, in eval mode."""
+        output, _, loss, total = self.predict(self.train_data)
+        held_out = None if self.validation_data is None else self.predict(self.validation_data)[3]
+        return Evaluation(
+            steps=self.steps,
+            loss=total,
+            reconstruction_loss=loss,
+            validation_loss=held_out,
+            explained_variance=explained.explained_variance(output, self.train_data),
+            floors=self.floors(),
+            variance_ratio=variance.variance_ratio_summary(output, self.train_data),
+        )
+
+    def encode(self, x: np.ndarray | Tensor) -> np.ndarray:
+        """Codes [n, code] of rows [n, features] in the data's own units (the mean, for a VAE)."""
+        return self.predict(self._scaled(x))[1].float().cpu().numpy()
+
+    def reconstruct(self, x: np.ndarray | Tensor) -> np.ndarray:
+        """Reconstructions [n, features] of rows [n, features], both in the data's own units."""
+        output = self.predict(self._scaled(x))[0].float().cpu().numpy()
+        return self.dataset.scaler.inverse(output)
+
+    def _scaled(self, x: np.ndarray | Tensor) -> Tensor:
+        rows = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        rows = np.asarray(rows, dtype=np.float32)
+        if rows.ndim == 1:
+            rows = rows[None]
+        rows = rows.reshape(len(rows), -1)
+        if rows.shape[1] != self.dataset.features:
+            raise ValueError(f"rows have {rows.shape[1]} features; the run's data has {self.dataset.features}")
+        return self._tensor(self.dataset.scaler.transform(rows))
+
+    def weights_sha256(self) -> str:
+        return weights.sha256(self.model.state_dict())
+
+
+def pick_device(wanted: str) -> torch.device:
+    """The device that `train.device` names; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        SpecError: the machine has no such device.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, index = wanted.partition(":")
+    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
+    if int(index or 0) >= count:
+        seen = f"{count} device(s) of that kind" if count else "no such device"
+        raise SpecError([Problem("train.device", f"{wanted!r} is not there: PyTorch sees {seen}; take auto or cpu")])
+    return torch.device(wanted)
+
+
+def _seeds(seed: int) -> list[int]:
+    """Independent seeds for weights, batch order, and noise."""
+    return [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]

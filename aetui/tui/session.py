@@ -1,0 +1,133 @@
+"""What a screen does with its engine: commands out, replies in, and when to ask for the next view."""
+
+import time
+from collections.abc import Callable
+
+from aetui import protocol as p
+from aetui.spec import RunSpec, dumps, to_mapping
+from aetui.spec.fields import variants
+from aetui.tui.model import RunModel
+
+
+class Session:
+    """The screen's side of a run, without any widget.
+
+    Commands are sent without waiting; what the user sees changes when the engine acknowledges.
+    Keys pressed before the engine is ready are queued by the link and obeyed in order.
+    """
+
+    def __init__(self, link: p.Link, spec: RunSpec) -> None:
+        self.model = RunModel(spec=spec)
+        self._link = link
+        self._next_id = 1
+        self._waiting: dict[int, p.Commands] = {}
+        self._running = False
+        self._clip = ""
+        self._threshold = "1.0"
+        self._looking = False
+        self.lost = False
+
+    def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
+        """Start the exchange; replies come from another thread."""
+        self._link.connect(deliver, lost)
+
+    # --- commands -------------------------------------------------------------------------------
+
+    def new_run(self, spec: RunSpec, start: bool = False) -> None:
+        self.model.spec = spec if self.model.info is None else self.model.spec
+        self._running, self._clip = start, ""
+        self._send(lambda id: p.New(id=id, spec=dumps(spec), start=start))
+
+    def toggle(self) -> None:
+        """Run if the run is or is about to be paused, else pause."""
+        self._running = not self._running
+        running = self._running
+        self._send(lambda id: p.Run(id=id) if running else p.Pause(id=id))
+
+    def pause(self) -> None:
+        self._running = False
+        self._send(lambda id: p.Pause(id=id))
+
+    def run_steps(self, steps: int) -> None:
+        """Train `steps` more steps and pause."""
+        self._running = steps > 1
+        self._send(lambda id: p.Run(id=id, steps=steps))
+
+    def nudge(self, path: str, by: int) -> None:
+        self._send(lambda id: p.Nudge(id=id, path=path, by=by))
+
+    def set(self, changes: dict[str, str]) -> None:
+        self._send(lambda id: p.Set(id=id, changes=changes))
+
+    def cycle_clipping(self) -> None:
+        """Next kind of clipping, keeping the threshold last used."""
+        kinds = list(variants("clip"))
+        mapping = to_mapping(self.model.spec)["clip"]
+        self._threshold = str(mapping.get("threshold", self._threshold))
+        self._clip = kinds[(kinds.index(self._clip or mapping["kind"]) + 1) % len(kinds)]
+        changes = {"clip.kind": self._clip}
+        self.set(changes if self._clip == "none" else changes | {"clip.threshold": self._threshold})
+
+    def _send(self, make: Callable[[int], p.Commands]) -> None:
+        if self.lost:
+            return
+        command = make(self._next_id)
+        self._next_id += 1
+        self._waiting[command.id] = command
+        self._link.send(command)
+
+    # --- replies --------------------------------------------------------------------------------
+
+    def absorb(self, reply: p.Reply) -> None:
+        """Take in a reply; call from the screen's own thread."""
+        if isinstance(reply, p.View):
+            self._looking = False
+        self.model.absorb(reply)
+        if isinstance(reply, p.Accepted | p.Refused):
+            self._waiting.pop(reply.command, None)
+        if isinstance(reply, p.Failed):
+            self._waiting.clear()
+        if isinstance(reply, p.Event) and not self._waiting:
+            self._clip = ""
+            self._running = self.model.status.state == "running"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether commands are on their way."""
+        return bool(self._waiting)
+
+    @property
+    def training(self) -> bool:
+        return self.model.status.state == "running"
+
+    def look(self, gauges: list[str], sample: int) -> None:
+        """Ask for a view, unless one is on its way or there is no run yet."""
+        if self._looking or self.lost or self.model.info is None:
+            return
+        self._looking = True
+        self._link.send(self.model.look(gauges, sample))
+
+
+class FramePacer:
+    """Spaces frames so that drawing takes no more than a share of the screen thread's time.
+
+    The cost of a frame is the CPU time of the calling thread since the last one, so it covers
+    everything the screen does, and a wasteful terminal or pane slows the frames, never the training.
+    """
+
+    def __init__(self, period: float, share: float, longest: float = 2.0) -> None:
+        """Aim at a frame each `period` seconds within `share` of one core."""
+        self._least, self._share, self._longest = period, share, longest
+        self.period = period
+        self._wall, self._cpu = time.monotonic(), time.thread_time()
+
+    def next_delay(self) -> float:
+        """Seconds until the next frame; call once per frame, from the screen's thread."""
+        wall, cpu = time.monotonic(), time.thread_time()
+        elapsed, used = wall - self._wall, cpu - self._cpu
+        self._wall, self._cpu = wall, cpu
+        if elapsed > 0:
+            wanted = used / self._share
+            # A single slow frame (a resize, a dialog) must not freeze the screen, so move halfway.
+            self.period = min(self._longest, max(self._least, (self.period + wanted) / 2))
+        return self.period

@@ -1,0 +1,23 @@
+"""Settings of every test: nothing depends on the clock, on chance or on the user's own files."""
+
+import os
+import tempfile
+
+import pytest
+from hypothesis import settings
+
+# One thread per operation keeps parallel test processes from fighting over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("aetui", deadline=None, derandomize=True)
+settings.load_profile("aetui")
+
+
+@pytest.fixture(autouse=True)
+def private_home(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Settings, themes and logs go to a folder of the test's own."""
+    home = tempfile.mkdtemp(prefix="aetui-test-")
+    monkeypatch.setenv("AETUI_HOME", home)
+    monkeypatch.setenv("AETUI_CONFIG", f"{home}/config")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return home

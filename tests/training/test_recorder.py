@@ -1,0 +1,37 @@
+"""The recorder keeps every step, in order, whatever the device."""
+
+import numpy as np
+import torch
+
+from aetui.training import recorder as module
+from aetui.training.recorder import Recorder
+
+
+class Elsewhere:
+    """Stands for a device that is not the CPU; the ring itself lives where torch can run here."""
+
+    type = "elsewhere"
+
+
+def test_the_ring_gives_back_every_step_across_its_end(monkeypatch):
+    monkeypatch.setattr(module, "_CAPACITY", 8)
+    zeros = torch.zeros
+    monkeypatch.setattr(module.torch, "zeros", lambda *shape, device=None: zeros(*shape))
+    recorder = Recorder(Elsewhere())
+    for step in range(21):
+        value = torch.tensor(float(step))
+        recorder.add_tensors(value, None if step % 2 else value + 0.5, value * 2, torch.tensor(step % 3 == 0))
+    records = recorder.drain()
+    steps = np.arange(21)
+    assert np.array_equal(records.loss, steps)
+    assert np.array_equal(records.total, np.where(steps % 2, steps, steps + 0.5))
+    assert np.array_equal(records.grad_norm, steps * 2)
+    assert np.array_equal(records.clipped, steps % 3 == 0)
+    assert len(recorder.drain()) == 0
+
+
+def test_values_on_the_host():
+    recorder = Recorder(torch.device("cpu"))
+    recorder.add_values(1.0, 2.0, 3.0, True)
+    records = recorder.drain()
+    assert [records.loss[0], records.total[0], records.grad_norm[0], records.clipped[0]] == [1, 2, 3, 1]
