@@ -1,0 +1,118 @@
+"""Everything that happened to the run, with its step and the time of day."""
+
+import time
+from bisect import bisect_right
+from typing import ClassVar
+
+from textual.binding import Binding
+from textual.strip import Strip
+
+from aetui.tui import figures, texts
+from aetui.tui.model import Entry, RunModel
+from aetui.tui.pane import Pane
+
+_ROLES = {"state": "muted", "tweak": "mark", "note": "text", "warning": "warning", "error": "warning"}
+_WIDE = 60
+"""Columns from which an entry's step, time and kind stand beside its text instead of above."""
+
+Line = tuple[tuple[str, str], ...]
+"""Texts with their roles."""
+
+
+class JournalPane(Pane):
+    """The journal, newest at the bottom; it follows what happens unless scrolled back."""
+
+    TITLE = "Journal"
+    TOPICS = ("journal",)
+    WAITING = "nothing has happened yet: every tweak, pause and warning will be listed here"
+    SMALLEST = (24, 3)
+    BINDINGS: ClassVar = [
+        Binding("up", "scroll_by(-1)", "up", show=False, id="journal.up"),
+        Binding("down", "scroll_by(1)", "down", show=False, id="journal.down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="journal.page-up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="journal.page-down"),
+        Binding("home", "first", "oldest", show=False, id="journal.first"),
+        Binding("end", "last", "newest", show=False, id="journal.last"),
+    ]
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.top: int | None = None
+        """First line on the screen, None to follow the newest."""
+        self._wrapped: list[Line] = []
+        self._starts: list[int] = []
+        self._width = 0
+        self._height = 1
+        self._source: RunModel | None = None
+
+    def view_state(self) -> object:
+        return self.top
+
+    def ready(self, model: RunModel) -> bool:
+        return bool(model.journal)
+
+    def action_scroll_by(self, lines: int) -> None:
+        newest = max(0, len(self._wrapped) - self._height)
+        top = (newest if self.top is None else self.top) + lines
+        self.top = None if top >= newest else max(0, top)
+        self.redraw()
+
+    def action_page(self, pages: int) -> None:
+        self.action_scroll_by(pages * max(1, self._height - 2))
+
+    def action_first(self) -> None:
+        self.action_scroll_by(-len(self._wrapped))
+
+    def action_last(self) -> None:
+        self.top = None
+        self.redraw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_scroll_by(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_scroll_by(-3)
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        self._wrap(model, width)
+        self._height = height
+        newest = max(0, len(self._wrapped) - height)
+        if self.top is None or self.top >= newest:
+            self.top = None
+            return [self.line(*line) for line in self._wrapped[newest:]]
+        rows = height - 1
+        below = f"{len(self._wrapped) - self.top - rows:,} newer lines below, End shows them"
+        shown = self._wrapped[self.top : self.top + rows]
+        return [*(self.line(*line) for line in shown), self.line((texts.cut(below, width), "muted"))]
+
+    def _wrap(self, model: RunModel, width: int) -> None:
+        """Wrap the entries that came since the last time, or all where the width changed."""
+        if model is not self._source or len(model.journal) < len(self._starts):
+            self.top, self._source = None, model
+            self._wrapped, self._starts = [], []
+        elif width != self._width:
+            reading = None if self.top is None else max(0, bisect_right(self._starts, self.top) - 1)
+            self._wrapped, self._starts = [], []
+            self._extend(model, width)
+            self.top = None if reading is None else self._starts[reading]
+        self._width = width
+        self._extend(model, width)
+
+    def _extend(self, model: RunModel, width: int) -> None:
+        for entry in model.journal[len(self._starts) :]:
+            self._starts.append(len(self._wrapped))
+            self._wrapped += _lines(entry, width)
+
+
+def _lines(entry: Entry, width: int) -> list[Line]:
+    clock = time.strftime("%H:%M:%S", time.localtime(entry.time))
+    role = _ROLES.get(entry.kind, "text")
+    ink = "warning" if role == "warning" else "text"
+    if width < _WIDE:
+        head = ((f"{clock}  step {figures.count(entry.step)}  ", "muted"), (entry.kind, role))
+        return [head, *((("  ", "muted"), (text, ink)) for text in texts.wrap(entry.text, width - 2))]
+    margin = f"{clock}  {f'step {figures.count(entry.step)}':<15}  "
+    kind = f"{entry.kind:<8}  "
+    first, *rest = texts.wrap(entry.text, width - len(margin) - len(kind))
+    blank = " " * (len(margin) + len(kind))
+    return [((margin, "muted"), (kind, role), (first, ink)), *(((blank, "muted"), (text, ink)) for text in rest)]

@@ -1,0 +1,165 @@
+"""The lines above and below the panes: what runs, how it stands, and the latest message."""
+
+import time
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.geometry import Size
+from textual.strip import Strip
+
+from aetui.tui import texts
+from aetui.tui.model import RunModel
+from aetui.tui.pane import Pane
+from aetui.tui.status_parts import GAP, age, flow, state_role, state_word, status_parts
+
+ONE_LINE, TWO_LINES = 190, 76
+"""Columns from which the status takes one line, and from which two; below it takes three."""
+
+
+def header_texts(model: RunModel, width: int) -> tuple[str, str]:
+    """Left and right text of the header, with only what fits in `width` cells, most telling first."""
+    info = model.info
+    if info is None:
+        return "aetui", ""
+    plain = {name: texts.plain(value) for name, value in (
+        ("source", info.source), ("architecture", info.architecture), ("name", info.name),
+        ("device", info.device), ("dtype", info.dtype),
+    )}  # fmt: skip
+    model_kind, optimizer = _kind(model.spec.model), _kind(model.spec.optim)
+    architecture = f"{model_kind} {plain['architecture']}"
+    brief = plain["source"].partition(" ")[0]
+    run = f"run {plain['name']}" if plain["name"] else ""
+    for left, right in (
+        ((plain["source"], architecture, optimizer), (plain["device"], plain["dtype"], run)),
+        ((plain["source"], architecture, optimizer), (plain["device"], plain["dtype"])),
+        ((brief, architecture, optimizer), (plain["device"], plain["dtype"])),
+        ((brief, architecture, optimizer), (plain["device"],)),
+        ((brief, architecture, optimizer), ()),
+        ((brief, architecture), ()),
+    ):
+        before, after = GAP.join(("aetui", *filter(None, left))), GAP.join(filter(None, right))
+        if cell_len(before) + cell_len(after) + 2 * len(GAP) <= width:
+            return before, after
+    return texts.cut(GAP.join(("aetui", brief, architecture)), width), ""
+
+
+def _kind(section: object) -> str:
+    """The section's `kind`, as in the spec."""
+    return str(getattr(section, "__struct_config__").tag)  # noqa: B009
+
+
+class Bar(Pane, can_focus=False):
+    """A pane without a border: one or two lines across the screen."""
+
+    SMALLEST = (1, 1)
+    DEFAULT_CSS = """
+    Bar { border: none; height: auto; width: 1fr; padding: 0 1; }
+    """
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return 1
+
+
+class HeaderLine(Bar):
+    """Program, data, architecture and optimizer; device, number format and name of the run."""
+
+    TOPICS = ("run",)
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        left, right = header_texts(model, width)
+        name, _, rest = left.partition(GAP)
+        gap = " " * (width - cell_len(left) - cell_len(right))
+        return [
+            Strip(
+                [
+                    Segment(name, self.role("text", bold=True)),
+                    Segment((GAP + rest if rest else "") + gap, self.role("text")),
+                    Segment(right, self.role("muted")),
+                ]
+            )
+        ]
+
+
+class StatusBar(Bar):
+    """The figures of the run, each beside its yardstick."""
+
+    TOPICS = ("run", "status", "history")
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._seen: dict[tuple[str, int], int] = {}
+        self._of: tuple[int, str] = (0, "")
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return 1 if width >= ONE_LINE else 2 if width >= TWO_LINES else 3
+
+    def view_state(self) -> object:
+        """The age of the figures, in whole seconds."""
+        old = None if self.model is None else age(self.model, time.monotonic())
+        return None if old is None else round(old)
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        if model.info is None:
+            return self._without_run(model, width)
+        settings = (model.info.run, model.info.spec)
+        if settings != self._of:
+            self._seen, self._of = {}, settings
+        rows = flow(status_parts(model, time.monotonic()), width, height, self._seen)
+        lines = [self.line(*row) for row in rows]
+        first = next(iter(rows[0]), None)
+        if first is not None:
+            bold = Strip([Segment(first[0], self.role(first[1], bold=True))])
+            lines[0] = Strip.join([bold, self.line(*rows[0][1:])])
+        return lines
+
+    def _without_run(self, model: RunModel, width: int) -> list[Strip]:
+        word = state_word(model)
+        rest = texts.cut(texts.plain(model.error or model.stage), width - len(word) - len(GAP))
+        bold = Strip([Segment(word, self.role(state_role(model), bold=True))])
+        return [Strip.join([bold, self.line(GAP, rest)])]
+
+
+class Notice(Bar):
+    """The latest message, in a place of its own: a newer one replaces it, nothing moves."""
+
+    TOPICS = ("run", "status", "history")
+    SEVERITIES: ClassVar = {"note": "text", "warning": "warning", "error": "warning"}
+
+    def __init__(self, hint: str = "F5 starts training", **kwargs: object) -> None:
+        """hint: the quiet line while a run is paused at step 0 and there is nothing else to say."""
+        super().__init__(**kwargs)
+        self.hint = hint
+        self.text = ""
+        self.severity = "note"
+        self._trouble = ""
+
+    def show_text(self, text: str, severity: str = "note") -> None:
+        """Show one line until the next. severity: `note`, `warning` or `error`."""
+        self.text, self.severity = texts.plain(text), severity
+        self.redraw()
+
+    def clear_text(self) -> None:
+        self.show_text("")
+
+    def view_state(self) -> object:
+        return self.text, self.severity, self.hint
+
+    def show(self, model: RunModel) -> None:
+        bad = model.error or model.status.state in ("non-finite", "failed")
+        trouble = (model.error or model.reason) if bad else ""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble:
+                self.text, self.severity = texts.plain(trouble), "error"
+        super().show(model)
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        if self.text:
+            word = "" if self.severity == "note" else f"{self.severity}: "
+            role = self.SEVERITIES.get(self.severity, "text")
+            return [self.line((texts.cut(word + self.text, width), role))]
+        status = model.status
+        if model.info is not None and status.state == "paused" and status.step == 0:
+            return [self.line((texts.cut(self.hint, width), "muted"))]
+        return [Strip.blank(width)]

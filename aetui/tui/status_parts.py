@@ -1,0 +1,246 @@
+"""The figures of the status as texts, in forms that fit from 80 columns on: pure functions of the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from aetui.spec import sections
+from aetui.tui import figures, texts
+from aetui.tui.model import RunModel
+
+STATES = {
+    "loading": "LOADING",
+    "paused": "PAUSED",
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    "non-finite": "STOPPED: NON-FINITE",
+    "failed": "FAILED",
+}
+"""The word for each state."""
+
+OLD = 3.0
+"""Seconds after which the figures of a running run are said to be old."""
+GAP = "  "
+
+Piece = tuple[str, str]
+"""Text and role."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One figure of the status in its forms, fullest first; an empty last form may be left out.
+
+    `widths` are the cells kept for each form, so that its neighbors stay where they are.
+    """
+
+    name: str
+    forms: tuple[tuple[Piece, ...], ...]
+    widths: tuple[int, ...]
+
+
+REDUCTIONS = ("step", "device", "grad", "loss", "loss", "expl", "device", "lr", "epoch", "lr", "grad")
+"""Parts to shorten, in this order, until the status fits; a part on its last form is skipped."""
+
+
+def state_word(model: RunModel) -> str:
+    """The state as one word or two, in capitals."""
+    if model.error and model.info is None:
+        return STATES["failed"]
+    return STATES.get(model.status.state, model.status.state.upper())
+
+
+def state_role(model: RunModel) -> str:
+    state = model.status.state
+    if model.error or state in ("non-finite", "failed"):
+        return "warning"
+    return "good" if state in ("running", "finished") else "text"
+
+
+def age(model: RunModel, now: float) -> float | None:
+    """Seconds since the figures came, where a running run makes that worth saying."""
+    if model.status.state != "running" or not model.received:
+        return None
+    seconds = now - model.received
+    return seconds if seconds > OLD else None
+
+
+def status_parts(model: RunModel, now: float) -> list[Part]:
+    """The figures of a loaded run, in reading order. now: time.monotonic()."""
+    return [
+        _state(model, now),
+        _step(model),
+        _rate(model),
+        _gradient(model),
+        _loss(model),
+        _explained(model),
+        _epoch(model),
+        _device(model),
+    ]
+
+
+def _state(model: RunModel, now: float) -> Part:
+    word, status = state_word(model), model.status
+    old = age(model, now)
+    note = ""
+    if old is not None:
+        note = f"figures {old:.0f} s old"
+    elif status.queued:
+        note = f"{status.queued} key{'s' * (status.queued > 1)} waiting"
+    elif status.state == "running" and status.steps_per_second is not None:
+        note = f"{figures.number(_rounded(status.steps_per_second), 6)} steps/s"
+    role = "warning" if old is not None else "text"
+    return Part("state", (((word, state_role(model)), (f" {note}" if note else "", role)),), (22,))
+
+
+def _rounded(rate: float) -> float:
+    """Rates from 100 up without fractions."""
+    return round(rate) if rate >= 100 else rate
+
+
+def _step(model: RunModel) -> Part:
+    step = f"step {figures.count(model.status.step)}"
+    goal = model.info.goal if model.info else None
+    if not goal or goal < model.status.step:
+        return Part("step", (((step, "text"),),), (12,))
+    of = f" of {figures.count(goal)}"
+    return Part("step", (((step, "text"), (of, "muted")), ((step, "text"),)), (12 + len(of), 12))
+
+
+def _epoch(model: RunModel) -> Part:
+    epoch = model.status.epoch
+    text = f"{epoch:.1f}" if epoch < 100 else figures.count(epoch)
+    return Part("epoch", ((("epoch ", "muted"), (text, "text")), ()), (11, 0))
+
+
+def _rate(model: RunModel) -> Part:
+    """The rate in force, and what makes it: the setting times the schedule's factor."""
+    status = model.status
+    rate = model.spec.optim.lr if status.lr is None else status.lr
+    lead: tuple[Piece, ...] = (("lr ", "muted"), (figures.number(rate), "text"))
+    if isinstance(model.spec.schedule, sections.Constant):
+        return Part("lr", (lead,), (11,))
+    if status.lr is None or not status.base_lr:
+        return Part("lr", (lead, lead, lead), (28, 19, 11))
+    factor = figures.number(status.lr / status.base_lr)
+    full, short = f" ({figures.number(status.base_lr)} x {factor})", f" (x{factor})"
+    return Part("lr", ((*lead, (full, "muted")), (*lead, (short, "muted")), lead), (28, 19, 11))
+
+
+def _gradient(model: RunModel) -> Part:
+    """The gradient's norm beside what it is clipped to, and how often it was."""
+    status, clip = model.status, model.spec.clip
+    lead: tuple[Piece, ...] = (("grad ", "muted"), (figures.number(status.grad_norm), _finite(status.grad_norm)))
+    if isinstance(clip, sections.NoClip):
+        return Part("grad", (lead,), (13,))
+    kind = {sections.GlobalNorm: "global", sections.PerTensor: "per-tensor", sections.ValueClip: "value"}[type(clip)]
+    threshold = figures.number(clip.threshold if status.threshold is None else status.threshold)
+    clipped = figures.share(status.clipped_share)
+    # Only the joint norm compares with the norm beside it.
+    beside = f"/{threshold}" if kind == "global" else ""
+    full, short, least = f" ({kind} {threshold}, clipped {clipped})", f"{beside} clip {clipped}", f"{beside} {clipped}"
+    spare = 10 - len(clipped)
+    return Part(
+        "grad",
+        tuple((*lead, (tail, "muted")) for tail in (full, short, least)),
+        (8 + spare + len(full), 5 + spare + len(short), 5 + spare + len(least)),
+    )
+
+
+def _loss(model: RunModel) -> Part:
+    """The loss between its floors."""
+    status, floors = model.status, model.info.floors if model.info else None
+    lead: tuple[Piece, ...] = (("loss ", "muted"), (figures.number(status.loss), _finite(status.loss)))
+    named = []
+    if floors is not None:
+        pca = f"PCA-{model.spec.model.code}"
+        pairs = (("mean", floors.mean), (pca, floors.linear), ("least", floors.entropy))
+        named = [(name, figures.number(value)) for name, value in pairs if value is not None]
+    forms = [named, named[:2], [(name.partition("-")[0], value) for name, value in named[:2]]]
+    tails = [" (" + ", ".join(f"{name} {value}" for name, value in form) + ")" if form else "" for form in forms]
+    kept = [tail for i, tail in enumerate(tails) if tail not in tails[:i]]
+    return Part(
+        "loss",
+        tuple((*lead, (tail, "floor")) for tail in kept),
+        tuple(12 + len(tail) for tail in kept),
+    )
+
+
+def _explained(model: RunModel) -> Part:
+    status, floors = model.status, model.info.floors if model.info else None
+    value = status.explained_variance
+    text = figures.MISSING if value is None else f"{value:.3f}" if abs(value) < 10 else figures.number(value)
+    lead: tuple[Piece, ...] = (("expl. var. ", "muted"), (text, _finite(value)))
+    linear = floors.linear_explained if floors else None
+    if linear is None:
+        return Part("expl", (lead,), (17,))
+    full, short = f" (PCA-{model.spec.model.code} {linear:.3f})", f" (PCA {linear:.2f})"
+    return Part("expl", ((*lead, (full, "floor")), (*lead, (short, "floor"))), (17 + len(full), 16 + len(short)))
+
+
+def _device(model: RunModel) -> Part:
+    device = texts.plain(model.info.device) if model.info else ""
+    memory = "" if model.status.memory is None else f" {figures.bytes_text(model.status.memory)}"
+    bare: tuple[Piece, ...] = ((device, "muted"),)
+    return Part("device", ((*bare, (memory, "muted")), bare, ()), (len(device) + 8, len(device), 0))
+
+
+def _finite(value: float | None) -> str:
+    return "warning" if value is not None and value - value != 0 else "text"
+
+
+def flow(parts: Sequence[Part], width: int, lines: int, seen: dict[tuple[str, int], int]) -> list[list[Piece]]:
+    """`parts` set in at most `lines` lines of `width` cells, shortened as `REDUCTIONS` says until they fit.
+
+    seen: the widest that each form of each part has been; it is updated, so that columns that
+    had to move once do not move back.
+    """
+    form = dict.fromkeys((part.name for part in parts), 0)
+    for part in parts:
+        for index, (pieces, least) in enumerate(zip(part.forms, part.widths, strict=True)):
+            key = (part.name, index)
+            seen[key] = max(seen.get(key, least), _cells(pieces))
+    last = {part.name: len(part.forms) - 1 for part in parts}
+    reduced: list[str] = []
+    for name in REDUCTIONS:
+        if len(_rows(parts, form, width, seen)) <= lines:
+            break
+        if form.get(name, 0) < last.get(name, 0):
+            form[name] += 1
+            reduced.append(name)
+    # Shortening a late part may have made room for one shortened before it.
+    for name in reversed(reduced):
+        fuller = form | {name: form[name] - 1}
+        if len(_rows(parts, fuller, width, seen)) <= lines:
+            form = fuller
+    return [_set(row, form, seen) for row in _rows(parts, form, width, seen)[:lines]]
+
+
+def _rows(
+    parts: Sequence[Part], form: dict[str, int], width: int, seen: dict[tuple[str, int], int]
+) -> list[list[Part]]:
+    rows: list[list[Part]] = [[]]
+    used = 0
+    for part in parts:
+        cells = seen[part.name, form[part.name]]
+        if not cells:
+            continue
+        if rows[-1] and used + len(GAP) + cells > width:
+            rows.append([])
+            used = 0
+        used += cells + (len(GAP) if rows[-1] else 0)
+        rows[-1].append(part)
+    return rows
+
+
+def _set(row: Sequence[Part], form: dict[str, int], seen: dict[tuple[str, int], int]) -> list[Piece]:
+    pieces: list[Piece] = []
+    for part in row:
+        shown = part.forms[form[part.name]]
+        pieces += shown
+        pieces.append((" " * (seen[part.name, form[part.name]] - _cells(shown)) + GAP, "text"))
+    return pieces
+
+
+def _cells(pieces: Sequence[Piece]) -> int:
+    return sum(cell_len(text) for text, _ in pieces)

@@ -1,0 +1,174 @@
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from aetui import protocol as p
+from aetui.spec import sections as s
+from aetui.tui.model import RunModel
+from aetui.tui.status import HeaderLine, Notice, StatusBar, header_texts
+from aetui.tui.status_parts import age, flow, state_word, status_parts
+
+
+@pytest.fixture
+def running(run_model):
+    def make(clip=None, schedule=None, **status):
+        model = run_model(steps=1200)
+        model.spec = replace(model.spec, clip=clip or s.NoClip(), schedule=schedule or s.Constant())
+        model.status = replace(model.status, **({"state": "running"} | status))
+        model.received = time.monotonic()
+        return model
+
+    return make
+
+
+def placed(model, width, lines, seen=None, now=None):
+    now = model.received if now is None else now
+    rows = flow(status_parts(model, now), width, lines, {} if seen is None else seen)
+    return ["".join(text for text, _ in row) for row in rows]
+
+
+@pytest.mark.parametrize("width", [76, 78, 118, 198])
+@pytest.mark.parametrize("clip", [s.NoClip(), s.GlobalNorm(), s.PerTensor(), s.ValueClip()])
+@pytest.mark.parametrize("schedule", [s.Constant(), s.Cosine()])
+def test_the_essentials_fit_on_two_lines_from_80_columns_on(running, width, clip, schedule):
+    rows = placed(running(clip, schedule, base_lr=1e-3), width, 2)
+    text = "\n".join(rows)
+    for part in ("RUNNING", "1,120 steps/s", "step 1,200", "lr 3.00e-4", "grad 0.830", "loss 0.164", "expl. var. 0.8"):
+        assert part in text
+    assert "mean 0.953" in text
+    assert " 0.251" in text
+    assert "(PCA" in text.partition("expl. var.")[2]
+    assert ("12 %" in text) is not isinstance(clip, s.NoClip)
+    assert all(len(row.rstrip()) <= width for row in rows)
+
+
+def test_wide_lines_say_everything(running):
+    text = "\n".join(placed(running(s.GlobalNorm(), s.Cosine(), base_lr=1e-3), 118, 2))
+    assert "lr 3.00e-4 (0.00100 x 0.300)" in text
+    assert "grad 0.830 (global 1.00, clipped 12 %)" in text
+    assert "loss 0.164 (mean 0.953, PCA-10 0.251)" in text
+    assert "expl. var. 0.827 (PCA-10 0.737)" in text
+    assert "epoch 23.5" in text
+    assert "cpu 412 MB" in text
+
+
+def test_only_a_global_threshold_stands_beside_the_norm(running):
+    assert "grad 0.830/1.00" in "".join(placed(running(s.GlobalNorm()), 78, 2))
+    assert "0.830/" not in "".join(placed(running(s.PerTensor()), 78, 2))
+
+
+@pytest.mark.parametrize("width", [78, 118])
+def test_columns_do_not_move_as_digits_change(running, width):
+    seen = {}
+    starts = []
+    for figures in (
+        {"step": 9, "steps_per_second": 3.0, "loss": 0.5, "grad_norm": 2.0, "epoch": 0.1},
+        {"step": 123_456, "steps_per_second": 12_345.0, "loss": 0.012, "grad_norm": 0.025, "epoch": 99.9},
+        {"step": 999, "steps_per_second": 0.25, "loss": 1.0, "grad_norm": 12.0, "epoch": 5.0},
+    ):
+        rows = placed(running(**figures), width, 2, seen)
+        starts.append([[row.find(name) for name in ("step ", "lr ", "grad ", "loss ", "expl.")] for row in rows])
+    assert starts[0] == starts[1] == starts[2]
+
+
+def test_old_figures_say_their_age_while_running(running):
+    model = running()
+    assert age(model, model.received + 2) is None
+    assert "figures 5 s old" in placed(model, 78, 2, now=model.received + 5)[0]
+    model.status = replace(model.status, state="paused")
+    assert age(model, model.received + 60) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        ("loading", "LOADING"),
+        ("paused", "PAUSED"),
+        ("running", "RUNNING"),
+        ("finished", "FINISHED"),
+        ("non-finite", "STOPPED: NON-FINITE"),
+        ("failed", "FAILED"),
+    ],
+)
+def test_the_state_is_a_word(running, state, word):
+    model = running(state=state)
+    assert state_word(model) == word
+    assert placed(model, 78, 2)[0].startswith(word)
+
+
+def test_non_finite_figures_are_shown_as_such(running):
+    text = "\n".join(placed(running(loss=float("nan"), grad_norm=float("inf"), state="non-finite"), 78, 2))
+    assert "loss NaN" in text
+    assert "grad inf" in text
+
+
+def test_what_is_not_known_yet_is_a_dash_and_the_rate_is_the_setting(run_model):
+    text = "\n".join(placed(run_model(steps=0), 78, 2))
+    assert "loss - (" in text
+    assert "expl. var. - (" in text
+    assert "lr 0.00100" in text
+
+
+def test_the_bar_shows_what_is_loading_or_why_it_failed(render_pane):
+    model = RunModel(stage="loading torch")
+    assert "LOADING  loading torch" in render_pane(StatusBar(), model, (80, 2))[0]
+    model = RunModel(error="data.path 'x.npy' is not a [file]")
+    assert "FAILED  data.path 'x.npy' is not a [file]" in render_pane(StatusBar(), model, (80, 2))[0]
+
+
+def test_the_bar_draws_the_figures(render_pane, running):
+    lines = render_pane(StatusBar(), running(s.GlobalNorm()), (80, 2))
+    assert lines[0].startswith(" RUNNING")
+    assert all(len(line) == 80 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown", "left_out"),
+    [
+        (120, ["digits 1797 x 64", "mlp 64-128-[10]-128-64", "adam", "cpu", "float32", "run brisk-otter"], []),
+        (80, ["digits", "mlp 64-128-[10]-128-64", "adam", "cpu"], ["brisk-otter"]),
+        (44, ["digits", "mlp 64-128-[10]-128-64"], ["1797", "float32"]),
+        (30, ["aetui"], ["brisk-otter"]),
+    ],
+)
+def test_the_header_keeps_the_most_telling(run_model, width, shown, left_out):
+    text = "  ".join(header_texts(run_model(steps=0), width))
+    assert all(part in text for part in shown)
+    assert not any(part in text for part in left_out)
+    assert len(text) <= width + 2
+
+
+def test_the_header_is_drawn_to_both_edges(render_pane, run_model):
+    (line,) = render_pane(HeaderLine(), run_model(steps=0), (120, 1))
+    assert line.startswith(" aetui  digits 1797 x 64")
+    assert line.endswith("run brisk-otter ")
+
+
+def test_the_notice_says_how_to_start_at_step_0(render_pane, run_model):
+    assert "F5 starts training" in render_pane(Notice(), run_model(steps=0), (80, 1))[0]
+    assert render_pane(Notice(), run_model(steps=50), (80, 1))[0].strip() == ""
+
+
+def test_the_notice_replaces_texts_and_names_their_severity(render_pane, run_model):
+    notice = Notice()
+    notice.show_text("lr 1e-3 -> 1e-4, takes effect at step 12")
+    notice.show_text("[b]loss[/b]\nis large", "warning")
+    line = render_pane(notice, run_model(steps=0), (80, 1))[0]
+    assert line.strip() == "warning: [b]loss[/b] is large"
+
+
+def test_the_notice_takes_up_the_reason_of_a_stop(render_pane, run_model):
+    model = run_model(steps=50)
+    model.absorb(p.StateChanged(seq=2, step=50, state="non-finite", reason="the loss became NaN at step 50"))
+    notice = Notice()
+    notice.text = "an older message"
+    assert "error: the loss became NaN at step 50" in render_pane(notice, model, (80, 1))[0]
+
+
+def test_a_long_notice_is_cut_with_an_ellipsis(render_pane, run_model):
+    notice = Notice()
+    notice.show_text("x" * 200)
+    line = render_pane(notice, run_model(steps=0), (40, 1))[0]
+    assert line.rstrip().endswith("…")
+    assert len(line) == 40
