@@ -4,6 +4,8 @@ from msgspec.structs import replace
 from textual.app import App
 
 from aetui import protocol as p
+from aetui.tui.model import RunModel
+from aetui.tui.pane import ROLES
 from aetui.tui.panes.pairs import PairsPane
 
 SIZES = [(38, 8), (56, 14), (120, 40)]
@@ -120,16 +122,13 @@ async def test_turning_is_announced():
 
     class Host(App[None]):
         def get_theme_variable_defaults(self):
-            return {f"series-{role}": "#ffffff" for role in PAINTED}
+            return {f"series-{role}": "#ffffff" for role in ROLES}
 
         def compose(self):
             yield PairsPane()
 
         def on_pairs_pane_turned(self, event):
             turned.append(event.sample)
-
-    from aetui.tui.model import RunModel
-    from aetui.tui.pane import ROLES as PAINTED
 
     async with Host().run_test() as pilot:
         pane = pilot.app.query_one(PairsPane)

@@ -2,10 +2,12 @@ import time
 
 import pytest
 from msgspec.structs import replace
+from textual.app import App
 
 from aetui import protocol as p
 from aetui.spec import sections as s
 from aetui.tui.model import RunModel
+from aetui.tui.pane import ROLES
 from aetui.tui.status import HeaderLine, Notice, StatusBar, header_texts
 from aetui.tui.status_parts import age, flow, state_word, status_parts
 
@@ -115,6 +117,23 @@ def test_the_bar_shows_what_is_loading_or_why_it_failed(render_pane):
     assert "LOADING  loading torch" in render_pane(StatusBar(), model, (80, 2))[0]
     model = RunModel(error="data.path 'x.npy' is not a [file]")
     assert "FAILED  data.path 'x.npy' is not a [file]" in render_pane(StatusBar(), model, (80, 2))[0]
+
+
+async def test_a_changed_line_reaches_the_screen(running):
+    class Host(App[None]):
+        def get_theme_variable_defaults(self):
+            return {f"series-{role}": "#ffffff" for role in ROLES}
+
+        def compose(self):
+            yield StatusBar()
+
+    async with Host().run_test(size=(80, 4)) as pilot:
+        bar = pilot.app.query_one(StatusBar)
+        for step in (1234, 5678):
+            model = running(step=step)
+            bar.show(model)
+            await pilot.pause()
+            assert f"{step:,}" in pilot.app.export_screenshot()
 
 
 def test_the_bar_draws_the_figures(render_pane, running):
