@@ -57,8 +57,8 @@ def resolve(target: str | None) -> RunSpec:
         text = f"{target!r} is neither a preset nor a .toml file; data goes with --data {target}"
     else:
         close = nearest(target, names())
-        joint = " " if close.endswith("?") else "; "
-        text = f"there is no preset {target!r}; {close}{joint}A path to a .toml file is taken too"
+        also = " A" if close.endswith("?") else "; a"
+        text = f"there is no preset {target!r}; {close}{also} path to a .toml file is taken too"
     raise SpecError([Problem("target", text)])
 
 
