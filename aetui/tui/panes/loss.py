@@ -1,0 +1,230 @@
+"""The loss chart: training and validation loss between the floors that judge them."""
+
+from bisect import bisect_right
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from textual.binding import Binding
+from textual.strip import Strip
+
+from aetui import protocol as p
+from aetui.tui import figures, plot, texts
+from aetui.tui.model import RunModel
+from aetui.tui.pane import Pane
+from aetui.tui.series import Columns, Series
+
+WINDOWS = (0, 100_000, 10_000, 1000, 100)
+"""Steps shown; 0 for all."""
+SMOOTHINGS = (0, 10, 100, 1000)
+"""Steps that the line averages over; 0 for those of its own column."""
+ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+
+
+class LossPane(Pane):
+    """Loss per step with minimum and maximum of every column, validation, floors and tweaks."""
+
+    TITLE = "Loss"
+    TOPICS = ("run", "history", "points", "journal")
+    SMALLEST = (24, 5)
+    BINDINGS: ClassVar = [
+        Binding("l", "toggle_log", "log y", id="loss.log", tooltip="linear or logarithmic loss axis"),
+        Binding("w", "cycle_window", "window", id="loss.window", tooltip="all steps, or the last 100,000 to 100"),
+        Binding("m", "cycle_smoothing", "smooth", id="loss.smoothing", tooltip="average the line over more steps"),
+    ]
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.logarithmic = True
+        self.latest = 0
+        self.smoothing = 0
+        self._points = _Points()
+        self._say_view()
+
+    def view_state(self) -> object:
+        return self.logarithmic, self.latest, self.smoothing
+
+    def action_toggle_log(self) -> None:
+        self.logarithmic = not self.logarithmic
+        self._changed()
+
+    def action_cycle_window(self) -> None:
+        """The next shorter window that cuts anything off, then all again."""
+        length = len(self.model.loss) if self.model else 0
+        shorter = [window for window in WINDOWS if 0 < window < (self.latest or length)]
+        self.latest = shorter[0] if shorter else 0
+        self._changed()
+
+    def action_cycle_smoothing(self) -> None:
+        self.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.smoothing) + 1) % len(SMOOTHINGS)]
+        self._changed()
+
+    def _changed(self) -> None:
+        self._say_view()
+        self.redraw()
+
+    def _say_view(self) -> None:
+        axis = "log y" if self.logarithmic else "linear y"
+        window = f"last {self.latest:,}" if self.latest else "all"
+        self.border_subtitle = f"{axis} · {window} · smooth {self.smoothing}"
+
+    def ready(self, model: RunModel) -> bool:
+        return len(model.loss) > 0
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        rows = height - 1
+        first, last = self._range(model)
+        place = plot.layout(width, rows)
+        loss = _Trace(model.loss, first, last, place.columns, self.smoothing)
+        bands = loss.bands()
+        # Later lines lie above earlier ones: the training loss above all.
+        lines: list[plot.Line] = []
+        steps, values = self._points.within(model, first, last, place.columns)
+        if len(steps):
+            lines.append(plot.Line(steps, values, "validation", "val", glyph="o"))
+        if len(model.total):
+            total = _Trace(model.total, first, last, place.columns, self.smoothing)
+            lines.append(total.line("text", "total"))
+            bands += total.bands()
+        lines.append(loss.line("train", "train"))
+        chart = plot.render(
+            width,
+            rows,
+            lines=lines,
+            bands=bands,
+            references=_floors(model),
+            marks=_marks(model),
+            gaps=loss.gaps(),
+            log=self.logarithmic,
+            x_range=(first + 0.5, last + 0.5),
+            close=bool(self.latest),
+        )
+        notes = list(chart.notes)
+        if len(loss.gaps()):
+            notes.insert(0, f"{plot.GAP} not finite")
+        return [self._header(model, notes, width), *(self.line(*parts) for parts in chart.rows)]
+
+    def _range(self, model: RunModel) -> tuple[int, int]:
+        """Steps shown, `first` < step <= `last`; the ends move in jumps, so that the columns between stay."""
+        length = len(model.loss)
+        if self.latest and self.latest < length:
+            jump = max(1, self.latest // 10)
+            last = -(-length // jump) * jump
+            return max(0, last - self.latest - jump), last
+        goal = model.info.goal if model.info else None
+        if goal and length <= goal <= 2 * length:
+            return 0, goal
+        power = 10 ** max(0, len(str(length)) - 2)
+        return 0, next((n * power for n in ROUND if n * power >= length), 10 * power * 10)
+
+    def _header(self, model: RunModel, notes: list[str], width: int) -> Strip:
+        """Names with their latest values, then remarks as far as there is room."""
+        parts: list[tuple[str, str]] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
+        if model.points and model.points[-1].validation is not None:
+            parts.append((f"o val {figures.number(model.points[-1].validation)}", "validation"))
+        if len(model.total):
+            parts.append((f"total {figures.number(model.total.last())}", "text"))
+        parts += [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
+        line: list[tuple[str, str]] = []
+        used = 0
+        for index, (text, role) in enumerate(parts):
+            gap = "   " if index else ""
+            if used + len(gap) + len(text) > width:
+                if used + 2 <= width:
+                    line.append((" …", "muted"))
+                break
+            line.append((gap + text, role))
+            used += len(gap) + len(text)
+        return self.line(*line)
+
+
+class _Trace:
+    """A series cut to the columns of a chart: its line, and the band of minimum and maximum."""
+
+    def __init__(self, series: Series, first: int, last: int, columns: int, smoothing: int) -> None:
+        # Two dots fit in a cell: with few steps each step gets its own place and needs no band.
+        self.single = last - first <= 2 * columns
+        count = last - first if self.single else columns
+        edges = first + (last - first) * np.arange(count + 1, dtype=np.int64) // max(count, 1)
+        spans = series.spans(edges[:-1], edges[1:])
+        held = (spans.count > 0) | spans.broken
+        self.columns = Columns(*(getattr(spans, name)[held] for name in Columns.__dataclass_fields__))
+        self.mean = self.columns.mean
+        if smoothing:
+            stops = np.minimum(edges[1:], len(series))[held]
+            starts = np.minimum(edges[:-1][held], np.maximum(first, stops - smoothing))
+            smooth = series.spans(starts, stops).mean
+            self.mean = np.where(self.columns.count > 0, smooth, np.nan)
+        self.smoothing = smoothing
+
+    def line(self, role: str, name: str) -> plot.Line:
+        return plot.Line(self.columns.x, self.mean, role, name)
+
+    def bands(self) -> list[plot.Band]:
+        if self.single and not self.smoothing:
+            return []
+        return [plot.Band(self.columns.x, self.columns.low, self.columns.high, "muted")]
+
+    def gaps(self) -> list[float]:
+        return self.columns.x[self.columns.broken].tolist()
+
+
+class _Points:
+    """Validation losses as arrays; only new points are read on each frame."""
+
+    def __init__(self) -> None:
+        self._source: list[p.Point] | None = None
+        self._steps: list[int] = []
+        self._values: list[float] = []
+        self._read = 0
+
+    def within(
+        self, model: RunModel, first: int, last: int, columns: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Steps and losses in the range, at most two for each column: its minimum and maximum."""
+        if model.points is not self._source:
+            self._source, self._steps, self._values, self._read = model.points, [], [], 0
+        for point in model.points[self._read :]:
+            if point.validation is not None:
+                self._steps.append(point.step)
+                self._values.append(point.validation)
+        self._read = len(model.points)
+        start, stop = bisect_right(self._steps, first), bisect_right(self._steps, last)
+        steps = np.array(self._steps[start:stop], np.float64)
+        values = np.array(self._values[start:stop], np.float64)
+        if len(steps) <= 2 * columns:
+            return steps, values
+        column = ((steps - first - 1) * columns // (last - first)).astype(int)
+        edges = np.flatnonzero(np.r_[True, np.diff(column) > 0])
+        finite = np.isfinite(values)
+        low = np.minimum.reduceat(np.where(finite, values, np.inf), edges)
+        high = np.maximum.reduceat(np.where(finite, values, -np.inf), edges)
+        ends = np.stack((low, high), 1)
+        ends[1::2] = ends[1::2, ::-1]
+        return np.repeat(steps[edges], 2), ends.ravel()
+
+
+def _floors(model: RunModel) -> list[plot.Reference]:
+    if model.info is None:
+        return []
+    floors = model.info.floors
+    names = (
+        (floors.mean, "predict the mean"),
+        (floors.linear, f"PCA with {model.spec.model.code}"),
+        (floors.entropy, "entropy floor"),
+    )
+    return [plot.Reference(y, f"{name} {figures.number(y)}") for y, name in names if y is not None]
+
+
+def _marks(model: RunModel) -> list[plot.Mark]:
+    """Pauses first, so that a tweak's label wins the room."""
+    marks = sorted(model.marks, key=lambda mark: (mark.kind != "pause", mark.step))
+    roles = {"non-finite": "warning", "pause": "muted"}
+    return [
+        plot.Mark(
+            mark.step + 0.5,
+            "pause" if mark.kind == "pause" else texts.plain(mark.text),
+            roles.get(mark.kind, "mark"),
+        )
+        for mark in marks
+    ]

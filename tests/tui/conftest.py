@@ -1,0 +1,231 @@
+"""Fixtures of the screen's tests: a realistic run, and a pane drawn by a real Textual app."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+from textual.app import App, ComposeResult
+from textual.geometry import Region
+
+from aetui import protocol as p
+from aetui.spec import RunSpec, dumps
+from aetui.tui.model import Mark, RunModel
+from aetui.tui.pane import ROLES, Pane
+
+COLORS = dict(
+    zip(
+        ROLES,
+        ("#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#99c794", "#ec5f67"),
+        strict=True,
+    )
+)
+
+
+class Bench(App[None]):
+    """An app with one pane on it, in the theme variables of the real one."""
+
+    CSS = "Pane { width: 1fr; height: 1fr; }"
+
+    def __init__(self, pane: Pane) -> None:
+        super().__init__()
+        self.pane = pane
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {f"series-{role}": color for role, color in COLORS.items()}
+
+    def compose(self) -> ComposeResult:
+        yield self.pane
+
+
+def run_info(**changes: object) -> p.RunInfo:
+    values: dict[str, object] = {
+        "run": 1,
+        "name": "brisk-otter",
+        "spec": dumps(RunSpec()),
+        "source": "digits 1797 x 64",
+        "architecture": "64-128-[10]-128-64",
+        "parameters": 19_402,
+        "features": 64,
+        "train_rows": 1617,
+        "validation_rows": 180,
+        "image_shape": (1, 8, 8),
+        "labels": tuple("0123456789"),
+        "goal": 2000,
+        "floors": p.Floors(mean=0.953, linear=0.251, entropy=None, linear_explained=0.737),
+        "title": "Digits",
+    }
+    return p.RunInfo(**(values | changes))  # pyright: ignore[reportArgumentType]
+
+
+def history(steps: int, seed: int = 0) -> np.ndarray:
+    """A noisy training loss that falls from the mean floor to about 0.15, shape (steps,)."""
+    rng = np.random.default_rng(seed)
+    n = np.arange(steps)
+    curve = 0.15 + 0.85 * np.exp(-n / 120) + 0.1 * np.exp(-n / 900)
+    return (curve * np.exp(rng.normal(0, 0.06, steps))).astype(np.float32)
+
+
+def variance(features: int = 64, constant: Iterable[int] = (0, 32, 39), seed: int = 0, **changes: object) -> p.Variance:
+    rng = np.random.default_rng(seed)
+    data = np.ones(features, np.float32)
+    output = rng.beta(4, 1.5, features).astype(np.float32)
+    output[rng.choice(features, max(1, features // 20), replace=False)] = 0.03
+    constant = [j for j in constant if j < features]
+    data[constant], output[constant] = 0, 1e-4
+    ratio = output[data > 0] / data[data > 0]
+    values: dict[str, object] = {
+        "version": 1,
+        "step": 1200,
+        "output": p.Array.of(output),
+        "data": p.Array.of(data),
+        "features": features,
+        "low": int((ratio < 0.1).sum()),
+        "constant": len(constant),
+        "quantiles": tuple(float(q) for q in np.quantile(ratio, (0, 0.1, 0.5, 0.9, 1))) if ratio.size else (),
+    }
+    return p.Variance(**(values | changes))  # pyright: ignore[reportArgumentType]
+
+
+def code(rows: int = 300, width: int = 10, seed: int = 0) -> p.Code:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, rows)
+    angle = 2 * math.pi * labels / 10
+    points = np.stack((np.cos(angle), np.sin(angle)), 1) * 3 + rng.normal(0, 0.5, (rows, 2))
+    return p.Code(
+        version=1,
+        step=1200,
+        points=p.Array.of(points),
+        shares=(0.41, 0.22),
+        labels=tuple(int(label) for label in labels),
+        width=width,
+        effective_rank=6.8,
+        active=width - 1,
+        variances=p.Array.of(np.r_[np.linspace(2, 0.4, width - 1), 1e-4]),
+    )
+
+
+def pairs(count: int = 12, shape: tuple[int, ...] = (64,), seed: int = 0) -> p.Pairs:
+    rng = np.random.default_rng(seed)
+    size = math.prod(shape)
+    inputs = rng.normal(0, 1, (count, size))
+    outputs = 0.8 * inputs + rng.normal(0, 0.2, (count, size))
+    return p.Pairs(
+        version=1,
+        step=1200,
+        first=0,
+        count=64,
+        low=-2.5,
+        high=2.5,
+        pairs=tuple(
+            p.Pair(f"row {i}", p.Array.of(x), p.Array.of(y), float(np.mean((x - y) ** 2)))
+            for i, (x, y) in enumerate(zip(inputs, outputs, strict=True))
+        ),
+    )
+
+
+def layers() -> p.Layers:
+    names = ("encoder.0", "encoder.1", "decoder.0", "decoder.1")
+    shapes = ((128, 64), (10, 128), (128, 10), (64, 128))
+    return p.Layers(
+        version=1,
+        step=1200,
+        layers=tuple(
+            p.Layer(
+                name=name,
+                shape=shape,
+                weight_norm=6.5 + i,
+                grad_norm=0.021 * 10**-i,
+                update_ratio=8.4e-4 / (i + 1),
+                dead=3 * (i == 0) if i != 1 else 0,
+                units=shape[0],
+            )
+            for i, (name, shape) in enumerate(zip(names, shapes, strict=True))
+        ),
+    )
+
+
+def make_model(steps: int = 1200, loss: np.ndarray | None = None, **info: object) -> RunModel:
+    """A paused run of `steps` steps on the digits with every gauge measured; `info` changes its RunInfo."""
+    model = RunModel()
+    model.absorb(p.Ready(seq=1, info=run_info(**info)))
+    loss = history(steps) if loss is None else loss
+    steps = len(loss)
+    if steps:
+        grad = p.Array.of(0.5 + 2 * np.abs(loss))
+        record = p.History(start=0, loss=p.Array.of(loss), total=None, grad_norm=grad, end=steps)
+        every = max(1, steps // 40)
+        measured = [step for step in range(every, steps + 1, every) if np.isfinite(loss[step - 1])]
+        points = tuple(p.Point(s, 1.08 * float(loss[s - 1]) + 0.01, 1 - float(loss[s - 1]) / 0.953) for s in measured)
+        status = p.Status(
+            state="paused",
+            step=steps,
+            epoch=steps / 51,
+            steps_per_second=1120.0,
+            lr=3e-4,
+            base_lr=3e-4,
+            loss=float(loss[-1]),
+            grad_norm=0.83,
+            threshold=1.0,
+            clipped_share=0.12,
+            validation_loss=points[-1].validation if points else None,
+            explained_variance=points[-1].explained if points else None,
+            explained_step=points[-1].step if points else 0,
+            memory=412_000_000,
+        )
+        gauges = {"variance": variance(), "code": code(), "pairs": pairs(), "layers": layers()}
+        model.absorb(p.View(run=1, status=status, history=record, points=points, **gauges))
+        model.marks.append(Mark(steps // 3, "lr 1e-3 -> 3e-4", "tweak"))
+    return model
+
+
+@pytest.fixture
+def run_model() -> Callable[..., RunModel]:
+    """Factory of a realistic run: `run_model(steps=1200, loss=None, **run_info_changes)`.
+
+    Gauges may be replaced afterwards: `model.variance = variance(...)` with the makers that are
+    attributes of the factory (`run_model.variance`, `.code`, `.pairs`, `.layers`, `.history`).
+    """
+    for maker in (variance, code, pairs, layers, history):
+        setattr(make_model, maker.__name__, maker)
+    return make_model
+
+
+async def _render(
+    pane: Pane, model: RunModel, size: tuple[int, int], keys: Iterable[str], svg: str | None
+) -> list[str]:
+    app = Bench(pane)
+    async with app.run_test(size=size) as pilot:
+        pane.focus()
+        await pilot.pause()
+        pane.show(model)
+        for key in keys:
+            await pilot.press(key)
+            pane.show(model)
+        await pilot.pause()
+        lines = [strip.text for strip in pane.render_lines(Region(0, 0, *pane.outer_size))]
+        if svg:
+            with open(svg, "w", encoding="utf-8") as file:
+                file.write(app.export_screenshot())
+    return lines
+
+
+@pytest.fixture
+def render_pane() -> Callable[..., list[str]]:
+    """`render_pane(pane, model, size=(80, 24), keys=(), svg=None)`: the pane's lines, its border included.
+
+    `keys` are pressed one after the other, with a frame drawn after each; `svg` names a file for
+    a screenshot. For tests that are plain functions.
+    """
+
+    def render(
+        pane: Pane,
+        model: RunModel,
+        size: tuple[int, int] = (80, 24),
+        keys: Iterable[str] = (),
+        svg: str | None = None,
+    ) -> list[str]:
+        return asyncio.run(_render(pane, model, size, keys, svg))
+
+    return render
