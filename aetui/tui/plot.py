@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,7 @@ def render(
     if width < 1 or height < 1:
         return Chart([[] for _ in range(max(height, 0))])
     notes: list[str] = []
+    references = [reference for reference in references if isfinite(reference.y)]
     values = [np.asarray(line.y, np.float64) for line in lines]
     values += [np.asarray(side, np.float64) for band in bands for side in (band.low, band.high)]
     y = scales.fit(values, [reference.y for reference in references], log, notes, close)

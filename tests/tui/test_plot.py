@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 
 from aetui.tui import plot, scale
 
-wild = st.floats() | st.sampled_from([0.0, -0.0, 1e308, -1e308, 5e-324, 1e-310, 1.0])
+odd = [0.0, -0.0, np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, 1e-310, 1.0, 1 + 1e-15]
+wild = st.sampled_from(odd) | st.floats()
 arrays = hnp.arrays(np.float64, st.integers(0, 60), elements=wild)
 
 
