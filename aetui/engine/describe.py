@@ -61,7 +61,8 @@ def changes_text(found: list[Difference], trainer: Trainer, old_rate: float) -> 
         text += " (the new optimizer starts with fresh state)"
     rate, kind = trainer.rate, trainer.spec.schedule
     if not isinstance(kind, s.Constant) and rate != old_rate:
-        text += f"; rate in force {rate:.3g} (schedule {kind.__struct_config__.tag} x {trainer.schedule.factor(trainer.steps):.3g})"
+        factor = trainer.schedule.factor(trainer.steps)
+        text += f"; rate in force {rate:.3g} (schedule {kind.__struct_config__.tag} x {factor:.3g})"
     return text
 
 
@@ -77,7 +78,8 @@ def non_finite(step: int, page: p.History, last: tuple[int, float, float] | None
     before = "no step before it was finite"
     if last is not None:
         before = f"last finite at step {last[0]:,}: loss {last[1]:.3g}, gradient norm {last[2]:.3g}"
-    return f"step {step:,}: loss {_figure(loss)}, gradient norm {_figure(norm)}; {before}; the step's update was not applied"
+    now = f"step {step:,}: loss {_figure(loss)}, gradient norm {_figure(norm)}"
+    return f"{now}; {before}; the step's update was not applied"
 
 
 def _figure(value: float) -> str:
@@ -102,16 +104,16 @@ def finale(trainer: Trainer) -> str:
     start = ", ".join(f"{value:.2f}" for value in fresh[:4])
     end = ", ".join(f"{value:.2f}" for value in values[:4])
     return (
-        f"one fresh random input ({start}, ...) came out as ({end}, ...): "
-        f"standard deviation {fresh.std():.2f} in, {values.std():.2f} out; Pairs shows it whole"
+        f"fresh random input: standard deviation {fresh.std():.2f} in, {values.std():.2f} out "
+        f"({start}, ... came out as {end}, ...); Pairs shows it whole"
     )
 
 
-def stamped(event: p.Event, *, seq: int, step: int, time: float) -> p.Event:
+def stamped(event: p.Events, *, seq: int, step: int, time: float) -> p.Events:
     return msgspec.structs.replace(event, seq=seq, step=step, time=time)
 
 
-def log_line(event: p.Event) -> str:
+def log_line(event: p.Events) -> str:
     """An event as one line of the log."""
     match event:
         case p.StateChanged():

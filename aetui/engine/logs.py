@@ -8,8 +8,10 @@ from pathlib import Path
 
 from aetui import paths
 
-_ADJECTIVES = "brisk calm clear deft even fair firm keen lucid mild neat plain quick quiet spare steady still swift terse warm"
-_NOUNS = "auk crane dipper dove finch grebe heron ibis jay kite lark linnet martin otter owl petrel pipit plover robin wren"
+_ADJECTIVES = (
+    "brisk calm clear deft even fair firm keen lucid mild neat plain quick quiet spare steady swift terse warm"
+)
+_NOUNS = "auk crane dipper dove finch grebe heron ibis jay kite lark linnet martin otter owl petrel plover robin wren"
 
 
 def new_run_name() -> str:
@@ -33,6 +35,9 @@ def new_log(name: str) -> Path:
 def log_to(file: str) -> None:
     """Send this process's log records to `file`."""
     logging.basicConfig(
-        filename=file or os.devnull, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+        filename=file or os.devnull,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        force=True,
     )
     logging.captureWarnings(True)

@@ -16,7 +16,7 @@ from aetui.gauges.variance import measure_variance
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
-PROBE_ROWS = 1024
+PROBE_ROWS = 2048
 SAMPLES = 64
 PAGE = 16
 """Pairs in one view."""
@@ -30,10 +30,10 @@ class Gauges:
         dataset = trainer.dataset
         rows = _spread(len(dataset.train), PROBE_ROWS)
         self._probe = trainer.train_data[torch.from_numpy(rows).to(trainer.device)]
-        self._labels = None if dataset.train_labels is None else dataset.train_labels[rows]
+        self._labels = None if dataset.train_labels is None else dataset.train_labels[rows].tolist()
         self._samples, self._titles = _samples(trainer)
+        self._low, self._high = float(self._samples.min()), float(self._samples.max())
         self._updates: dict[str, float] | None = None
-        self._grads_seen = False
         self._versions = 0
 
     def fit(self) -> p.Point:
@@ -67,11 +67,9 @@ class Gauges:
             return measure_layers(
                 trainer.model, self._probe, step=trainer.steps, version=version, grads=grads, updates=self._updates
             )
-        first = min(max(first, 0), len(self._samples) - 1)
         return measure_pairs(
-            trainer.model, trainer.objective, self._samples[first : first + PAGE], self._titles[first : first + PAGE],
-            step=trainer.steps, version=version, first=first, count=len(self._samples),
-            low=float(self._samples.min()), high=float(self._samples.max()),
+            trainer.model, trainer.objective, self._samples, self._titles, first, PAGE,
+            step=trainer.steps, version=version, low=self._low, high=self._high,
         )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ class SpeedMeter:
     def add(self, step: int) -> None:
         now = time.perf_counter()
         self._marks.append((now, step))
-        while len(self._marks) > 2 and self._marks[1][0] < now - _WINDOW:
+        while len(self._marks) > 2 and self._marks[1][0] <= now - _WINDOW:
             self._marks.popleft()
 
     @property

@@ -15,20 +15,13 @@ from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
 from aetui.engine.steering import Ladder
-from aetui.gauges.budget import Budget
+from aetui.engine.watch import Watch
 from aetui.models.build import ModelError
 from aetui.spec import SpecError, differences, loads
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-GAUGE_SHARE = 0.02
-"""Share of training time that gauges may take."""
-_WATCHED_PERIOD = 0.1
-_UNWATCHED_PERIOD = 1.0
-_INTEREST = 3.0
-"""Seconds for which a look counts as somebody watching."""
 
 
 class Engine:
@@ -45,10 +38,10 @@ class Engine:
         self._stopping = False
         self._events_lock = threading.Lock()
         self._sinks: list[Callable[[p.Reply], None]] = []
-        self._events: list[p.Event] = []
+        self._events: list[p.Events] = []
         self._seq = 0
         self._trainer: Trainer | None = None
-        self._gauges: Gauges | None = None
+        self._watch: Watch | None = None
         self._history = History()
         self._info: p.RunInfo | None = None
         self._runs = 0
@@ -56,15 +49,8 @@ class Engine:
         self._target: int | None = None
         self._ladders: dict[str, Ladder] = {}
         self._status = p.Status()
-        self._published: dict[str, p.Variance | p.Code | p.Pairs | p.Layers] = {}
-        self._stale: set[str] = set()
-        self._wanted: dict[str, float] = {}
-        self._watched = 0.0
-        self._sample = 0
-        self._budget = Budget(GAUGE_SHARE)
         self._speed = SpeedMeter()
         self._clipped = ClippedShare()
-        self._point: p.Point | None = None
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -88,32 +74,19 @@ class Engine:
 
     def view(self, look: p.Look) -> p.View | None:
         """What has changed since the screen's last look; None before the first run is loaded."""
-        info = self._info
-        if info is None:
+        info, watch = self._info, self._watch
+        if info is None or watch is None:
             return None
-        now = time.monotonic()
-        self._watched = now
-        for name in look.have:
-            self._wanted[name] = now
-        fresh = look.run != info.run
-        since, known = (0, 0) if fresh else (look.since, look.points)
-        have = {} if fresh else look.have
-        gauges = {
-            name: gauge for name in look.have if (gauge := self._published.get(name)) and gauge.version != have.get(name)
-        }
-        missing = any(name not in self._published or name in self._stale for name in look.have)
-        if look.sample != self._sample or (missing and self._state != "running"):
+        if watch.ask(look) and self._state != "running":
             with self._wake:
-                if look.sample != self._sample:
-                    self._sample = look.sample
-                    self._stale.add("pairs")
                 self._wake.notify()
+        fresh = look.run != info.run
         return p.View(
             run=info.run,
             status=self._status,
-            history=self._history.since(since),
-            points=tuple(self._history.points[known:]),
-            **gauges,  # pyright: ignore[reportArgumentType]
+            history=self._history.since(0 if fresh else look.since),
+            points=tuple(self._history.points[0 if fresh else look.points :]),
+            **watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
         )
 
     # --- the worker thread ----------------------------------------------------------------------
@@ -130,22 +103,13 @@ class Engine:
 
     def _rest(self) -> None:
         """Wait for something to do, measuring gauges that a screen has begun to show."""
-        for name in self._due_when_resting():
-            self._measure(name)
+        missing = self._watch.missing() if self._watch else []
+        if missing and self._watch:
+            self._watch.measure(missing[0])
             return
         with self._wake:
-            if not self._inbox and not self._due_when_resting():
+            if not self._inbox and not (self._watch and self._watch.missing()):
                 self._wake.wait(timeout=1.0)
-
-    def _due_when_resting(self) -> list[str]:
-        if self._gauges is None:
-            return []
-        names = self._names_watched()
-        return [name for name in names if name not in self._published or name in self._stale]
-
-    def _names_watched(self) -> list[str]:
-        horizon = time.monotonic() - _INTEREST
-        return [name for name in p.GAUGES if self._wanted.get(name, 0.0) > horizon]
 
     def _obey(self, command: p.Commands) -> None:
         try:
@@ -169,7 +133,9 @@ class Engine:
             case p.New():
                 self._load(command)
             case _ if self._trainer is None:
-                self._emit(p.Refused(command=command.id, text="there is no run yet: its data or model could not be loaded"))
+                self._emit(
+                    p.Refused(command=command.id, text="there is no run yet: its data or model could not be loaded")
+                )
             case p.Run():
                 self._begin(command)
             case p.Pause():
@@ -193,15 +159,16 @@ class Engine:
         self._emit(p.Loading(stage="reading the data and building the model"))
         spec = loads(command.spec)
         trainer = Trainer(spec)
-        gauges = Gauges(trainer)
+        self._emit(p.Loading(stage="computing the floors"))
+        trainer.floors()
+        watch = Watch(Gauges(trainer))
         self._runs += 1
         info = describe.run_info(trainer, run=self._runs, name=self._name, log=self._log_file)
         with self._events_lock:
             self._events.clear()
-        self._trainer, self._gauges, self._info = trainer, gauges, info
-        self._history, self._published, self._stale = History(), {}, set()
-        self._speed, self._clipped, self._point = SpeedMeter(), ClippedShare(), None
-        self._ladders, self._budget = {}, Budget(GAUGE_SHARE)
+        self._trainer, self._watch, self._info = trainer, watch, info
+        self._history, self._ladders = History(), {}
+        self._speed, self._clipped = SpeedMeter(), ClippedShare()
         self._state, self._target = "paused", None
         self._emit(p.Ready(info=info))
         self._look_around()
@@ -216,7 +183,9 @@ class Engine:
         assert trainer is not None
         goal = trainer.goal
         if command.steps is not None and command.steps < 1:
-            self._emit(p.Refused(command=command.id, text=f"steps: {command.steps} is not allowed; it takes at least 1"))
+            self._emit(
+                p.Refused(command=command.id, text=f"steps: {command.steps} is not allowed; it takes at least 1")
+            )
             return
         if command.steps is not None:
             self._target = trainer.steps + command.steps
@@ -261,12 +230,16 @@ class Engine:
 
     def _train(self) -> None:
         """Train until a command arrives, the target is reached or something is wrong."""
-        trainer = self._trainer
-        assert trainer is not None
+        trainer, watch = self._trainer, self._watch
+        assert trainer is not None and watch is not None
         inbox, clock = self._inbox, time.perf_counter
         advance, target = trainer.advance, self._target
-        service = clock() + self._period
+        service = clock() + watch.period
+        alone = target is not None and target - trainer.steps == 1
         try:
+            if alone and "layers" in watch.watched():
+                self._step_measured()
+                return
             while not inbox:
                 if not advance():
                     self._stop_at_non_finite()
@@ -277,14 +250,10 @@ class Engine:
                 if clock() >= service:
                     if not self._service():
                         return
-                    service = clock() + self._period
+                    service = clock() + watch.period
         except Exception as error:
             log.exception("step %d failed", trainer.steps + 1)
             self._fail(f"step {trainer.steps + 1:,} failed: {describe.failure(error)}")
-
-    @property
-    def _period(self) -> float:
-        return _WATCHED_PERIOD if time.monotonic() - self._watched < _INTEREST else _UNWATCHED_PERIOD
 
     def _reach_target(self) -> None:
         trainer = self._trainer
@@ -307,64 +276,51 @@ class Engine:
         self._history.append(records)
         self._speed.add(trainer.steps)
         self._clipped.add(records.clipped)
-        if trainer.device.type != "cpu" and describe.first_bad(records) is not None:
-            self._report_non_finite(trainer.steps - len(records) + describe.first_bad(records) + 1)
-            return False
-        return True
+        bad = None if trainer.device.type == "cpu" else describe.first_bad(records)
+        if bad is not None:
+            self._report_non_finite(trainer.steps - len(records) + bad + 1)
+        return bad is None
 
     def _service(self) -> bool:
         """The work between steps that the display needs, within its budget; False where training stopped."""
         if not self._collect():
             return False
-        trainer, gauges = self._trainer, self._gauges
-        assert trainer is not None and gauges is not None
-        self._stale.update(p.GAUGES)
-        if self._budget.due("fit"):
-            with self._budget.timed("fit"):
-                self._fit()
-        for name in self._names_watched():
-            if not self._budget.due(name):
-                continue
-            with self._budget.timed(name):
-                if name == "layers":
-                    return self._step_measured()
-                self._measure(name)
+        watch = self._watch
+        assert watch is not None
+        watch.outdate()
+        point = watch.fit_if_due()
+        if point is not None:
+            self._history.add_point(point)
+        for name in watch.due():
+            if name == "layers":
+                return self._step_measured()
+            watch.measure(name)
         self._publish_status()
         return True
 
     def _step_measured(self) -> bool:
         """One training step whose updates the layers gauge shows."""
-        trainer, gauges = self._trainer, self._gauges
-        assert trainer is not None and gauges is not None
+        trainer, watch = self._trainer, self._watch
+        assert trainer is not None and watch is not None
         finite, updates = trainer.advance_measured()
         if not finite:
             self._stop_at_non_finite()
             return False
-        gauges.remember_updates(updates)
-        self._measure("layers")
+        watch.remember_updates(updates)
+        watch.measure("layers")
         self._publish_status()
         if trainer.steps == self._target:
             self._reach_target()
             return False
         return True
 
-    def _fit(self) -> None:
-        assert self._gauges is not None
-        self._point = self._gauges.fit()
-        self._history.add_point(self._point)
-
-    def _measure(self, name: str) -> None:
-        """Measure one gauge now; where it fails it is logged and left out until the next step."""
-        assert self._gauges is not None
-        self._stale.discard(name)
-        self._published[name] = self._gauges.measure(name, self._sample)
-
     # --- states and events ----------------------------------------------------------------------
 
     def _look_around(self) -> None:
         """Measure what is watched now, whatever it costs: nothing trains meanwhile."""
-        self._fit()
-        self._stale.update(p.GAUGES)
+        assert self._watch is not None
+        self._watch.outdate()
+        self._history.add_point(self._watch.fit())
         self._publish_status()
 
     def _settle(self, state: p.State, reason: str = "") -> None:
@@ -405,7 +361,7 @@ class Engine:
     ) -> None:
         self._emit(p.Accepted(command=command.id, text=text, changes=changes, info=info))
 
-    def _emit(self, event: p.Event) -> None:
+    def _emit(self, event: p.Events) -> None:
         with self._events_lock:
             self._seq += 1
             event = describe.stamped(event, seq=self._seq, step=self._steps, time=time.time())
@@ -418,7 +374,7 @@ class Engine:
         trainer = self._trainer
         if trainer is None:
             return
-        point = self._point
+        point = self._watch.point if self._watch else None
         last = self._history.since(max(0, len(self._history) - 1))
         clip = trainer.spec.clip
         self._status = p.Status(

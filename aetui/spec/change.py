@@ -103,12 +103,16 @@ def _unknown(section: str, struct: type[msgspec.Struct], name: str) -> Problem:
     owners = [kind for kind, other in variants(section).items() if kind and name in fields_of(other)]
     if owners:
         kind = str(struct.__struct_config__.tag)
-        return Problem(path, f"{section}.kind {kind} has no {name}; {', '.join(owners)} {'has' if len(owners) == 1 else 'have'}")
+        return Problem(
+            path, f"{section}.kind {kind} has no {name}; {', '.join(owners)} {'has' if len(owners) == 1 else 'have'}"
+        )
     known = [*fields_of(struct), *(["kind"] if "" not in variants(section) else [])]
     close = nearest(name, known)
     if "did you mean" in close:
         return Problem(path, f"unknown setting; {close.replace('mean ', f'mean {section}.')}")
-    everywhere = {field.name: field for other in SECTIONS for s in variants(other).values() for field in fields_of(s).values()}
+    everywhere = {
+        field.name: field for other in SECTIONS for s in variants(other).values() for field in fields_of(s).values()
+    }
     if name in everywhere:
         return Problem(path, f"unknown setting; did you mean {everywhere[name].path}?")
     return Problem(path, f"unknown setting; {close}")
@@ -130,8 +134,9 @@ def from_mapping(raw: Mapping[str, Any], base: RunSpec | None = None) -> RunSpec
                 problems.append(Problem(section, f"unknown section; {nearest(section, SECTIONS)}"))
         else:
             flat.update({f"{section}.{name}": value for name, value in values.items()})
+    spec = base or RunSpec()
     try:
-        spec = changed(base or RunSpec(), flat)
+        spec = changed(spec, flat)
     except SpecError as error:
         problems.extend(error.problems)
     if problems:

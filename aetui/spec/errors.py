@@ -1,8 +1,8 @@
 """What is wrong with a spec, one sentence per field."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from collections.abc import Iterable
 
 
 @dataclass(frozen=True)

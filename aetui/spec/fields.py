@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from inspect import get_annotations
 from typing import Any, get_args
 
 import msgspec
@@ -266,8 +267,9 @@ def _declared_order(struct: type, name: str, kind: inspect.Type) -> inspect.Type
     if not isinstance(kind, inspect.LiteralType):
         return kind
     for base in struct.__mro__:
-        if name in base.__dict__.get("__annotations__", {}):
-            return inspect.LiteralType(get_args(get_args(base.__annotations__[name])[0]))
+        annotations = get_annotations(base)
+        if name in annotations:
+            return inspect.LiteralType(get_args(get_args(annotations[name])[0]))
     return kind
 
 

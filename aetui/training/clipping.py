@@ -34,7 +34,8 @@ def clip_on_host(section: s.Clip, grads: Tensor, views: list[Tensor], norm: floa
         grads.clamp_(-limit, limit)
         return True
     changed = False
-    for view, size in zip(views, torch.stack(torch._foreach_norm(views)).tolist(), strict=True):
+    for view in views:
+        size = float(torch.linalg.vector_norm(view))
         if size > limit:
             view.mul_(limit / size)
             changed = True
@@ -53,6 +54,7 @@ def clip_on_device(section: s.Clip, grads: Tensor, views: list[Tensor], norm: Te
         changed = grads.abs().amax() > limit
         grads.clamp_(-limit, limit)
         return changed
-    norms = torch.stack(torch._foreach_norm(views))
-    torch._foreach_mul_(views, (limit / norms.clamp(min=limit)).unbind())
+    norms = torch.stack([torch.linalg.vector_norm(view) for view in views])
+    for view, scale in zip(views, (limit / norms.clamp(min=limit)).unbind(), strict=True):
+        view.mul_(scale)
     return norms.amax() > limit

@@ -1,5 +1,6 @@
 """Optimizers from their spec, and live changes to them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from aetui.spec import sections as s
 
 def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
     """The optimizer over one flat tensor; PyTorch's fused kernel where there is one."""
-    return _CLASSES[type(section)]([parameters], **_options(section), **_FUSED.get(type(section), {}))
+    options = _options(section) | ({"fused": True} if isinstance(section, s.Adam | s.AdamW | s.Sgd) else {})
+    return _CLASSES[type(section)]([parameters], **options)
 
 
 def change(optimizer: torch.optim.Optimizer, section: s.Optim) -> None:
@@ -43,7 +45,7 @@ def _options(section: s.Optim) -> dict[str, Any]:
     return options
 
 
-_CLASSES: dict[type, type[torch.optim.Optimizer]] = {
+_CLASSES: dict[type, Callable[..., torch.optim.Optimizer]] = {
     s.Adam: torch.optim.Adam,
     s.AdamW: torch.optim.AdamW,
     s.NAdam: torch.optim.NAdam,
@@ -54,4 +56,3 @@ _CLASSES: dict[type, type[torch.optim.Optimizer]] = {
     s.Adagrad: torch.optim.Adagrad,
     s.Adadelta: torch.optim.Adadelta,
 }
-_FUSED: dict[type, dict[str, bool]] = {kind: {"fused": True} for kind in (s.Adam, s.AdamW, s.Sgd)}

@@ -15,6 +15,7 @@ from aetui import data as data_
 from aetui.gauges import explained, floors, variance
 from aetui.models.build import build
 from aetui.models.initialize import initialize
+from aetui.models.moments import feature_variance
 from aetui.protocol import Floors
 from aetui.spec import RunSpec, changed, differences
 from aetui.spec import sections as s
@@ -86,7 +87,8 @@ class Trainer:
         self.model.train()
         self.flat = FlatParameters(self.model)
 
-        self._target_variance = self.train_data.double().var(0, correction=0).to(self.dtype)
+        # Not in the training dtype: small variances underflow in float16.
+        self._target_variance = feature_variance(self.train_data.double()).float()
         self.objective = Objective(self.spec.loss, self._target_variance)
         self.optimizer = optimizers.build(self.spec.optim, self.flat.values)
         self.schedule = RateSchedule(self.spec.schedule)
@@ -218,7 +220,9 @@ class Trainer:
         found = differences(self.spec, new)
         structural = [item for item in found if not item.live]
         if structural:
-            raise SpecError([Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural])
+            raise SpecError(
+                [Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural]
+            )
         self._put_in_force(new)
         return new
 

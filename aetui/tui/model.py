@@ -161,4 +161,3 @@ class RunModel:
     def _log(self, event: p.Event, kind: str, text: str) -> None:
         self.journal.append(Entry(event.step, event.time, kind, text))
         self.versions["journal"] += 1
-

@@ -30,14 +30,18 @@ class Pane(Widget, can_focus=True):
     """Columns and rows below which the pane says that it is too small."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"pane--{role}" for role in ROLES}
-    DEFAULT_CSS = """
+    DEFAULT_CSS = (
+        """
     Pane {
         border: round $border-blurred;
         border-title-color: $foreground;
         border-subtitle-color: $text-muted;
         padding: 0 1;
         &:focus { border: round $border; }
-    """ + "\n".join(f"    & > .pane--{role} {{ color: $series-{role}; }}" for role in ROLES) + "\n}"
+    """
+        + "\n".join(f"    & > .pane--{role} {{ color: $series-{role}; }}" for role in ROLES)
+        + "\n}"
+    )
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)  # pyright: ignore[reportArgumentType]
@@ -77,10 +81,10 @@ class Pane(Widget, can_focus=True):
         """The pane's lines, at most `height` strips of `width` cells."""
         raise NotImplementedError
 
-    def role(self, name: str, **extra: bool) -> Style:
+    def role(self, name: str, *, bold: bool = False, reverse: bool = False) -> Style:
         """The text style of a role, from the theme."""
         style = self.get_component_rich_style(f"pane--{name}")
-        return style + Style(**extra) if extra else style
+        return style + Style(bold=bold or None, reverse=reverse or None) if bold or reverse else style
 
     def line(self, *parts: tuple[str, str] | str) -> Strip:
         """A strip from texts, each plain or with its role."""

@@ -5,12 +5,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import inspect
 
 from aetui.spec import RunSpec, SpecError, changed, differences, dumps, from_mapping, load, loads, to_mapping
 from aetui.spec.fields import SECTIONS, Field, fields_of, spec_fields, variants
 from aetui.spec.sections import LIVE_KINDS
 from aetui.spec.toml import reference
-from msgspec import inspect
 
 
 def values_of(field: Field) -> st.SearchStrategy:
@@ -26,7 +26,12 @@ def values_of(field: Field) -> st.SearchStrategy:
         low = kind.ge if kind.ge is not None else kind.gt
         high = kind.le if kind.le is not None else kind.lt
         return st.floats(
-            low, high, exclude_min=kind.gt is not None, exclude_max=kind.lt is not None, allow_nan=False, allow_infinity=False
+            low,
+            high,
+            exclude_min=kind.gt is not None,
+            exclude_max=kind.lt is not None,
+            allow_nan=False,
+            allow_infinity=False,
         )
     if field.path == "train.device":
         return st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"])

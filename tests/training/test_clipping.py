@@ -12,7 +12,10 @@ SHAPES = [(3, 4), (4,), (2, 3), (1,)]
 
 
 def gradients(seed: int, scale: float) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    flat = torch.randn(sum(torch.Size(shape).numel() for shape in SHAPES), generator=torch.Generator().manual_seed(seed)) * scale
+    flat = (
+        torch.randn(sum(torch.Size(shape).numel() for shape in SHAPES), generator=torch.Generator().manual_seed(seed))
+        * scale
+    )
     views, start = [], 0
     for shape in SHAPES:
         views.append(flat[start : start + torch.Size(shape).numel()].view(shape))

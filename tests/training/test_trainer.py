@@ -22,7 +22,9 @@ def small(**changes) -> Trainer:
 
 def independent_classic(trainer: Trainer, *, latent: int, lr: float, clipnorm: float | None, epochs: int = 100):
     """The example written out by hand, from the same initial weights and data."""
-    data = torch.from_numpy(np.random.default_rng(0).standard_normal((1000, 100), dtype=np.float64).astype(np.float32)).double()
+    data = torch.from_numpy(
+        np.random.default_rng(0).standard_normal((1000, 100), dtype=np.float64).astype(np.float32)
+    ).double()
     torch.testing.assert_close(trainer.train_data, data)
     model = nn.Sequential(
         nn.Linear(100, 50), nn.ReLU(), nn.Linear(50, latent), nn.Linear(latent, 50), nn.ReLU(), nn.Linear(50, 100)
@@ -91,10 +93,10 @@ def test_another_seed_gives_other_weights():
 
 
 def test_training_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
     small(model__kind="vae", model__dropout=0.5).run(3)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1], np.random.get_state()[1])
 
 
 OPTIMIZERS = list(variants("optim"))
@@ -118,7 +120,11 @@ def test_every_optimizer_clipping_and_schedule_trains(optimizer: str, clip: str,
 def test_the_flat_optimizer_updates_as_one_over_separate_tensors(optimizer: str):
     trainer = Trainer(changed(changed(RunSpec(), SMALL), {"optim.kind": optimizer}, text=True))
     reference = [nn.Parameter(p.data.clone()) for p in trainer.model.parameters()]
-    options = {key: value for key, value in trainer.optimizer.defaults.items() if key not in ("fused", "foreach", "decoupled_weight_decay")}
+    options = {
+        key: value
+        for key, value in trainer.optimizer.defaults.items()
+        if key not in ("fused", "foreach", "decoupled_weight_decay")
+    }
     twin = type(trainer.optimizer)(reference, foreach=False, **options)
     for _ in range(3):
         trainer.advance()

@@ -1,0 +1,110 @@
+"""The real program on a real pseudo-terminal, as the bench drives it."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+_ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
+
+
+class Terminal:
+    """`aetui` on a pseudo-terminal of 120 x 40, with a clock on everything it draws."""
+
+    def __init__(self, arguments: list[str], home: Path, columns: int = 120, rows: int = 40) -> None:
+        self.started = time.perf_counter()
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment |= {"AETUI_HOME": str(home), "AETUI_CONFIG": str(home / "config")}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "aetui", *arguments],
+            stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self._master = master
+        self._home = home
+        self.bytes = 0
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def read(self, seconds: float) -> bytes:
+        """What is drawn within `seconds`, taken off the terminal as fast as it comes."""
+        end = time.perf_counter() + seconds
+        found = bytearray()
+        while (left := end - time.perf_counter()) > 0:
+            if select.select([self._master], [], [], left)[0]:
+                found += self._take()
+        return bytes(found)
+
+    def wait_for(self, text: str, timeout: float = 60.0) -> float:
+        """Seconds until `text` is drawn.
+
+        Raises:
+            TimeoutError: it never was.
+        """
+        start = time.perf_counter()
+        found = bytearray()
+        while time.perf_counter() - start < timeout:
+            if select.select([self._master], [], [], 0.5)[0]:
+                found += self._take()
+                if text.encode() in _ESCAPES.sub(b"", found):
+                    return time.perf_counter() - start
+        raise TimeoutError(f"{text!r} was not drawn within {timeout:.0f} s")
+
+    def _take(self) -> bytes:
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:
+            data = b""
+        self.bytes += len(data)
+        return data
+
+    def press(self, key: bytes) -> None:
+        os.write(self._master, key)
+
+    def log_events(self) -> list[tuple[float, int, str]]:
+        """What the engine's log says it did: seconds since the epoch, step, text."""
+        found = []
+        for file in sorted((self._home / "logs").glob("*.log")):
+            for line in file.read_text().splitlines():
+                if match := re.search(r"event time=([0-9.]+) step=([0-9]+) (.*)", line):
+                    found.append((float(match[1]), int(match[2]), match[3]))
+        return found
+
+    def cpu_seconds(self) -> float | None:
+        """CPU time of the screen's process so far; None where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mb(self) -> float | None:
+        """Resident memory of the screen's process in MB (10**6 bytes)."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except OSError:
+            return None
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def close(self) -> None:
+        """End the program and let go of the terminal."""
+        self._process.send_signal(signal.SIGTERM)
+        end = time.perf_counter() + 10
+        while self._process.poll() is None and time.perf_counter() < end:
+            self.read(0.05)
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._master)

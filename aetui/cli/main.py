@@ -1,0 +1,170 @@
+"""The commands."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from cyclopts.exceptions import CycloptsError
+
+from aetui import __version__
+from aetui.spec import SpecError
+
+app = App(
+    name="aetui",
+    version=__version__,
+    version_flags=["--version"],
+    help="A terminal workbench for autoencoders: train, watch, pause, tweak, resume.",
+    help_format="plaintext",
+)
+
+Target = Annotated[str | None, Parameter(show_default=False)]
+Data = Annotated[str | None, Parameter(name="--data", show_default=False)]
+Sets = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False, negative=())]
+
+
+@app.default
+@app.command
+def run(
+    target: Target = None,
+    /,
+    *,
+    data: Data = None,
+    set_: Sets = (),
+    engine: Literal["process", "thread"] | None = None,
+    start: Annotated[bool, Parameter(negative=())] = False,
+    theme: str | None = None,
+) -> int:
+    """Open the workbench on a run, paused at step 0.
+
+    Parameters
+    ----------
+    target
+        A preset's name or a TOML spec; nothing opens the digits.
+    data
+        A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    set_
+        section.key=value, such as optim.lr=3e-4; repeatable.
+    engine
+        Where training runs: a process of its own (default), or a thread of the screen's.
+    start
+        Begin to train at once.
+    theme
+        Name of a theme.
+    """
+    from aetui.cli.options import spec_of
+    from aetui.cli.screen import open_screen
+
+    return open_screen(spec_of(target, data, set_), placement=engine, start=start, theme=theme)
+
+
+@app.command
+def train(
+    target: Target = None,
+    /,
+    *,
+    steps: int | None = None,
+    data: Data = None,
+    set_: Sets = (),
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Train without a screen and print what came out.
+
+    Parameters
+    ----------
+    target
+        A preset's name or a TOML spec; nothing takes the digits.
+    steps
+        Steps to train; without it the spec's own number.
+    data
+        A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    set_
+        section.key=value, such as optim.lr=3e-4; repeatable.
+    json
+        Print one JSON object instead of a table.
+    """
+    from aetui.cli.options import spec_of
+    from aetui.cli.train import train_headless
+
+    return train_headless(spec_of(target, data, set_), steps=steps, as_json=json)
+
+
+@app.command
+def presets() -> int:
+    """List the specs that come with aetui."""
+    from aetui import presets as shipped
+
+    width = max(map(len, shipped.names()))
+    for name in shipped.names():
+        print(f"{name:<{width}}  {shipped.summary(name)}")
+    return 0
+
+
+@app.command
+def spec(target: Target = None, /, *, data: Data = None, set_: Sets = ()) -> int:
+    """Print a spec as TOML, every setting with its help.
+
+    Parameters
+    ----------
+    target
+        A preset's name or a TOML spec; nothing takes the digits.
+    data
+        A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    set_
+        section.key=value, such as optim.lr=3e-4; repeatable.
+    """
+    from aetui.cli.options import spec_of
+    from aetui.spec import dumps
+
+    print(dumps(spec_of(target, data, set_)), end="")
+    return 0
+
+
+@app.command
+def bench(
+    *,
+    json: Annotated[bool, Parameter(negative=())] = False,
+    rounds: int = 5,
+    seconds: float = 3.0,
+) -> int:
+    """Measure on this machine what watching a run costs.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object instead of a table.
+    rounds
+        Times that each case is measured; the medians count.
+    seconds
+        Length of one measurement.
+    """
+    from aetui.bench.report import bench_and_print
+
+    return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run a command; bad input is one sentence per problem on stderr and status 2."""
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"aetui: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except SpecError as error:
+        for problem in error.problems:
+            print(f"aetui: {problem}", file=sys.stderr)
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed."""
+    try:
+        return run_command(arguments)
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,27 @@
+"""Options that several commands share, and the spec that they add up to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aetui import presets
+from aetui.spec import Problem, RunSpec, SpecError, changed
+
+
+def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpec:
+    """The spec that TARGET, `--data` and `--set` name together; later ones win.
+
+    Raises:
+        SpecError: any of them is unknown or refused; every problem is listed.
+    """
+    spec = presets.resolve(target)
+    if data is not None:
+        spec = changed(spec, {"data.kind": "file", "data.path": str(Path(data).expanduser())})
+    changes: dict[str, str] = {}
+    for item in sets:
+        path, equals, value = item.partition("=")
+        if not equals:
+            raise SpecError(
+                [Problem("--set", f"{item!r} is not allowed; it takes section.key=value, such as optim.lr=3e-4")]
+            )
+        changes[path.strip()] = value
+    return changed(spec, changes, text=True)

@@ -1,0 +1,103 @@
+"""Who watches which gauge, and when each is measured again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from aetui import protocol as p
+from aetui.engine.measure import Gauges
+from aetui.gauges.budget import Budget
+
+GAUGE_SHARE = 0.02
+"""Share of training time that gauges may take."""
+_GAUGE_PERIOD = 1.0
+"""Seconds between two pictures of one pane while training: a picture costs a slow link several kB."""
+_WATCHED_PERIOD = 0.1
+_UNWATCHED_PERIOD = 1.0
+_INTEREST = 3.0
+"""Seconds for which a look counts as somebody watching."""
+
+Gauge = p.Variance | p.Code | p.Pairs | p.Layers
+
+
+class Watch:
+    """The gauges of one run: asked for from any thread, measured by the worker thread."""
+
+    def __init__(self, gauges: Gauges) -> None:
+        self._gauges = gauges
+        self._budget = Budget(GAUGE_SHARE)
+        self._published: dict[str, Gauge] = {}
+        self._stale: set[str] = set()
+        self._wanted: dict[str, float] = {}
+        self._next: dict[str, float] = {}
+        self._looked = 0.0
+        self._sample = 0
+        self.point: p.Point | None = None
+        """The last measurement of explained variance and validation loss."""
+
+    # --- from any thread ------------------------------------------------------------------------
+
+    def ask(self, look: p.Look) -> bool:
+        """Take note of what a screen shows; True if something should be measured for it at rest."""
+        self._looked = time.monotonic()
+        for name in look.have:
+            self._wanted[name] = self._looked
+        if look.sample != self._sample:
+            self._sample = look.sample
+            self._stale.add("pairs")
+        return any(name not in self._published or name in self._stale for name in look.have)
+
+    def newer_than(self, have: dict[str, int], wanted: dict[str, int]) -> dict[str, Gauge]:
+        """The published gauges among `wanted` whose version the screen does not have."""
+        return {
+            name: gauge for name in wanted if (gauge := self._published.get(name)) and gauge.version != have.get(name)
+        }
+
+    # --- from the worker thread -----------------------------------------------------------------
+
+    @property
+    def period(self) -> float:
+        """Seconds between two rounds of work for the display."""
+        return _WATCHED_PERIOD if time.monotonic() - self._looked < _INTEREST else _UNWATCHED_PERIOD
+
+    def watched(self) -> list[str]:
+        """Gauges that a screen shows at present."""
+        horizon = time.monotonic() - _INTEREST
+        return [name for name in p.GAUGES if self._wanted.get(name, 0.0) > horizon]
+
+    def missing(self) -> list[str]:
+        """Watched gauges that are not of the present step."""
+        return [name for name in self.watched() if name not in self._published or name in self._stale]
+
+    def fit(self) -> p.Point:
+        """Explained variance and validation loss, now."""
+        self.point = self._gauges.fit()
+        return self.point
+
+    def fit_if_due(self) -> p.Point | None:
+        if not self._budget.due("fit"):
+            return None
+        with self._budget.timed("fit"):
+            return self.fit()
+
+    def due(self) -> Iterator[str]:
+        """Watched gauges whose time has come, within the budget; measure each before the next."""
+        for name in self.watched():
+            now = time.monotonic()
+            if now >= self._next.get(name, 0.0) and self._budget.due(name):
+                self._next[name] = now + _GAUGE_PERIOD
+                with self._budget.timed(name):
+                    yield name
+
+    def measure(self, name: str) -> None:
+        """Measure one gauge and publish it."""
+        self._stale.discard(name)
+        self._published[name] = self._gauges.measure(name, self._sample)
+
+    def remember_updates(self, updates: dict[str, float]) -> None:
+        self._gauges.remember_updates(updates)
+
+    def outdate(self) -> None:
+        """The run has moved on: every gauge is of an earlier step."""
+        self._stale.update(p.GAUGES)

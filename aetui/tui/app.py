@@ -1,0 +1,349 @@
+"""The app: one session, one workbench, and the actions that join them."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+
+from aetui import protocol as p
+from aetui.spec import RunSpec
+from aetui.tui import dialogs
+from aetui.tui.actions import PANES, ActionProvider, bindings, key_text
+from aetui.tui.form import SpecForm
+from aetui.tui.help import HelpScreen
+from aetui.tui.pane import Pane
+from aetui.tui.panes.pairs import PairsPane
+from aetui.tui.session import FramePacer, Session
+from aetui.tui.settings import Settings
+from aetui.tui.themes import choose, load_themes, variable_defaults
+from aetui.tui.workbench import WorkbenchScreen
+
+log = logging.getLogger(__name__)
+
+FRAME_SHARE = {"process": 0.1, "thread": 0.04}
+"""Share of a core that drawing may take; in a thread it takes it from the training."""
+_IDLE_PERIOD = 1.0
+"""Seconds between looks while nothing trains."""
+
+
+class Workbench(App[None]):
+    """The terminal workbench on one engine."""
+
+    TITLE = "aetui"
+    BINDINGS: ClassVar[list[BindingType]] = list(bindings())
+    COMMANDS: ClassVar = {ActionProvider}
+    ENABLE_COMMAND_PALETTE = True
+
+    class Replied(Message):
+        """Something came from the engine."""
+
+        def __init__(self, reply: p.Reply) -> None:
+            super().__init__()
+            self.reply = reply
+
+    class Lost(Message):
+        """The engine is gone."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    def __init__(
+        self,
+        link: p.Link,
+        spec: RunSpec,
+        *,
+        start: bool = False,
+        theme: str | None = None,
+        settings: Settings | None = None,
+        problems: list[str] | None = None,
+        placement: str = "process",
+        log_file: str = "",
+    ) -> None:
+        """`problems` are sentences about the user's own files, shown once."""
+        super().__init__()
+        self.settings = settings or Settings()
+        self.user_keys = self.settings.keymap
+        self.session = Session(link, spec)
+        self._spec, self._start, self._log_file = spec, start, log_file
+        self._problems = list(problems or [])
+        self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
+        self._wanted_theme = theme or self.settings.theme
+        self.animation_level = "none"
+        self.bench = WorkbenchScreen(self.user_keys)
+
+    @property
+    def model(self):
+        return self.session.model
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return variable_defaults()
+
+    def get_default_screen(self) -> WorkbenchScreen:
+        return self.bench
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self._use_themes()
+        self.set_keymap(self.user_keys)
+        self.bench.notice.hint = f"{key_text('run-pause', self.user_keys)} starts training"
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            try:
+                loop.add_signal_handler(number, self.exit)
+            except (ValueError, RuntimeError, NotImplementedError):
+                log.info("no handler for signal %s here", number)
+        self._redraw()
+        self.session.connect(self._deliver, self._report_lost)
+        self.session.new_run(self._spec, start=self._start)
+        self.set_timer(self._pacer.period, self._frame)
+        for problem in self._problems:
+            self._remark(problem)
+
+    def _deliver(self, reply: p.Reply) -> None:
+        """Hand over a reply from the link's thread."""
+        self.post_message(self.Replied(reply))
+
+    def _report_lost(self, text: str) -> None:
+        self.post_message(self.Lost(text))
+
+    def _use_themes(self) -> None:
+        themes, problems = load_themes()
+        for theme in themes.values():
+            self.register_theme(theme)
+        name, problem = choose(self._wanted_theme, themes)
+        self.theme = name
+        self._problems += problems + ([problem] if problem else [])
+
+    def _remark(self, text: str) -> None:
+        """A sentence about the user's own files: into the journal, and the notice."""
+        self.session.absorb(p.Noted(text=text, warning=True))
+        self.bench.notice.show_text(text, "warning")
+
+    def _frame(self) -> None:
+        """Ask for the next view and plan the one after it."""
+        self._look()
+        delay = self._pacer.next_delay()
+        if not self.session.training and not self.session.waiting:
+            delay = max(delay, _IDLE_PERIOD)
+        self._redraw()
+        self.set_timer(delay, self._frame)
+
+    def _look(self) -> None:
+        self.session.look(self.bench.gauges, self.bench.pairs.sample)
+
+    def _redraw(self) -> None:
+        self.bench.show(self.model)
+
+    # --- replies --------------------------------------------------------------------------------
+
+    def on_workbench_replied(self, message: Replied) -> None:
+        reply = message.reply
+        if isinstance(reply, p.Hello) and reply.version != p.VERSION:
+            self._lose(f"the engine speaks version {reply.version} of the protocol, this screen {p.VERSION}")
+            return
+        self.session.absorb(reply)
+        match reply:
+            case p.View():
+                if self.model.behind:
+                    self._look()
+            case p.Ready():
+                self._greet(reply.info)
+                self._look()
+            case p.Accepted() if reply.changes:
+                self._say(f"{reply.text}, takes effect at step {reply.step + 1:,}")
+                self._look()
+            case p.Accepted() if reply.text.startswith("nothing"):
+                self._say(reply.text)
+            case p.Refused():
+                self._say(reply.text, "error")
+            case p.Noted():
+                self._say(reply.text, "warning" if reply.warning else "note")
+            case p.StateChanged():
+                if reply.state in ("running", "paused"):
+                    self.bench.notice.clear_text()
+                if reply.state == "finished":
+                    self._say(reply.reason)
+                self._look()
+            case p.Failed():
+                self._say(f"{reply.text} (log: {reply.log})" if reply.log else reply.text, "error")
+                if reply.path and reply.path.split(".")[0] != "train" and self.model.info is None:
+                    self.bench.form.select(reply.path)
+            case _:
+                pass
+        self._redraw()
+
+    def _greet(self, info: p.RunInfo) -> None:
+        self.bench.notice.clear_text()
+        if info.warnings:
+            self._say(info.warnings[0], "warning")
+        elif info.text:
+            self._say(f"{info.title}: {key_text('about', self.user_keys)} tells what it shows and what to change")
+
+    def _say(self, text: str, severity: str = "note") -> None:
+        self.bench.notice.show_text(text, severity)
+
+    def on_workbench_lost(self, message: Lost) -> None:
+        self._lose(message.text)
+
+    def _lose(self, text: str) -> None:
+        self.session.lost = True
+        self.session.absorb(p.Failed(text=text, step=self.model.status.step, log=self._log_file))
+        self._say(text, "error")
+        self._redraw()
+
+    # --- actions: training ----------------------------------------------------------------------
+
+    def action_run_pause(self) -> None:
+        self.session.toggle()
+
+    def action_step(self) -> None:
+        self.session.run_steps(1)
+
+    def action_run_steps(self) -> None:
+        def chosen(steps: int | None) -> None:
+            if steps is not None:
+                self.session.run_steps(steps)
+
+        self.push_screen(dialogs.AskSteps(), chosen)
+
+    def action_lr_down(self) -> None:
+        self.session.nudge("optim.lr", -1)
+
+    def action_lr_up(self) -> None:
+        self.session.nudge("optim.lr", 1)
+
+    def action_clipping(self) -> None:
+        self.session.cycle_clipping()
+
+    # --- actions: the form ----------------------------------------------------------------------
+
+    def action_apply_form(self) -> None:
+        form = self.bench.form
+        if not form.commit():
+            return
+        live, structural = form.live_and_structural()
+        if structural:
+            applicable = [item for item in form.pending() if item.live]
+
+            def chosen(answer: str | None) -> None:
+                if answer == "new":
+                    self.session.new_run(form.draft)
+                elif answer == "live":
+                    self.session.set(live)
+
+            self.push_screen(dialogs.offer_new_run(structural, applicable), chosen)
+        elif live:
+            self.session.set(live)
+        else:
+            self._say("no setting is edited")
+
+    def on_spec_form_apply_requested(self, message: SpecForm.ApplyRequested) -> None:
+        self.action_apply_form()
+
+    def action_reset_form(self) -> None:
+        self.bench.form.reset()
+
+    # --- actions: view --------------------------------------------------------------------------
+
+    def action_show_pane(self, name: str) -> None:
+        self.bench.choose(name)
+        self._redraw()
+        self._look()
+
+    def action_maximize(self) -> None:
+        self.bench.toggle_maximize()
+
+    def action_focus_next(self) -> None:
+        self.screen.focus_next()
+
+    def action_focus_previous(self) -> None:
+        self.screen.focus_previous()
+
+    def action_leave(self) -> None:
+        if self.bench.alone:
+            self.bench.toggle_maximize()
+        else:
+            self.bench.set_focus(None)
+
+    def action_chart_log(self) -> None:
+        self._chart("toggle_log")
+
+    def action_chart_window(self) -> None:
+        self._chart("cycle_window")
+
+    def action_chart_smoothing(self) -> None:
+        self._chart("cycle_smoothing")
+
+    def _chart(self, name: str) -> None:
+        getattr(self.bench.panes["loss"], f"action_{name}")()
+        self._redraw()
+
+    def action_sample_next(self) -> None:
+        self.bench.pairs.action_turn(1)
+
+    def action_sample_previous(self) -> None:
+        self.bench.pairs.action_turn(-1)
+
+    def on_pairs_pane_turned(self, message: PairsPane.Turned) -> None:
+        self._look()
+
+    def action_next_theme(self) -> None:
+        names = sorted(name for name in self.available_themes if name in load_themes()[0])
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self._say(f"theme {self.theme}")
+        self._redraw()
+
+    # --- actions: program -----------------------------------------------------------------------
+
+    def action_about(self) -> None:
+        info = self.model.info
+        if info is None:
+            self._say("there is no run yet")
+            return
+        knobs = "".join(f"\n  {knob}" for knob in info.knobs)
+        text = (info.text or "This run has no description.") + (f"\n\nSettings to try:{knobs}" if knobs else "")
+        self.push_screen(dialogs.ShowText(info.title or info.source, text))
+
+    def action_save_screen(self) -> None:
+        name = f"aetui-{self.model.info.name if self.model.info else 'screen'}-{self.model.status.step}.svg"
+        try:
+            Path(name).write_text(self.export_screenshot(title="aetui"), encoding="utf-8")
+        except OSError as error:
+            self._say(f"{name} can't be written: {error.strerror}", "error")
+        else:
+            self._say(f"saved {name}")
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss()
+            return
+        panes: list[tuple[str, Any]] = [
+            (title, type(pane).BINDINGS)
+            for name, title in PANES
+            if isinstance(pane := self.bench.panes[name], Pane) and type(pane).BINDINGS
+        ]
+        self.push_screen(HelpScreen(self.user_keys, panes))
+
+    async def action_quit(self) -> None:
+        if isinstance(self.screen, dialogs.Confirm) and self.screen.id == "quit":
+            self.exit()
+        elif self.session.training:
+            self._ask_to_quit()
+        else:
+            self.exit()
+
+    def _ask_to_quit(self) -> None:
+        def chosen(answer: str | None) -> None:
+            if answer == "quit":
+                self.exit()
+
+        question = dialogs.quit_while_training(self.model.status.step)
+        question.id = "quit"
+        self.push_screen(question, chosen)

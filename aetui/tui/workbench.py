@@ -1,0 +1,239 @@
+"""The workbench's layout: every pane once, arranged by the size of the terminal."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.message import Message
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+from aetui.tui.actions import PANES, footer_items
+from aetui.tui.form import SpecForm
+from aetui.tui.model import RunModel
+from aetui.tui.pane import Pane
+from aetui.tui.panes.code import CodePane
+from aetui.tui.panes.journal import JournalPane
+from aetui.tui.panes.layers import LayersPane
+from aetui.tui.panes.loss import LossPane
+from aetui.tui.panes.pairs import PairsPane
+from aetui.tui.panes.variance import VariancePane
+from aetui.tui.status import HeaderLine, Notice, StatusBar
+
+_MEDIUM = 100, 30
+_WIDE = 160, 40
+_SLOTS = {"medium": ("pairs", "code", "layers", "journal"), "wide": ("layers", "journal")}
+"""Panes that share the last place of a layout; the one chosen last is shown."""
+
+
+class TabLine(Widget):
+    """The panes by number, the visible ones marked; a click chooses."""
+
+    DEFAULT_CSS = """
+    TabLine { height: 1; color: $series-muted; padding: 0 1; }
+    """
+
+    class Chosen(Message):
+        def __init__(self, pane: str) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._visible: set[str] = set()
+
+    def mark(self, visible: set[str]) -> None:
+        if visible != self._visible:
+            self._visible = visible
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        parts = []
+        for number, (name, title) in enumerate(PANES, start=1):
+            style = base + Style(bold=True, reverse=True) if name in self._visible else base
+            parts += [Segment(f" {number} {title} ", style), Segment(" ", base)]
+        return Strip(parts).adjust_cell_length(self.content_size.width, base)
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.x - self.gutter.left
+        for number, (name, title) in enumerate(PANES, start=1):
+            width = len(f" {number} {title} ") + 1
+            if 0 <= at < width:
+                self.post_message(self.Chosen(name))
+                return
+            at -= width
+
+
+class KeyLine(Widget):
+    """The keys of the footer, as many as fit; a click on one acts."""
+
+    DEFAULT_CSS = """
+    KeyLine { height: 1; color: $series-muted; padding: 0 1; }
+    """
+
+    def __init__(self, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self._items = footer_items(keymap)
+
+    def _spans(self) -> list[tuple[int, str, str, str]]:
+        """Start, key, label and command of each item that fits the width."""
+        found: list[tuple[int, str, str, str]] = []
+        at = 0
+        for key, label, command in self._items:
+            width = len(key) + 1 + len(label)
+            if at + width > self.content_size.width:
+                break
+            found.append((at, key, label, command))
+            at += width + 2
+        return found
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        parts = []
+        for _, key, label, _ in self._spans():
+            parts += [Segment(key, base + Style(bold=True)), Segment(f" {label}  ", base)]
+        return Strip(parts).adjust_cell_length(self.content_size.width, base)
+
+    async def on_click(self, event: events.Click) -> None:
+        at = event.x - self.gutter.left
+        for start, key, label, command in self._spans():
+            if start <= at <= start + len(key) + len(label):
+                await self.app.run_action(command)
+
+
+class WorkbenchScreen(Screen[None]):
+    """Header, panes, status, notice and keys.
+
+    Narrow terminals show one pane at a time; wider ones a grid with the form on the left, the
+    loss on top and the last place shared by the panes that do not fit.
+    """
+
+    DEFAULT_CSS = """
+    WorkbenchScreen {
+        layout: vertical;
+        #panes { height: 1fr; layout: vertical; }
+        #panes > * { height: 1fr; width: 1fr; }
+        &.-medium #panes { layout: grid; grid-size: 3 2; grid-columns: 36 1fr 1fr; grid-rows: 3fr 2fr; }
+        &.-wide #panes { layout: grid; grid-size: 4 2; grid-columns: 42 1fr 1fr 1fr; grid-rows: 1fr 1fr; }
+        &.-medium #settings, &.-wide #settings { row-span: 2; }
+        &.-medium #loss, &.-wide #loss { column-span: 2; }
+    }
+    """
+    AUTO_FOCUS: ClassVar[str | None] = None
+
+    def __init__(self, keymap: Mapping[str, str]) -> None:
+        super().__init__()
+        self.form = SpecForm(id="settings")
+        self.pairs = PairsPane(id="pairs")
+        self.panes: dict[str, Pane | SpecForm] = {
+            "settings": self.form,
+            "loss": LossPane(id="loss"),
+            "variance": VariancePane(id="variance"),
+            "pairs": self.pairs,
+            "code": CodePane(id="code"),
+            "layers": LayersPane(id="layers"),
+            "journal": JournalPane(id="journal"),
+        }
+        self.header = HeaderLine(id="header")
+        self.tabs = TabLine()
+        self.status = StatusBar(id="status")
+        self.notice = Notice(id="notice")
+        self.keys = KeyLine(keymap)
+        self.active = "loss"
+        """The pane that a narrow or maximized layout shows."""
+        self.alone = False
+        self._slot = {"medium": "pairs", "wide": "layers"}
+
+    def compose(self) -> ComposeResult:
+        yield self.header
+        yield self.tabs
+        with Container(id="panes"):
+            yield from self.panes.values()
+        yield self.status
+        yield self.notice
+        yield self.keys
+
+    # --- layout ---------------------------------------------------------------------------------
+
+    @property
+    def arrangement(self) -> str:
+        """`tabs`, `medium` or `wide`, from the terminal's size; `tabs` while a pane is alone on the screen."""
+        width, height = self.app.size
+        if self.alone or width < _MEDIUM[0] or height < _MEDIUM[1]:
+            return "tabs"
+        return "wide" if width >= _WIDE[0] and height >= _WIDE[1] else "medium"
+
+    def on_mount(self) -> None:
+        self.lay_out()
+
+    def on_resize(self) -> None:
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Show the panes that belong to the arrangement."""
+        kind = self.arrangement
+        for name in ("medium", "wide"):
+            self.set_class(kind == name, f"-{name}")
+        shared = _SLOTS.get(kind, ())
+        visible = (
+            {self.active}
+            if kind == "tabs"
+            else {name for name in self.panes if name not in shared or name == self._slot[kind]}
+        )
+        for name, pane in self.panes.items():
+            pane.display = name in visible
+        self.tabs.mark(visible)
+
+    def choose(self, name: str) -> None:
+        """Bring a pane to the screen and give it the keys."""
+        self.active = name
+        kind = self.arrangement
+        if name in _SLOTS.get(kind, ()):
+            self._slot[kind] = name
+        self.lay_out()
+        self.panes[name].focus()
+
+    def toggle_maximize(self) -> None:
+        """The pane in focus alone, or all of them again."""
+        focused = self.focused_pane
+        self.alone = not self.alone
+        if focused is not None:
+            self.active = focused
+        self.lay_out()
+
+    @property
+    def focused_pane(self) -> str | None:
+        node = self.focused
+        while node is not None:
+            if node.id in self.panes:
+                return node.id
+            node = node.parent if isinstance(node.parent, Widget) else None
+        return None
+
+    # --- drawing --------------------------------------------------------------------------------
+
+    @property
+    def visible_panes(self) -> list[Pane | SpecForm]:
+        return [pane for pane in self.panes.values() if pane.display]
+
+    @property
+    def gauges(self) -> list[str]:
+        """Gauges that the visible panes draw."""
+        return [gauge for pane in self.visible_panes for gauge in pane.GAUGES]
+
+    def show(self, model: RunModel) -> None:
+        """Draw what has changed."""
+        self.header.show(model)
+        self.status.show(model)
+        self.notice.show(model)
+        for pane in self.visible_panes:
+            pane.show(model)
+
+    def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
+        self.choose(message.pane)
