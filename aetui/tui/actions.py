@@ -1,0 +1,200 @@
+"""Every action of the workbench, once: bindings, footer, help, command palette and docs read it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from textual.binding import Binding
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something the user can ask for; the app has the method `action_...`."""
+
+    id: str
+    """Its name in the settings file's [keys]."""
+    label: str
+    """A few words, for the footer and the palette."""
+    help: str
+    """One sentence, for the help screen."""
+    keys: tuple[str, ...] = ()
+    """Keys that work everywhere, in a form field too."""
+    plain_keys: tuple[str, ...] = ()
+    """Keys that work while no field is being edited."""
+    group: str = "Other"
+    footer: bool = False
+    method: str = ""
+    """What Textual runs, as `name` or `name('argument')`; the id with underscores if empty."""
+    priority: bool = False
+    """Whether `keys` work above dialogs too."""
+
+    @property
+    def command(self) -> str:
+        """The action string for `App.run_action`."""
+        return self.method or self.id.replace("-", "_")
+
+
+PANES = (
+    ("loss", "Loss"),
+    ("variance", "Variance"),
+    ("settings", "Settings"),
+    ("code", "Code"),
+    ("pairs", "Pairs"),
+    ("layers", "Layers"),
+    ("journal", "Journal"),
+)
+"""Panes in the order of their number keys: name and title."""
+
+
+def _pane(number: int, name: str, title: str) -> Action:
+    return Action(
+        f"pane-{name}", title, f"Go to the {title} pane.", (), (str(number),), "Panes",
+        method=f"show_pane('{name}')",
+    )  # fmt: skip
+
+
+TRAINING, TWEAKS, VIEW, PROGRAM = "Training", "Tweaks", "View", "Program"
+
+ACTIONS: tuple[Action, ...] = (
+    Action("run-pause", "run/pause", "Train on, or stop before the next step.", ("f5",), ("space",), TRAINING, True),
+    Action("step", "step", "Train one step and pause.", ("f6",), ("s",), TRAINING, True),
+    Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
+    Action("lr-down", "lr down", "Divide the learning rate by 10^(1/4).", ("f7",), ("minus",), TWEAKS, True),
+    Action("lr-up", "lr up", "Multiply the learning rate by 10^(1/4).", ("f8",), ("plus", "equals_sign"), TWEAKS, True),
+    Action("clipping", "clipping", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True),
+    Action(
+        "apply-form", "apply", "Apply the edited settings; those that need a new run offer one.",
+        ("ctrl+s",), (), TWEAKS, True,
+    ),
+    Action("reset-form", "reset form", "Drop the edits that are not applied.", ("ctrl+r",), (), TWEAKS),
+    *(_pane(number, name, title) for number, (name, title) in enumerate(PANES, 1)),
+    Action("maximize", "maximize", "Give the pane in focus the whole screen, or put it back.", (), ("z",), "Panes"),
+    Action("focus-next", "next pane", "Go to the next pane or field.", ("tab",), (), "Panes"),
+    Action("focus-previous", "previous pane", "Go to the previous pane or field.", ("shift+tab",), (), "Panes"),
+    Action("leave", "leave", "Leave the field, then the pane.", ("escape",), (), "Panes"),
+    Action("chart-log", "log axis", "Loss axis linear or logarithmic.", (), ("l",), VIEW),
+    Action("chart-window", "window", "Next window of the loss chart: all steps, or the last ones.", (), ("w",), VIEW),
+    Action("chart-smoothing", "smoothing", "Next smoothing of the loss chart.", (), ("m",), VIEW),
+    Action("sample-next", "next sample", "Next sample of the reconstructions.", (), ("right_square_bracket",), VIEW),
+    Action(
+        "sample-previous", "previous sample", "Previous sample of the reconstructions.",
+        (), ("left_square_bracket",), VIEW,
+    ),
+    Action("next-theme", "theme", "Next color theme.", (), ("t",), VIEW),
+    Action("about", "about this run", "What this run shows, and which settings to try.", (), ("a",), PROGRAM),
+    Action(
+        "screenshot", "screenshot", "Save the screen as an SVG file.", ("f12",), (), PROGRAM, method="save_screen"
+    ),
+    Action("command-palette", "commands", "Find any action by name.", ("ctrl+p",), (), PROGRAM, True),
+    Action("help", "help", "Keys and terms.", ("f1",), ("question_mark",), PROGRAM, True),
+    Action("quit", "quit", "Leave; asks once while training.", ("ctrl+q",), ("q",), PROGRAM, True, priority=True),
+)  # fmt: skip
+
+BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
+
+_NO_KEY = "no_key"
+"""Part of the name of a key that no terminal sends; see `bindings`."""
+
+_SHOWN = {
+    "minus": "-", "plus": "+", "equals_sign": "=", "question_mark": "?", "left_square_bracket": "[",
+    "right_square_bracket": "]", "space": "space", "escape": "esc", "full_stop": ".", "comma": ",", "slash": "/",
+}  # fmt: skip
+
+
+def bindings() -> list[Binding]:
+    """The app's BINDINGS, each with its action's id so that a keymap can replace its keys.
+
+    An action with plain keys alone gets one more that no terminal sends: Textual drops the keys
+    that a field consumes before it applies a keymap, and would forget the replacement with them.
+    """
+    result: list[Binding] = []
+    for action in ACTIONS:
+        base = Binding("", action.command, action.label, show=action.footer, tooltip=action.help, id=action.id)
+        if action.keys:
+            result.append(replace(base, key=",".join(action.keys), priority=action.priority))
+        if action.plain_keys:
+            result.append(replace(base, key=",".join(action.plain_keys)))
+        if not action.keys:
+            result.append(replace(base, key=f"{_NO_KEY}_{action.id}", show=False))
+    return result
+
+
+def keys_of(action: Action, keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys of an action, those of the user's keymap first of all."""
+    if action.id in keymap:
+        return tuple(key.strip() for key in keymap[action.id].split(",") if key.strip())
+    return action.keys + action.plain_keys
+
+
+def shown(key: str) -> str:
+    """A key as people write it: `F5`, `^s`, `?`."""
+    *modifiers, name = key.split("+")
+    name = _SHOWN.get(name, name)
+    name = name.upper() if len(name) in (2, 3) and name[0] == "f" and name[1:].isdigit() else name
+    prefix = "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers)
+    return prefix + name
+
+
+def key_text(action_id: str, keymap: Mapping[str, str]) -> str:
+    """The first key of an action as people write it, '' if it has none."""
+    keys = keys_of(BY_ID[action_id], keymap)
+    return shown(keys[0]) if keys else ""
+
+
+def footer_items(keymap: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """What the footer shows: key, label and command of each action, the learning rate's two together."""
+    items: list[tuple[str, str, str]] = []
+    for action in ACTIONS:
+        if not action.footer or action.id == "lr-up":
+            continue
+        key, label = key_text(action.id, keymap), action.label
+        if action.id == "lr-down":
+            key, label = f"{key}/{key_text('lr-up', keymap)}", "lr"
+        items.append((key, label, action.command))
+    return items
+
+
+def grouped() -> dict[str, list[Action]]:
+    """The actions by group, in order."""
+    result: dict[str, list[Action]] = {}
+    for action in ACTIONS:
+        result.setdefault(action.group, []).append(action)
+    return result
+
+
+def docs_table() -> list[tuple[str, str, str]]:
+    """Rows for the docs: keys, id in the settings file, what it does."""
+    rows: list[tuple[str, str, str]] = []
+    for action in ACTIONS:
+        keys = [f"`{shown(key)}`" for key in action.keys + action.plain_keys]
+        rows.append((" ".join(keys), f"`{action.id}`", action.help))
+    return rows
+
+
+class ActionProvider(Provider):
+    """Every action in the command palette, with its keys."""
+
+    def _entries(self) -> list[tuple[str, str, partial[object]]]:
+        keymap: Mapping[str, str] = getattr(self.app, "user_keys", {})
+        entries: list[tuple[str, str, partial[object]]] = []
+        for action in ACTIONS:
+            if action.id == "command-palette":
+                continue
+            keys = "  ".join(shown(key) for key in keys_of(action, keymap))
+            entries.append(
+                (action.label, f"{action.help}  {keys}".rstrip(), partial(self.app.run_action, action.command))
+            )
+        return entries
+
+    async def discover(self) -> Hits:
+        for label, text, run in self._entries():
+            yield DiscoveryHit(label, run, help=text)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for label, text, run in self._entries():
+            named, described = matcher.match(label), matcher.match(text) / 2
+            if named > 0 or described > 0:
+                display = matcher.highlight(label) if named > 0 else label
+                yield Hit(max(named, described), display, run, text=label, help=text)

@@ -1,0 +1,374 @@
+"""The hyperparameters as a form, generated from the spec: one scrolling widget, one editor at a time."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Static
+
+from aetui.spec import Difference, RunSpec, SpecError, changed, differences
+from aetui.tui import form_fields as fields
+from aetui.tui.form_editors import ChoiceList, TextEditor
+from aetui.tui.form_rows import FormRows
+
+if TYPE_CHECKING:
+    from textual.events import DescendantFocus
+
+    from aetui.tui.model import RunModel
+
+Editor = TextEditor | ChoiceList
+
+
+class SpecForm(Widget):
+    """The settings of a run: `applied` are in force, `draft` is what the user has made of them.
+
+    A text that is refused never reaches the draft; the help lines say why while it is typed.
+    """
+
+    TITLE: ClassVar[str] = "Settings"
+    GAUGES: ClassVar[tuple[str, ...]] = ()
+    TOPICS: ClassVar[tuple[str, ...]] = ("run",)
+
+    DEFAULT_CSS = """
+    SpecForm {
+        layout: vertical;
+        layers: base editor;
+        border: round $border-blurred;
+        border-title-color: $foreground;
+        border-subtitle-color: $series-warning;
+        padding: 0 1;
+        &:focus-within { border: round $border; }
+        & > FormRows { height: 1fr; }
+        & > #form-help {
+            height: 4;
+            color: $series-muted;
+            &.-problem { color: $series-warning; text-style: bold; }
+        }
+    }
+    """
+
+    class Edited(Message):
+        """The draft changed."""
+
+        def __init__(self, form: "SpecForm") -> None:
+            super().__init__()
+            self.form = form
+
+        @property
+        def control(self) -> "SpecForm":
+            return self.form
+
+    class ApplyRequested(Message):
+        """The user asked, with the mouse, to apply the draft."""
+
+        def __init__(self, form: "SpecForm") -> None:
+            super().__init__()
+            self.form = form
+
+        @property
+        def control(self) -> "SpecForm":
+            return self.form
+
+    def __init__(self, spec: RunSpec | None = None, apply_key: str = "^s", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.applied = spec or RunSpec()
+        self.draft = self.applied
+        self.apply_key = apply_key
+        """How the key that applies the form is shown."""
+        self.border_title = self.TITLE
+        self._rows = FormRows()
+        self._help = Static(id="form-help", markup=False)
+        self._editor: Editor | None = None
+        self._kinds: dict[str, str] = {}
+        self._problem = ""
+        self._shown: tuple[object, ...] = ()
+
+    # --- what others ask and tell ----------------------------------------------------------
+
+    @property
+    def editing(self) -> bool:
+        """Whether a row's editor is open."""
+        return self._editor is not None
+
+    @property
+    def selected(self) -> str:
+        """Path of the row in focus."""
+        return self._rows.current.path
+
+    def load(self, spec: RunSpec) -> None:
+        """Show another run's settings; edits of the former are dropped."""
+        self.cancel()
+        self.applied = self.draft = spec
+        self._refresh_rows()
+
+    def set_applied(self, spec: RunSpec) -> None:
+        """Take note of the settings now in force; edits that they do not touch stay."""
+        self.draft = fields.carried_over(self.applied, self.draft, spec)
+        self.applied = spec
+        self._refresh_rows()
+
+    def show(self, model: "RunModel") -> None:
+        """Follow the run's settings, as a pane does; another run starts with its own."""
+        state = (id(model), model.info.run if model.info else 0, model.versions["run"])
+        if state == self._shown:
+            return
+        same_run, self._shown = state[:2] == self._shown[:2], state
+        if same_run:
+            self.set_applied(model.spec)
+        else:
+            self.load(model.spec)
+
+    def pending(self) -> list[Difference]:
+        """The settings that differ between what is in force and the draft."""
+        return differences(self.applied, self.draft)
+
+    def live_and_structural(self) -> tuple[dict[str, str], list[Difference]]:
+        """The pending changes: those to set between two steps, kinds first, and those that need a new run."""
+        return fields.split(self.applied, self.draft)
+
+    def reset(self) -> None:
+        """Drop every pending change."""
+        self.cancel()
+        self._take(self.applied)
+
+    def set_value(self, path: str, text: str) -> None:
+        """Put a value, as text, into the draft.
+
+        Raises:
+            SpecError: the setting does not exist or refuses the text.
+        """
+        self.cancel()
+        self._take(changed(self.draft, {path: text}, text=True))
+
+    def select(self, path: str) -> None:
+        """Move to the row of a setting."""
+        self._rows.select(path)
+
+    def commit(self) -> bool:
+        """Take over what is being typed; False, with the editor left open, where it is refused."""
+        return self._finish()
+
+    def cancel(self) -> None:
+        """Close the editor, the row as it was."""
+        if self._kinds:
+            self._kinds.clear()
+            self._refresh_rows()
+        self._close()
+
+    def focus(self, scroll_visible: bool = True) -> "SpecForm":
+        self._rows.focus(scroll_visible)
+        return self
+
+    # --- drawing ---------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield self._rows
+        yield self._help
+
+    def on_mount(self) -> None:
+        self._refresh_rows()
+
+    def on_resize(self) -> None:
+        width, height = self.content_size
+        lines = 4 if width < 44 else 3 if width < 70 else 2
+        self._help.styles.height = max(1, min(lines, height // 4))
+        self._update_help()
+        self.call_after_refresh(self._place_editor)
+
+    def _refresh_rows(self) -> None:
+        if not self._rows.is_attached:
+            return
+        in_force = fields.texts_of(self.applied)
+        rows = fields.rows_of(self.draft, self._kinds)
+        pending = {row.path for row in rows if not row.heading and in_force.get(row.path) != row.value}
+        self._rows.show_rows(rows, pending)
+        if self._editor is not None and self._editor.path != self.selected:
+            self._close()
+        count = len(self.pending())
+        self.border_subtitle = f"{count} change{'s' if count > 1 else ''}, {self.apply_key} applies" if count else ""
+        self._update_help()
+
+    def _update_help(self, instead: str = "") -> None:
+        width = self.content_size.width
+        row = self._rows.current
+        said = self._problem or instead
+        text = f"{row.path}: {said}" if said else fields.about(row, fields.texts_of(self.applied))
+        height = self._help.styles.height
+        lines = fields.fitted(text, width, int(height.value) if height is not None else 4) if width else []
+        self._help.set_class(bool(self._problem), "-problem")
+        self._help.update(Content("\n".join(lines)), layout=False)
+
+    def _place_editor(self) -> None:
+        if self._editor is not None:
+            self._editor.place(self._rows.value_region(), self.content_size.height)
+
+    # --- editing ---------------------------------------------------------------------------
+
+    def edit(self, text: str | None = None) -> None:
+        """Open the editor on the row in focus, with `text` or with the present value selected."""
+        row = self._rows.current
+        if row.heading or self._editor is not None:
+            return
+        if row.choices:
+            self._editor = ChoiceList(row.path, row.choices, row.value)
+        else:
+            self._editor = TextEditor(row.path, row.value, text)
+        self._problem = ""
+        self.mount(self._editor)
+        self._place_editor()
+        self.screen.set_focus(self._editor, scroll_visible=False)
+        self._rows.refresh()
+
+    def cycle(self, by: int) -> None:
+        """Take the next or the previous choice of the row in focus at once."""
+        row = self._rows.current
+        if row.choices:
+            self._accept(row.path, row.choices[(row.choices.index(row.value) + by) % len(row.choices)])
+
+    def restore(self) -> None:
+        """Give the row in focus the value in force."""
+        row = self._rows.current
+        in_force = fields.texts_of(self.applied).get(row.path)
+        if in_force is not None and in_force != row.value:
+            self._accept(row.path, in_force)
+
+    def relay(self, key: str, character: str | None) -> None:
+        """Hand a key to the editor that reached the rows while it was being opened."""
+        if self._editor is not None:
+            self._editor.take_key(key, character)
+
+    def _accept(self, path: str, text: str) -> bool:
+        """`text` into the draft as the value of a setting; False where it is refused."""
+        section, _, name = path.partition(".")
+        needs = fields.unfilled(self.draft, section, text) if name == "kind" else ""
+        if needs:
+            self._close()
+            self._kinds[section] = text
+            self._refresh_rows()
+            self.select(needs)
+            self.edit()
+            return True
+        try:
+            draft = self._changed(path, text)
+        except SpecError as error:
+            self._say(fields.sentence(error, path))
+            return False
+        self._kinds.clear()
+        self._close()
+        self._take(draft)
+        return True
+
+    def _changed(self, path: str, text: str) -> RunSpec:
+        kinds = {f"{section}.kind": kind for section, kind in self._kinds.items()}
+        return changed(self.draft, {**kinds, path: text}, text=True)
+
+    def _take(self, draft: RunSpec) -> None:
+        edited = draft != self.draft
+        self.draft = draft
+        self._problem = ""
+        self._refresh_rows()
+        if edited:
+            self.post_message(self.Edited(self))
+
+    def _say(self, problem: str) -> None:
+        self._problem = problem
+        self._update_help()
+
+    def _close(self) -> None:
+        editor, self._editor = self._editor, None
+        self._problem = ""
+        if editor is not None:
+            if self.screen.focused is editor:
+                self.screen.set_focus(self._rows, scroll_visible=False)
+            editor.remove()
+            self._rows.refresh()
+            self._update_help()
+
+    # --- messages --------------------------------------------------------------------------
+
+    @on(FormRows.Moved)
+    def _moved(self) -> None:
+        if self._editor is not None and self._editor.path != self.selected:
+            self._leave()
+        else:
+            self._problem = ""
+            self._update_help()
+
+    @on(TextEditor.Changed)
+    def _typed(self, event: TextEditor.Changed) -> None:
+        event.stop()
+        editor = self._editor
+        if not isinstance(editor, TextEditor) or event.input is not editor:
+            return
+        problem = ""
+        try:
+            if event.value != editor.original:
+                self._changed(editor.path, event.value)
+        except SpecError as error:
+            problem = fields.sentence(error, editor.path)
+        editor.set_class(bool(problem), "-refused")
+        if problem != self._problem:
+            self._say(problem)
+
+    @on(TextEditor.Done)
+    def _done(self, event: TextEditor.Done) -> None:
+        event.stop()
+        if event.editor is self._editor and self._finish() and event.move and self._editor is None:
+            self._rows.move(event.move)
+
+    @on(TextEditor.Left)
+    def _left(self, event: TextEditor.Left) -> None:
+        event.stop()
+        if event.editor is self._editor:
+            self._leave()
+
+    def _finish(self) -> bool:
+        """Take over what was typed; False where it is refused."""
+        editor = self._editor
+        if not isinstance(editor, TextEditor) or (editor.value == editor.original and not self._kinds):
+            self._close()
+            return True
+        return self._accept(editor.path, editor.value)
+
+    def _leave(self) -> None:
+        """The focus went elsewhere: what is valid is taken, what is not is dropped and the reason shown."""
+        if not self._finish():
+            reason = self._problem
+            self.cancel()
+            self._say(f"not taken: {reason}")
+
+    @on(TextEditor.Canceled)
+    @on(ChoiceList.Canceled)
+    def _canceled(self, event: TextEditor.Canceled | ChoiceList.Canceled) -> None:
+        event.stop()
+        if event.editor is self._editor:
+            self.cancel()
+
+    @on(ChoiceList.Picked)
+    def _picked(self, event: ChoiceList.Picked) -> None:
+        event.stop()
+        editor = self._editor
+        if isinstance(editor, ChoiceList) and event.list is editor:
+            text = editor.choices[event.index]
+            self._close()
+            if self._accept(editor.path, text) and self._editor is None:
+                self._rows.move(1)
+
+    @on(ChoiceList.Marked)
+    def _marked(self, event: ChoiceList.Marked) -> None:
+        event.stop()
+        editor = self._editor
+        if isinstance(editor, ChoiceList) and event.list is editor and editor.path.endswith(".kind"):
+            kind = editor.choices[event.index]
+            self._update_help(f"{kind}: {fields.kind_help(editor.path.partition('.')[0], kind)}")
+
+    def on_descendant_focus(self, event: "DescendantFocus") -> None:
+        self._rows.refresh()
+
+    def on_click(self) -> None:
+        """A click on the frame, where the pending changes are counted, asks to apply them."""
+        if self.pending() and not self.editing:
+            self.post_message(self.ApplyRequested(self))

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aetui.tui.actions import ACTIONS
+from aetui.tui.settings import Settings, load_settings
+
+
+def loaded(folder: Path, text: str) -> tuple[Settings, list[str]]:
+    path = folder / "settings.toml"
+    path.write_text(text)
+    return load_settings(path, others=["code.toggle"])
+
+
+def test_everything_can_be_set(tmp_path: Path) -> None:
+    text = """
+    theme = "light"
+    refresh = 2
+    engine = "thread"
+    [keys]
+    step = "f2, x"
+    lr-up = ["]", "ctrl+up"]
+    sample-next = "down"
+    "code.toggle" = "u"
+    """
+    found, problems = loaded(tmp_path, text)
+    assert problems == []
+    assert (found.theme, found.refresh, found.engine) == ("light", 2.0, "thread")
+    assert found.keymap == {
+        "step": "f2,x", "lr-up": "right_square_bracket,ctrl+up", "sample-next": "down", "code.toggle": "u",
+    }  # fmt: skip
+
+
+def test_no_file_means_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "settings.toml") == (Settings(), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("refresh = 50", "refresh 50 is not allowed; it takes a number of frames per second from 0.5 to 10; using 4.0"),
+        ("refresh = 'fast'", "refresh 'fast' is not allowed"),
+        ("engine = 'gpu'", "engine 'gpu' is not allowed; it takes process or thread; using process"),
+        ("theme = 3", "theme 3 is not allowed; it takes the name of a theme; using dark"),
+        ("them = 'dark'", "unknown setting them; did you mean theme?"),
+        ("keys = 3", "keys 3 is not allowed"),
+        ("[keys]\nstepp = 'f2'", "keys.stepp: unknown action; did you mean step?"),
+        ("[keys]\nstep = 'f99'", "keys.step: 'f99' is not a key"),
+        ("[keys]\nstep = 'hyperspace+x'", "keys.step: 'hyperspace+x' is not a key"),
+        ("[keys]\nstep = ''", "keys.step: no key is given"),
+        ("[keys]\nstep = 7", "keys.step: 7 is not allowed"),
+        ("[keys]\nstep = 'f5'", "keys.step: F5 already belongs to run-pause; give run-pause another key too"),
+        ("[keys]\nstep = 'f2'\nrun-steps = 'f2'", "already belongs to"),
+        ("theme = ", "is not valid TOML"),
+    ],
+)
+def test_one_sentence_for_each_problem_and_safe_values(tmp_path: Path, text: str, said: str) -> None:
+    found, problems = loaded(tmp_path, text)
+    assert len(problems) == 1
+    assert said in problems[0]
+    assert "settings.toml" in problems[0]
+    assert (found.theme, found.refresh, found.engine) == ("dark", 4.0, "process")
+    assert len(found.keys) <= 1
+
+
+def test_what_is_right_is_taken_beside_what_is_wrong(tmp_path: Path) -> None:
+    found, problems = loaded(tmp_path, "refresh = 'x'\ntheme = 'light'\n[keys]\nstep = 'f2'\nquit = 'nokey'")
+    assert found.theme == "light"
+    assert found.keymap == {"step": "f2"}
+    assert len(problems) == 2
+
+
+def test_keys_can_be_swapped(tmp_path: Path) -> None:
+    found, problems = loaded(tmp_path, "[keys]\nstep = 'f5'\nrun-pause = 'f6'")
+    assert problems == []
+    assert found.keymap == {"step": "f5", "run-pause": "f6"}
+
+
+def test_a_file_that_can_not_be_read_is_one_problem(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()
+    assert len(load_settings(tmp_path / "settings.toml")[1]) == 1
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
+    assert "UTF-8" in load_settings(tmp_path / "bad.toml")[1][0]
+
+
+KEY = st.sampled_from([key for action in ACTIONS for key in action.keys + action.plain_keys] + ["f2", "x", "ctrl+g"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from([action.id for action in ACTIONS]), KEY, max_size=6))
+def test_no_key_ever_has_two_actions(tmp_path_factory: pytest.TempPathFactory, wanted: dict[str, str]) -> None:
+    lines = "\n".join(f"{action} = '{key}'" for action, key in wanted.items())
+    found, _ = loaded(tmp_path_factory.mktemp("settings"), f"[keys]\n{lines}")
+    owners = [
+        key
+        for action in ACTIONS
+        for key in (
+            found.keymap[action.id].split(",") if action.id in found.keymap else action.keys + action.plain_keys
+        )
+    ]
+    assert len(owners) == len(set(owners))
