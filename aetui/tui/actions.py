@@ -62,7 +62,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
     Action("lr-down", "lr down", "Divide the learning rate by 10^(1/4).", ("f7",), ("minus",), TWEAKS, True),
     Action("lr-up", "lr up", "Multiply the learning rate by 10^(1/4).", ("f8",), ("plus", "equals_sign"), TWEAKS, True),
-    Action("clipping", "clipping", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True),
+    Action("clipping", "clip", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True),
     Action(
         "apply-form", "apply", "Apply the edited settings; those that need a new run offer one.",
         ("ctrl+s",), (), TWEAKS, True,
@@ -86,7 +86,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "screenshot", "screenshot", "Save the screen as an SVG file.", ("f12",), (), PROGRAM, method="save_screen"
     ),
-    Action("command-palette", "commands", "Find any action by name.", ("ctrl+p",), (), PROGRAM, True),
+    Action("command-palette", "menu", "Find any action by name.", ("ctrl+p",), (), PROGRAM, True),
     Action("help", "help", "Keys and terms.", ("f1",), ("question_mark",), PROGRAM, True),
     Action("quit", "quit", "Leave; asks once while training.", ("ctrl+q",), ("q",), PROGRAM, True, priority=True),
 )  # fmt: skip

@@ -181,10 +181,8 @@ class SpecForm(Widget):
     def _refresh_rows(self) -> None:
         if not self._rows.is_attached:
             return
-        in_force = fields.texts_of(self.applied)
-        rows = fields.rows_of(self.draft, self._kinds)
-        pending = {row.path for row in rows if not row.heading and in_force.get(row.path) != row.value}
-        self._rows.show_rows(rows, pending)
+        pending = {one.path for one in self.pending()} | {f"{section}.kind" for section in self._kinds}
+        self._rows.show_rows(fields.rows_of(self.draft, self._kinds), pending)
         if self._editor is not None and self._editor.path != self.selected:
             self._close()
         count = len(self.pending())

@@ -137,7 +137,7 @@ def test_the_users_keys_show_everywhere() -> None:
 def test_the_footer_fits_80_columns_and_names_the_way_to_the_rest() -> None:
     items = footer_items({})
     text = "  ".join(f"{key} {label}" for key, label, _ in items)
-    assert len(text) <= 110
+    assert len(text) <= 78
     assert {"F1", "F5", "F7/F8", "^p", "^q"} <= {key for key, _, _ in items}
 
 
