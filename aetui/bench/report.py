@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aetui.bench.cases import CASES, case_arguments
+from aetui.bench.cases import CASES, case_arguments, case_spec
 from aetui.bench.terminal import Terminal
 from aetui.engine.steering import Ladder
+from aetui.spec.fields import fields_of
+from aetui.spec.sections import Optim
 
 LOOPS = ("plain", "lean", "engine")
 PLACEMENTS = ("process", "thread")
@@ -119,7 +121,7 @@ def _watched(case: str, placement: str, seconds: float, keys: bool) -> dict[str,
             }
             terminal.press(_F8)
             terminal.read(0.5)
-            found["key_ms"] = _key_times(terminal) if keys else []
+            found["key_ms"] = _key_times(terminal, case_spec(case).optim) if keys else []
             terminal.press(_F5)
             terminal.wait_for("PAUSED")
             found["steps_per_second"] = _speed(terminal)
@@ -134,10 +136,10 @@ def _speed(terminal: Terminal) -> float:
     return (last - first) / (end - start)
 
 
-def _key_times(terminal: Terminal) -> list[float]:
+def _key_times(terminal: Terminal, optim: Optim) -> list[float]:
     """Milliseconds from a press of F7 or F8 until the new rate is on the screen."""
-    ladder = Ladder()
-    rate = 1e-3
+    ladder, field = Ladder(), fields_of(type(optim))["lr"]
+    rate = optim.lr
     times = []
     for press in range(_PRESSES):
         rung = -1 if press % 4 < 2 else 1
@@ -146,7 +148,7 @@ def _key_times(terminal: Terminal) -> list[float]:
         terminal.read(0.15 + 0.037 * (press % 5))
         start = time.perf_counter()
         terminal.press(_F7 if rung < 0 else _F8)
-        terminal.wait_for(f"-> {rate!r}".replace("e-0", "e-"), timeout=20)
+        terminal.wait_for(f"-> {field.format(rate)}", timeout=20)
         times.append((time.perf_counter() - start) * 1e3)
     return times
 

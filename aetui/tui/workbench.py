@@ -80,12 +80,21 @@ class KeyLine(Widget):
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
         self._items = footer_items(keymap)
+        self._running = False
+
+    def show(self, model: RunModel) -> None:
+        running = model.status.state == "running"
+        if running != self._running:
+            self._running = running
+            self.refresh()
 
     def _spans(self) -> list[tuple[int, str, str, str]]:
         """Start, key, label and command of each item that fits the width."""
         found: list[tuple[int, str, str, str]] = []
         at = 0
         for key, label, command in self._items:
+            if command == "run_pause":
+                label = "pause" if self._running else "run"
             width = len(key) + 1 + len(label)
             if at + width > self.content_size.width:
                 break
@@ -119,7 +128,7 @@ class WorkbenchScreen(Screen[None]):
         layout: vertical;
         #panes { height: 1fr; layout: vertical; }
         #panes > * { height: 1fr; width: 1fr; }
-        &.-medium #panes { layout: grid; grid-size: 3 2; grid-columns: 36 1fr 1fr; grid-rows: 3fr 2fr; }
+        &.-medium #panes { layout: grid; grid-size: 3 2; grid-columns: 40 1fr 1fr; grid-rows: 3fr 2fr; }
         &.-wide #panes { layout: grid; grid-size: 4 2; grid-columns: 42 1fr 1fr 1fr; grid-rows: 1fr 1fr; }
         &.-medium #settings, &.-wide #settings { row-span: 2; }
         &.-medium #loss, &.-wide #loss { column-span: 2; }
@@ -232,6 +241,7 @@ class WorkbenchScreen(Screen[None]):
         self.header.show(model)
         self.status.show(model)
         self.notice.show(model)
+        self.keys.show(model)
         for pane in self.visible_panes:
             pane.show(model)
 

@@ -69,9 +69,11 @@ class LossPane(Pane):
         self.border_subtitle = f"{axis} · {window} · smooth {self.smoothing}"
 
     def ready(self, model: RunModel) -> bool:
-        return len(model.loss) > 0
+        return len(model.loss) > 0 or bool(model.info and model.info.text)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        if not len(model.loss):
+            return self._introduction(model, width, height)
         rows = height - 1
         first, last = self._range(model)
         place = plot.layout(width, rows)
@@ -103,6 +105,20 @@ class LossPane(Pane):
         if len(loss.gaps()):
             notes.insert(0, f"{plot.GAP} not finite")
         return [self._header(model, notes, width), *(self.line(*parts) for parts in chart.rows)]
+
+    def _introduction(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        """What the run shows and what to change in it, in the room that the chart will take."""
+        info = model.info
+        assert info is not None
+        wide = min(width, 76)
+        lines = [self.line((texts.cut(info.title, width), "data")), Strip.blank(width)]
+        lines += [self.line(line) for line in texts.wrap(info.text, wide)]
+        if info.knobs:
+            lines.append(Strip.blank(width))
+            lines += [self.line((line, "muted")) for line in texts.wrap("Settings to try: " + ", ".join(info.knobs), wide)]
+        if len(lines) > height:
+            lines = [*lines[: height - 1], self.line(("… a shows the rest", "muted"))]
+        return lines
 
     def _range(self, model: RunModel) -> tuple[int, int]:
         """Steps shown, `first` < step <= `last`; the ends move in jumps, so that the columns between stay."""
