@@ -126,7 +126,7 @@ def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
     rounds: int = 5,
-    seconds: float = 3.0,
+    seconds: float = 1.5,
 ) -> int:
     """Measure on this machine what watching a run costs.
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 FRAME_SHARE = {"process": 0.1, "thread": 0.04}
 """Share of a core that drawing may take; in a thread it takes it from the training."""
+_PANE_PERIOD = 0.6
+"""Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
 """Seconds between looks while nothing trains."""
 
@@ -73,6 +76,7 @@ class Workbench(App[None]):
         self._spec, self._start, self._log_file = spec, start, log_file
         self._problems = list(problems or [])
         self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
+        self._next_panes = 0.0
         self._wanted_theme = theme or self.settings.theme
         self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys)
@@ -138,8 +142,16 @@ class Workbench(App[None]):
     def _look(self) -> None:
         self.session.look(self.bench.gauges, self.bench.pairs.sample)
 
-    def _redraw(self) -> None:
-        self.bench.show(self.model)
+    def _redraw(self, panes: bool = False) -> None:
+        """Draw what has changed: the bars at once, the panes at their own pace while training.
+
+        So the effect of a key never waits behind a chart, and a slow link carries half the charts.
+        """
+        now = time.monotonic()
+        if panes or not self.session.training or now >= self._next_panes:
+            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period)
+            panes = True
+        self.bench.show(self.model, panes)
 
     # --- replies --------------------------------------------------------------------------------
 
@@ -230,7 +242,7 @@ class Workbench(App[None]):
             return
         live, structural = form.live_and_structural()
         if structural:
-            applicable = [item for item in form.pending() if item.live]
+            applicable = [item for item in form.pending() if item.path in live]
 
             def chosen(answer: str | None) -> None:
                 if answer == "new":
@@ -254,7 +266,7 @@ class Workbench(App[None]):
 
     def action_show_pane(self, name: str) -> None:
         self.bench.choose(name)
-        self._redraw()
+        self._redraw(panes=True)
         self._look()
 
     def action_maximize(self) -> None:
@@ -283,7 +295,6 @@ class Workbench(App[None]):
 
     def _chart(self, name: str) -> None:
         getattr(self.bench.panes["loss"], f"action_{name}")()
-        self._redraw()
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)
@@ -298,7 +309,7 @@ class Workbench(App[None]):
         names = sorted(name for name in self.available_themes if name in load_themes()[0])
         self.theme = names[(names.index(self.theme) + 1) % len(names)]
         self._say(f"theme {self.theme}")
-        self._redraw()
+        self._redraw(panes=True)
 
     # --- actions: program -----------------------------------------------------------------------
 

@@ -236,14 +236,15 @@ class WorkbenchScreen(Screen[None]):
         """Gauges that the visible panes draw."""
         return [gauge for pane in self.visible_panes for gauge in pane.GAUGES]
 
-    def show(self, model: RunModel) -> None:
-        """Draw what has changed."""
+    def show(self, model: RunModel, panes: bool = True) -> None:
+        """Draw what has changed in the bars, and in the panes if they are wanted."""
         self.header.show(model)
         self.status.show(model)
         self.notice.show(model)
         self.keys.show(model)
-        for pane in self.visible_panes:
-            pane.show(model)
+        if panes:
+            for pane in self.visible_panes:
+                pane.show(model)
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
         self.choose(message.pane)

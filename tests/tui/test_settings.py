@@ -40,7 +40,7 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("refresh = 50", "refresh 50 is not allowed; it takes a number of frames per second from 0.5 to 10; using 4.0"),
+        ("refresh = 50", "refresh 50 is not allowed; it takes a number of frames per second from 0.5 to 10; using 3.0"),
         ("refresh = 'fast'", "refresh 'fast' is not allowed"),
         ("engine = 'gpu'", "engine 'gpu' is not allowed; it takes process or thread; using process"),
         ("theme = 3", "theme 3 is not allowed; it takes the name of a theme; using dark"),
@@ -61,7 +61,7 @@ def test_one_sentence_for_each_problem_and_safe_values(tmp_path: Path, text: str
     assert len(problems) == 1
     assert said in problems[0]
     assert "settings.toml" in problems[0]
-    assert (found.theme, found.refresh, found.engine) == ("dark", 4.0, "process")
+    assert (found.theme, found.refresh, found.engine) == ("dark", 3.0, "process")
     assert len(found.keys) <= 1
 
 

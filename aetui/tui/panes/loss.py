@@ -115,7 +115,9 @@ class LossPane(Pane):
         lines += [self.line(line) for line in texts.wrap(info.text, wide)]
         if info.knobs:
             lines.append(Strip.blank(width))
-            lines += [self.line((line, "muted")) for line in texts.wrap("Settings to try: " + ", ".join(info.knobs), wide)]
+            lines += [
+                self.line((line, "muted")) for line in texts.wrap("Settings to try: " + ", ".join(info.knobs), wide)
+            ]
         if len(lines) > height:
             lines = [*lines[: height - 1], self.line(("… a shows the rest", "muted"))]
         return lines
