@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 
 from aetui import protocol as p
 from aetui.engine.measure import Gauges
 from aetui.gauges.budget import Budget
+
+log = logging.getLogger(__name__)
 
 GAUGE_SHARE = 0.02
 """Share of training time that gauges may take."""
@@ -29,6 +32,7 @@ class Watch:
         self._budget = Budget(GAUGE_SHARE)
         self._published: dict[str, Gauge] = {}
         self._stale: set[str] = set()
+        self._broken: set[str] = set()
         self._wanted: dict[str, float] = {}
         self._next: dict[str, float] = {}
         self._looked = 0.0
@@ -68,7 +72,11 @@ class Watch:
 
     def missing(self) -> list[str]:
         """Watched gauges that are not of the present step."""
-        return [name for name in self.watched() if name not in self._published or name in self._stale]
+        return [
+            name
+            for name in self.watched()
+            if name in self._stale or (name not in self._published and name not in self._broken)
+        ]
 
     def fit(self) -> p.Point:
         """Explained variance and validation loss, now."""
@@ -90,10 +98,18 @@ class Watch:
                 with self._budget.timed(name):
                     yield name
 
-    def measure(self, name: str) -> None:
-        """Measure one gauge and publish it."""
+    def measure(self, name: str) -> str:
+        """Measure one gauge and publish it; one that fails is left out, and the first time says why."""
         self._stale.discard(name)
-        self._published[name] = self._gauges.measure(name, self._sample)
+        try:
+            self._published[name] = self._gauges.measure(name, self._sample)
+        except Exception as error:
+            log.exception("gauge %s failed", name)
+            first = name not in self._broken
+            self._broken.add(name)
+            return f"the {name} pane can't be measured: {type(error).__name__}: {error}" if first else ""
+        self._broken.discard(name)
+        return ""
 
     def remember_updates(self, updates: dict[str, float]) -> None:
         self._gauges.remember_updates(updates)

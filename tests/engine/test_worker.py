@@ -87,9 +87,9 @@ class Driver:
 
     @property
     def trainer(self) -> Trainer:
-        trainer = self.engine._trainer
-        assert trainer is not None
-        return trainer
+        run = self.engine._run
+        assert run is not None
+        return run.trainer
 
 
 @pytest.fixture
@@ -247,17 +247,19 @@ def test_a_spec_that_can_not_be_loaded_leaves_the_run_there_is(driver: Driver, t
     info = driver.load()
     driver.run_steps(2)
     bad = changed(SPEC, {"data.kind": "file", "data.path": str(tmp_path / "none.npy")})
-    failed = driver.do(p.New, spec=dumps(bad))
-    assert isinstance(failed, p.Failed)
-    assert failed.path == "data.path"
-    assert "none.npy" in failed.text
+    refused = driver.do(p.New, spec=dumps(bad))
+    assert isinstance(refused, p.Refused)
+    assert "none.npy" in refused.text
     assert driver.look().run == info.run
     driver.run_steps(1)
 
 
 def test_without_any_run_commands_are_refused(driver: Driver, tmp_path):
     bad = changed(SPEC, {"data.kind": "file", "data.path": str(tmp_path / "none.npy")})
-    assert isinstance(driver.do(p.New, spec=dumps(bad)), p.Failed)
+    failed = driver.do(p.New, spec=dumps(bad))
+    assert isinstance(failed, p.Failed)
+    assert failed.path == "data.path"
+    assert "none.npy" in failed.text
     assert isinstance(driver.do(p.Run), p.Refused)
     assert driver.engine.view(p.Look()) is None
 
@@ -323,3 +325,34 @@ def test_events_are_numbered_in_order(driver: Driver):
     driver.run_steps(2)
     assert [event.seq for event in driver.events] == list(range(1, len(driver.events) + 1))
     assert all(event.time > 0 for event in driver.events)
+
+
+def test_a_goal_that_moves_behind_the_run_ends_it(driver: Driver):
+    driver.load(changed(SPEC, {"train.steps": 10_000_000}))
+    driver.do(p.Run)
+    time.sleep(0.1)
+    driver.do(p.Set, changes={"train.steps": "1"})
+    stopped = driver.settled("finished")
+    assert stopped.step > 1
+    driver.do(p.Run, steps=5)
+    driver.do(p.Set, changes={"train.steps": "2"})
+    driver.settled("paused", stopped.step + 5)
+
+
+def test_a_goal_given_while_running_ends_the_run_there(driver: Driver):
+    driver.load()
+    driver.do(p.Run)
+    driver.do(p.Set, changes={"train.steps": "5000"})
+    driver.settled("finished", 5000)
+
+
+def test_a_gauge_that_fails_is_said_once_and_training_goes_on(driver: Driver, monkeypatch):
+    driver.load()
+    gauges = driver.engine._run.watch._gauges
+    monkeypatch.setattr(gauges, "measure", lambda name, first: 1 / 0)
+    driver.look(have={"code": 0})
+    note = driver.wait(lambda e: isinstance(e, p.Noted))
+    assert "code" in note.text
+    assert note.warning
+    driver.run_steps(20)
+    assert sum(isinstance(e, p.Noted) for e in driver.events) == 1

@@ -1,0 +1,103 @@
+"""One loaded run: its trainer, its history, its gauges, and what screens see of them."""
+
+from __future__ import annotations
+
+from aetui import protocol as p
+from aetui.engine import describe
+from aetui.engine.history import History
+from aetui.engine.measure import Gauges
+from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
+from aetui.engine.steering import Ladder
+from aetui.engine.watch import Watch
+from aetui.spec import sections as s
+from aetui.training.trainer import Trainer
+
+
+class LiveRun:
+    """Owned by the worker thread; `view` may be called from any thread and never waits for a step."""
+
+    def __init__(self, trainer: Trainer, info: p.RunInfo) -> None:
+        self.trainer = trainer
+        self.info = info
+        self.history = History()
+        self.watch = Watch(Gauges(trainer))
+        self.speed = SpeedMeter()
+        self._clipped = ClippedShare()
+        self._ladders: dict[str, Ladder] = {}
+        self._status = p.Status()
+
+    def view(self, look: p.Look) -> tuple[p.View, bool]:
+        """What has changed since the screen's last look, and whether it waits for a gauge."""
+        missing = self.watch.ask(look)
+        fresh = look.run != self.info.run
+        view = p.View(
+            run=self.info.run,
+            status=self._status,
+            history=self.history.since(0 if fresh else look.since),
+            points=tuple(self.history.points[0 if fresh else look.points :]),
+            **self.watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
+        )
+        return view, missing
+
+    def collect(self) -> int | None:
+        """Take over what the steps recorded; the first step that was not finite, if any."""
+        records = self.trainer.recorder.drain()
+        self.history.append(records)
+        self.speed.add(self.trainer.steps)
+        self._clipped.add(records.clipped)
+        bad = describe.first_bad(records)
+        return None if bad is None else self.trainer.steps - len(records) + bad + 1
+
+    def refresh(self) -> None:
+        """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
+        self.watch.outdate()
+        self.history.add_point(self.watch.fit())
+
+    def measure_due(self) -> bool:
+        """Measure what is due within the budget; True if the next step should be measured for the layers."""
+        self.watch.outdate()
+        point = self.watch.fit_if_due()
+        if point is not None:
+            self.history.add_point(point)
+        for name in self.watch.due():
+            if name == "layers":
+                return True
+            self.watch.measure(name)
+        return False
+
+    def step_measured(self) -> bool:
+        """One training step whose updates the layers gauge shows; False where it was not finite."""
+        finite, updates = self.trainer.advance_measured()
+        self.watch.remember_updates(updates)
+        return finite
+
+    def moved(self, path: str, by: int) -> str | None:
+        """The number at `path` moved by `by` rungs, as text; None where it is no such number."""
+        section, _, name = path.partition(".")
+        value = getattr(getattr(self.trainer.spec, section, None), name, None)
+        if not isinstance(value, float):
+            return None
+        return repr(self._ladders.setdefault(path, Ladder()).moved(value, by))
+
+    def publish(self, state: p.State, queued: int) -> None:
+        """Put the figures of this step where looks find them."""
+        trainer, point = self.trainer, self.watch.point
+        last = self.history.since(max(0, len(self.history) - 1))
+        clip = trainer.spec.clip
+        self._status = p.Status(
+            state=state,
+            step=trainer.steps,
+            epoch=trainer.batches.epoch,
+            steps_per_second=self.speed.rate if state == "running" else None,
+            lr=trainer.rate,
+            base_lr=trainer.spec.optim.lr,
+            loss=None if last is None else float((last.total or last.loss).numpy()[-1]),
+            grad_norm=None if last is None else float(last.grad_norm.numpy()[-1]),
+            threshold=None if isinstance(clip, s.NoClip) else clip.threshold,
+            clipped_share=None if isinstance(clip, s.NoClip) else self._clipped.share,
+            validation_loss=point.validation if point else None,
+            explained_variance=point.explained if point else None,
+            explained_step=point.step if point else 0,
+            memory=memory_in_use(trainer.device),
+            queued=queued,
+        )
