@@ -12,7 +12,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "large": (
         "digits",
         {
-            "data.kind": "gaussian", "data.size": 8192, "data.features": 784, "model.hidden": (512,), "model.code": 64,
+            "data.kind": "gaussian", "data.rows": 8192, "data.features": 784, "model.hidden": (512,), "model.code": 64,
             "train.batch_size": 256, "train.steps": 0, "train.epochs": 0,
         },
     ),

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from aetui import presets
 from aetui.spec import Problem, RunSpec, SpecError, changed
+from aetui.spec.sections import About, File
 
 
 def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpec:
@@ -15,7 +18,8 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpe
     """
     spec = presets.resolve(target)
     if data is not None:
-        spec = changed(spec, {"data.kind": "file", "data.path": str(Path(data).expanduser())})
+        # Another data set: neither the scaling nor the story of the target's own data fits it.
+        spec = replace(spec, data=File(path=str(Path(data).expanduser())), about=About())
     changes: dict[str, str] = {}
     for item in sets:
         path, equals, value = item.partition("=")

@@ -23,14 +23,14 @@ def read_digits() -> Source:
 
 
 def draw_gaussian(section: Gaussian) -> Source:
-    """`default_rng(seed).standard_normal((size, features))` as float32."""
+    """`default_rng(seed).standard_normal((rows, features))` as float32."""
     try:
-        values = np.empty((section.size, section.features), np.float32)
+        values = np.empty((section.rows, section.features), np.float32)
     except (MemoryError, ValueError):
-        gigabytes = section.size * section.features * 4 / 1e9
+        gigabytes = section.rows * section.features * 4 / 1e9
         raise DataError(
-            "data.size",
-            f"gaussian: {section.size:,} rows x {section.features:,} features need {gigabytes:,.0f} GB, more than this "
+            "data.rows",
+            f"gaussian: {section.rows:,} rows x {section.features:,} features need {gigabytes:,.0f} GB, more than this "
             "machine gives; take fewer",
         ) from None
     generator = np.random.default_rng(section.seed)

@@ -79,8 +79,9 @@ def _missing(path: Path) -> str:
 
 def _prepared(section: Data, source: Source) -> Dataset:
     size, width = source.values.shape
-    rows = select(section.rows, size, "data.rows", source.name)
-    columns = numbers(select(section.columns, width, "data.columns", source.name, source.names), width)
+    wanted_rows, wanted_columns = ("", "") if isinstance(section, Gaussian) else (section.rows, section.columns)
+    rows = select(wanted_rows, size, "data.rows", source.name)
+    columns = numbers(select(wanted_columns, width, "data.columns", source.name, source.names), width)
     columns = columns[columns != source.label_column] if source.label_column is not None else columns
     if not len(columns):
         raise DataError("data.columns", f"{source.name}: no column is left to train on beside the label")
@@ -88,7 +89,7 @@ def _prepared(section: Data, source: Source) -> Dataset:
     image_shape = _image_shape(section, source, columns)
     chosen = len(numbers(rows, size))
     if chosen < LEAST_ROWS:
-        path = "data.rows" if section.rows else "data.path"
+        path = "data.rows" if wanted_rows else "data.path"
         raise DataError(path, f"{source.name}: has {count(chosen, 'row')} to train on; it takes at least {LEAST_ROWS}")
     held = _held_out(section, source.name, chosen)
     codes, classes = None, ()

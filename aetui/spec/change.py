@@ -76,7 +76,7 @@ def _changed_section(section: str, part: msgspec.Struct, values: dict[str, Any],
         if target is not struct:
             own = {name: value for name, value in kept.items() if value != fields_of(struct)[name].default}
             struct = target
-            kept = {name: value for name, value in own.items() if name in fields_of(struct)}
+            kept = {name: value for name, value in own.items() if _fits(fields_of(struct).get(name), value)}
     known = fields_of(struct)
     problems: list[Problem] = []
     for name, value in values.items():
@@ -96,6 +96,16 @@ def _changed_section(section: str, part: msgspec.Struct, values: dict[str, Any],
     if problems:
         raise SpecError(problems)
     return struct(**kept)
+
+
+def _fits(field: Field | None, value: Any) -> bool:
+    """Whether a value of another kind's setting can be carried over to this one."""
+    if field is None:
+        return False
+    try:
+        return field.check(value) == value
+    except SpecError:
+        return False
 
 
 def _unknown(section: str, struct: type[msgspec.Struct], name: str) -> Problem:

@@ -32,7 +32,7 @@ SECTIONS: dict[str, Any] = {
 FORM_SECTIONS = tuple(name for name in SECTIONS if name != "about")
 
 # Structs list inherited settings first; people look for these before the others.
-_FIRST = ("path", "size", "features", "hidden", "code", "lr", "momentum")
+_FIRST = ("path", "rows", "columns", "features", "hidden", "code", "lr", "momentum")
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -228,7 +228,7 @@ def _bounds(kind: Any) -> str:
 
 
 def _bound(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) or value < 1e4 else _to_text(value)
+    return f"{int(value):,}" if float(value).is_integer() and abs(value) < 1e15 else _to_text(value)
 
 
 @cache

@@ -28,10 +28,6 @@ class DataSection(Section, frozen=True):
     scaling: Scaling = "none"
     validation: Annotated[float, Meta(ge=0, le=0.9, description="share of the rows held out for validation")] = 0.1
     split_seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="seed that draws the validation rows")] = 0
-    rows: Annotated[str, Meta(description="rows to use, as start:stop:step or a list like 0,3,7; empty uses all")] = ""
-    columns: Annotated[
-        str, Meta(description="columns to use, as start:stop:step or a list of names or numbers; empty uses all")
-    ] = ""
     image_shape: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=65536)], ...],
         Meta(
@@ -40,7 +36,14 @@ class DataSection(Section, frozen=True):
     ] = ()
 
 
-class Digits(DataSection, tag="digits", frozen=True):
+class SubsetSection(DataSection, frozen=True):
+    rows: Annotated[str, Meta(description="rows to use, as start:stop:step or a list like 0,3,7; empty uses all")] = ""
+    columns: Annotated[
+        str, Meta(description="columns to use, as start:stop:step or a list of names or numbers; empty uses all")
+    ] = ""
+
+
+class Digits(SubsetSection, tag="digits", frozen=True):
     """The 8x8 handwritten digits of the UCI repository, 1797 x 64, values 0 to 16."""
 
     scaling: Scaling = "standardize"
@@ -49,12 +52,12 @@ class Digits(DataSection, tag="digits", frozen=True):
 class Gaussian(DataSection, tag="gaussian", frozen=True):
     """Independent standard normal numbers: nothing to compress, by construction."""
 
-    size: Annotated[int, Meta(ge=2, le=10_000_000, description="number of rows to draw")] = 1000
+    rows: Annotated[int, Meta(ge=2, le=10_000_000, description="number of rows to draw")] = 1000
     features: Annotated[int, Meta(ge=1, le=1_000_000, description="number of features to draw")] = 100
     seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="seed of the numbers drawn")] = 0
 
 
-class File(DataSection, tag="file", kw_only=True, frozen=True):
+class File(SubsetSection, tag="file", kw_only=True, frozen=True):
     """A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images."""
 
     path: Annotated[str, Meta(min_length=1, description="file, or folder of images, to read")]

@@ -59,15 +59,15 @@ def test_gaussian_is_the_plain_numpy_draw() -> None:
 
 
 def test_large_gaussian_is_the_same_draw_though_made_in_blocks() -> None:
-    data = load(Gaussian(size=70_000, features=100, validation=0))
+    data = load(Gaussian(rows=70_000, features=100, validation=0))
     expected = np.random.default_rng(0).standard_normal((70_000, 100))[-3:].astype(np.float32)
     np.testing.assert_array_equal(data.train[-3:], expected)
 
 
 def test_gaussian_beyond_memory_is_refused() -> None:
     with pytest.raises(DataError, match=r"10,000,000 rows x 1,000,000 features need 40,000 GB") as caught:
-        load(Gaussian(size=10_000_000, features=1_000_000))
-    assert caught.value.path == "data.size"
+        load(Gaussian(rows=10_000_000, features=1_000_000))
+    assert caught.value.path == "data.rows"
 
 
 def test_fresh_sample() -> None:
@@ -82,9 +82,9 @@ def test_fresh_sample() -> None:
     assert fresh_sample(Digits(), load(Digits()), 0) is None
 
 
-def test_fresh_sample_is_scaled_as_the_data_and_fits_a_column_subset() -> None:
-    plain = Gaussian(columns="0:7", validation=0)
-    scaled = Gaussian(columns="0:7", validation=0, scaling="minmax")
+def test_fresh_sample_is_scaled_as_the_data_and_fits_the_features() -> None:
+    plain = Gaussian(features=7, validation=0)
+    scaled = Gaussian(features=7, validation=0, scaling="minmax")
     sample, other = fresh_sample(plain, load(plain), 3), fresh_sample(scaled, data := load(scaled), 3)
     assert sample is not None
     assert other is not None
@@ -94,7 +94,7 @@ def test_fresh_sample_is_scaled_as_the_data_and_fits_a_column_subset() -> None:
 
 @given(st.integers(3, 60), st.floats(0.01, 0.9), st.integers(0, 5))
 def test_the_split_keeps_every_row_once_in_order(size: int, share: float, seed: int) -> None:
-    section = Gaussian(size=size, features=1, validation=share, split_seed=seed)
+    section = Gaussian(rows=size, features=1, validation=share, split_seed=seed)
     held = max(1, int(np.floor(size * share + 0.5)))
     if size - held < 2:
         with pytest.raises(DataError, match="to train on; it takes at least 2") as caught:
@@ -102,7 +102,7 @@ def test_the_split_keeps_every_row_once_in_order(size: int, share: float, seed: 
         assert caught.value.path == "data.validation"
         return
     data = load(section)
-    everything = load(Gaussian(size=size, features=1, validation=0)).train[:, 0]
+    everything = load(Gaussian(rows=size, features=1, validation=0)).train[:, 0]
     assert data.validation is not None
     assert len(data.validation) == held
     assert data.rows == size
@@ -118,7 +118,7 @@ def test_the_split_follows_its_seed() -> None:
 
 
 def test_scaling_is_fitted_on_the_training_rows_only() -> None:
-    data = load(Gaussian(size=40, features=3, scaling="standardize", validation=0.5))
+    data = load(Gaussian(rows=40, features=3, scaling="standardize", validation=0.5))
     assert data.validation is not None
     np.testing.assert_allclose(data.train.mean(axis=0), 0, atol=1e-6)
     assert np.abs(data.validation.mean(axis=0)).max() > 1e-3

@@ -212,7 +212,7 @@ def test_the_spec_ends_the_run_and_running_on_goes_past_it(driver: Driver):
 
 
 def test_classic_examples_end_with_a_fresh_input_and_its_output(driver: Driver):
-    spec = changed(RunSpec(), {"data.kind": "gaussian", "data.size": 50, "data.features": 8, "train.steps": 2})
+    spec = changed(RunSpec(), {"data.kind": "gaussian", "data.rows": 50, "data.features": 8, "train.steps": 2})
     driver.load(spec)
     driver.do(p.Run)
     note = driver.wait(lambda e: isinstance(e, p.Noted))

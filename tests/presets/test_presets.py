@@ -50,7 +50,7 @@ def test_the_knobs_of_a_preset_change_it(name: str) -> None:
 def test_the_classic_examples_are_faithful(name: str, code: int, init: object, lr: float, clip: object) -> None:
     spec = presets.load(name)
     assert spec == RunSpec(
-        data=Gaussian(size=1000, features=100, scaling="none", validation=0),
+        data=Gaussian(rows=1000, features=100, scaling="none", validation=0),
         model=Mlp(hidden=(50,), code=code, activation="relu", code_activation="linear", output_activation="linear"),
         init=init,  # pyright: ignore[reportArgumentType]
         loss=Mse(),
