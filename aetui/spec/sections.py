@@ -447,7 +447,12 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Literal["float32", "float64", "bfloat16", "float16"], Meta(description="number format of weights and data")
     ] = "float32"
     threads: Annotated[
-        int, Meta(ge=0, le=1024, description="threads within an operation; 0 is PyTorch's own choice")
+        int,
+        Meta(
+            ge=0,
+            le=1024,
+            description="threads within an operation; 0 takes one for small steps, else PyTorch's own choice",
+        ),
     ] = 0
 
 

@@ -29,6 +29,9 @@ from aetui.training.schedules import RateSchedule
 
 _CHUNK = 8192
 """Rows per forward pass in evaluation."""
+_THREADS = torch.get_num_threads()
+_SMALL = 5_000_000
+"""Parameters times rows below which a second thread gains nothing, and loses much where cores are busy."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class Trainer:
     """An autoencoder in training, as a spec describes it.
 
     All randomness comes from generators that the trainer owns, seeded by `train.seed`; the same
-    spec gives the same weights bit for bit on the same machine and thread count.
+    spec gives the same weights bit for bit on the same machine and thread count. The number of
+    threads within an operation is the process's own: a new trainer sets it.
 
     Raises:
         SpecError, DataError, ModelError: the spec, its data or its model can't be used; one sentence.
@@ -70,8 +74,6 @@ class Trainer:
     def __init__(self, spec: RunSpec | None = None, *, dataset: data_.Dataset | None = None) -> None:
         self.spec = changed(spec or RunSpec(), {})
         train = self.spec.train
-        if train.threads:
-            torch.set_num_threads(train.threads)
         self.device = pick_device(train.device)
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.dataset = dataset or data_.load(self.spec.data)
@@ -86,6 +88,8 @@ class Trainer:
         self.model.apply_live(self.spec.model)
         self.model.train()
         self.flat = FlatParameters(self.model)
+        batch = train.batch_size or len(self.train_data)
+        torch.set_num_threads(pick_threads(train.threads, self.flat.values.numel() * min(batch, len(self.train_data))))
 
         # Not in the training dtype: small variances underflow in float16.
         self._target_variance = feature_variance(self.train_data.double()).float()
@@ -326,6 +330,17 @@ def pick_device(wanted: str) -> torch.device:
         seen = f"{count} device(s) of that kind" if count else "no such device"
         raise SpecError([Problem("train.device", f"{wanted!r} is not there: PyTorch sees {seen}; take auto or cpu")])
     return torch.device(wanted)
+
+
+def pick_threads(wanted: int, work: int) -> int:
+    """Threads within an operation: `wanted`, or for 0 one where a step is small, else PyTorch's own choice.
+
+    Args:
+        work: parameters times rows of a batch.
+    """
+    if wanted:
+        return wanted
+    return 1 if work < _SMALL else _THREADS
 
 
 def _seeds(seed: int) -> list[int]:

@@ -305,3 +305,14 @@ def test_inverse_variance_weighting_is_the_fraction_of_variance_unexplained():
     trainer = small(loss__weighting="inverse-variance", data__scaling="max")
     assert isinstance(trainer.spec.loss, s.Mse)
     assert trainer.floors().mean == pytest.approx(np.mean(trainer.dataset.train.var(0) > 1e-9), rel=1e-3)
+
+
+def test_small_steps_take_one_thread_and_a_number_is_obeyed():
+    before = torch.get_num_threads()
+    try:
+        small()
+        assert torch.get_num_threads() == 1
+        small(train__threads=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
