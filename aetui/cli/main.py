@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 from cyclopts.exceptions import CycloptsError
 
 from aetui import __version__
@@ -125,8 +125,8 @@ def spec(target: Target = None, /, *, data: Data = None, set_: Sets = ()) -> int
 def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
-    rounds: int = 5,
-    seconds: float = 1.5,
+    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 5,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 1.5,
 ) -> int:
     """Measure on this machine what watching a run costs.
 

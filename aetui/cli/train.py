@@ -10,6 +10,7 @@ import numpy as np
 
 from aetui import data as data_
 from aetui.data import DataError
+from aetui.engine.describe import failure, warnings
 from aetui.models.build import ModelError
 from aetui.spec import Problem, RunSpec, SpecError, to_mapping
 from aetui.training.trainer import Evaluation, Trainer
@@ -29,13 +30,18 @@ def train_headless(spec: RunSpec, *, steps: int | None, as_json: bool) -> int:
     try:
         trainer = Trainer(spec)
     except (DataError, ModelError) as error:
-        raise SpecError([Problem(error.path or "data", str(error))]) from None
+        path = error.path or "data"
+        raise SpecError([Problem(path, str(error).removeprefix(f"{path}: "))]) from None
     goal = steps or trainer.goal
     if goal is None:
         raise SpecError([Problem("--steps", "missing; the spec sets neither train.steps nor train.epochs")])
-    for warning in trainer.dataset.warnings:
+    for warning in warnings(trainer):
         print(f"aetui: {warning}", file=sys.stderr)
-    seconds, finite = _train(trainer, goal)
+    try:
+        seconds, finite = _train(trainer, goal)
+    except (RuntimeError, MemoryError) as error:
+        print(f"aetui: step {trainer.steps + 1:,} failed: {failure(error)}", file=sys.stderr)
+        return 1
     evaluation = trainer.evaluate()
     speed = trainer.steps / seconds if seconds else 0.0
     if as_json:

@@ -21,8 +21,6 @@ from aetui.training.trainer import Trainer
 def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
     """The run's description at step 0."""
     spec, dataset = trainer.spec, trainer.dataset
-    low, high = float(trainer.train_data.min()), float(trainer.train_data.max())
-    remark = domain_warning(spec.loss, spec.model, low, high)
     return p.RunInfo(
         run=run,
         name=name,
@@ -40,12 +38,19 @@ def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
         dtype=spec.train.dtype,
         goal=trainer.goal,
         floors=trainer.floors(),
-        warnings=(*dataset.warnings, *([remark] if remark else [])),
+        warnings=warnings(trainer),
         title=spec.about.title,
         text=spec.about.text,
         knobs=spec.about.knobs,
         log=log,
     )
+
+
+def warnings(trainer: Trainer) -> tuple[str, ...]:
+    """What the data and the loss's domain give reason to say, one sentence each."""
+    spec, data = trainer.spec, trainer.train_data
+    remark = domain_warning(spec.loss, spec.model, float(data.min()), float(data.max()))
+    return (*trainer.dataset.warnings, *([remark] if remark else []))
 
 
 def updated(info: p.RunInfo, trainer: Trainer) -> p.RunInfo:

@@ -141,12 +141,13 @@ def _mean_of(elementwise: Pointwise, output: Tensor, target: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
-    """PyTorch's binary cross-entropy of each entry, logarithms cut at -100; NaN outside 0..1.
+    """PyTorch's binary cross-entropy of each entry, logarithms cut at -100; NaN where either is outside 0..1.
 
     PyTorch raises for such an entry on a CPU and aborts the process's CUDA context on a GPU.
     """
-    valid = (probability >= 0) & (probability <= 1)
-    loss = F.binary_cross_entropy(torch.where(valid, probability, 0.5), target, reduction="none")
+    valid = (probability >= 0) & (probability <= 1) & (target >= 0) & (target <= 1)
+    probability, target = torch.where(valid, probability, 0.5), torch.where(valid, target, 0.5)
+    loss = F.binary_cross_entropy(probability, target, reduction="none")
     return torch.where(valid, loss, torch.nan)
 
 
