@@ -47,6 +47,10 @@ class Gauges:
             explained=explained.explained_variance(output, self._probe),
         )
 
+    @property
+    def has_updates(self) -> bool:
+        return self._updates is not None
+
     def remember_updates(self, updates: dict[str, float]) -> None:
         """Keep the update norms of a step for the layers gauge."""
         self._updates = updates

@@ -111,6 +111,11 @@ class Watch:
         self._broken.discard(name)
         return ""
 
+    @property
+    def has_updates(self) -> bool:
+        """Whether any step's updates were measured."""
+        return self._gauges.has_updates
+
     def remember_updates(self, updates: dict[str, float]) -> None:
         self._gauges.remember_updates(updates)
 

@@ -200,8 +200,9 @@ class Engine:
         trainer, watch, target = run.trainer, run.watch, self._target
         inbox, clock, advance = self._inbox, time.perf_counter, trainer.advance
         service = clock() + watch.period
-        # The layers gauge shows updates, which only a measured step has.
-        measured = target is not None and target - trainer.steps == 1 and "layers" in watch.watched()
+        # The layers gauge shows updates, which only a measured step has: the first, and one taken alone.
+        alone = target is not None and target - trainer.steps == 1
+        measured = "layers" in watch.watched() and (alone or not watch.has_updates)
         try:
             while not inbox:
                 finite = run.step_measured() if measured else advance()

@@ -126,7 +126,7 @@ def _columns(layers: tuple[p.Layer, ...], width: int) -> list[Column]:
     ]
     room = width - sum(column.width + 2 for column in columns)
     for dropped in DROPPED_FIRST:
-        if room >= min(named, 12):
+        if room >= min(named, 16):
             break
         columns = [column for column in columns if column.name != dropped]
         room = width - sum(column.width + 2 for column in columns)
