@@ -78,6 +78,7 @@ class Workbench(App[None]):
         self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
         self._next_panes = 0.0
         self._wanted_theme = theme or self.settings.theme
+        self._themes: list[str] = []
         self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys)
 
@@ -96,7 +97,7 @@ class Workbench(App[None]):
     def on_mount(self) -> None:
         self._use_themes()
         self.set_keymap(self.user_keys)
-        self.bench.notice.hint = f"{key_text('run-pause', self.user_keys)} starts training"
+        self.bench.notice.hint = self._hint()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
@@ -121,13 +122,14 @@ class Workbench(App[None]):
         themes, problems = load_themes()
         for theme in themes.values():
             self.register_theme(theme)
+        self._themes = sorted(themes)
         name, problem = choose(self._wanted_theme, themes)
         self.theme = name
         self._problems += problems + ([problem] if problem else [])
 
     def _remark(self, text: str) -> None:
         """A sentence about the user's own files: into the journal, and the notice."""
-        self.session.absorb(p.Noted(text=text, warning=True))
+        self.session.absorb(p.Noted(text=text, warning=True, time=time.time()))
         self.bench.notice.show_text(text, "warning")
 
     def _frame(self) -> None:
@@ -157,6 +159,8 @@ class Workbench(App[None]):
 
     def on_workbench_replied(self, message: Replied) -> None:
         reply = message.reply
+        first = isinstance(reply, p.View) and self._has_news(reply)
+        before = self.model.status.state
         if isinstance(reply, p.Hello) and reply.version != p.VERSION:
             self._lose(f"the engine speaks version {reply.version} of the protocol, this screen {p.VERSION}")
             return
@@ -178,7 +182,7 @@ class Workbench(App[None]):
             case p.Noted():
                 self._say(reply.text, "warning" if reply.warning else "note")
             case p.StateChanged():
-                if reply.state in ("running", "paused"):
+                if reply.state in ("running", "paused") and reply.state != before:
                     self.bench.notice.clear_text()
                 if reply.state == "finished":
                     self._say(reply.reason)
@@ -189,14 +193,26 @@ class Workbench(App[None]):
                     self.bench.form.select(reply.path)
             case _:
                 pass
-        self._redraw()
+        self._redraw(panes=first)
+
+    def _has_news(self, view: p.View) -> bool:
+        """Whether a pane that has been empty can be drawn now."""
+        return any(getattr(view, name) is not None and getattr(self.model, name) is None for name in p.GAUGES)
 
     def _greet(self, info: p.RunInfo) -> None:
+        self.bench.notice.hint = self._hint(info)
         self.bench.notice.clear_text()
-        if info.warnings:
-            self._say(info.warnings[0], "warning")
-        elif info.text:
-            self._say(f"{info.title}: {key_text('about', self.user_keys)} tells what it shows and what to change")
+        if self._problems:
+            more = f" (the journal has {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
+            self._say(self._problems[0] + more, "warning")
+            self._problems = []
+
+    def _hint(self, info: p.RunInfo | None = None) -> str:
+        """What to do first, and what is worth knowing before."""
+        parts = [f"{key_text('run-pause', self.user_keys)} starts training"]
+        if info is not None and info.text:
+            parts.append(f"{key_text('about', self.user_keys)} tells what it shows")
+        return "   ".join([*parts, *(info.warnings[:1] if info is not None else ())])
 
     def _say(self, text: str, severity: str = "note") -> None:
         self.bench.notice.show_text(text, severity)
@@ -205,8 +221,7 @@ class Workbench(App[None]):
         self._lose(message.text)
 
     def _lose(self, text: str) -> None:
-        self.session.lost = True
-        self.session.absorb(p.Failed(text=text, step=self.model.status.step, log=self._log_file))
+        self.session.lose(text, self._log_file)
         self._say(text, "error")
         self._redraw()
 
@@ -240,6 +255,9 @@ class Workbench(App[None]):
         form = self.bench.form
         if not form.commit():
             return
+        if self.model.error and self.model.info is None:
+            self.session.new_run(form.draft)
+            return
         live, structural = form.live_and_structural()
         if structural:
             applicable = [item for item in form.pending() if item.path in live]
@@ -266,11 +284,16 @@ class Workbench(App[None]):
 
     def action_show_pane(self, name: str) -> None:
         self.bench.choose(name)
+
+    def on_workbench_screen_arranged(self) -> None:
         self._redraw(panes=True)
         self._look()
 
     def action_maximize(self) -> None:
-        self.bench.toggle_maximize()
+        if self.bench.narrow and not self.bench.alone:
+            self._say("the pane has the whole screen already; a larger terminal shows several at once")
+        else:
+            self.bench.toggle_maximize()
 
     def action_focus_next(self) -> None:
         self.screen.focus_next()
@@ -306,8 +329,8 @@ class Workbench(App[None]):
         self._look()
 
     def action_next_theme(self) -> None:
-        names = sorted(name for name in self.available_themes if name in load_themes()[0])
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        later = [name for name in self._themes if name > self.theme]
+        self.theme = (later or self._themes or [self.theme])[0]
         self._say(f"theme {self.theme}")
         self._redraw(panes=True)
 

@@ -109,7 +109,7 @@ class RunModel:
     def _absorb_event(self, event: p.Event) -> None:
         match event:
             case p.Loading():
-                self.stage = event.stage
+                self.error, self.stage = "", event.stage
                 self.versions["status"] += 1
             case p.Ready():
                 self._start_over(event.info)
@@ -153,7 +153,7 @@ class RunModel:
         self.error, self.reason, self.stage = "", "", ""
         self.status = p.Status(state="paused")
         self.loss, self.total, self.grad_norm = Series(), Series(), Series()
-        self.points, self.marks = [], []
+        self.points, self.marks, self.behind = [], [], False
         self.variance = self.code = self.pairs = self.layers = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1

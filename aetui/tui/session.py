@@ -13,7 +13,8 @@ class Session:
     """The screen's side of a run, without any widget.
 
     Commands are sent without waiting; what the user sees changes when the engine acknowledges.
-    Keys pressed before the engine is ready are queued by the link and obeyed in order.
+    Keys pressed before the engine is ready are queued by the link and obeyed in order. Once the
+    engine is gone every command is refused with the reason.
     """
 
     def __init__(self, link: p.Link, spec: RunSpec) -> None:
@@ -25,11 +26,24 @@ class Session:
         self._clip = ""
         self._threshold = "1.0"
         self._looking = False
-        self.lost = False
+        self._lost = ""
+        self._deliver: Callable[[p.Reply], None] = self.absorb
 
     def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
         """Start the exchange; replies come from another thread."""
+        self._deliver = deliver
         self._link.connect(deliver, lost)
+
+    def lose(self, text: str, log: str = "") -> None:
+        """Take note that the engine is gone, and why; what is known of the run stays."""
+        self._lost = text
+        self._waiting.clear()
+        self._clip = ""
+        step, now = self.model.status.step, time.time()
+        if self.model.info is None:
+            self.absorb(p.Failed(text=text, step=step, time=now, log=log))
+        else:
+            self.absorb(p.StateChanged(state="failed", reason=text, step=step, time=now))
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -69,11 +83,13 @@ class Session:
         self.set(changes if self._clip == "none" else changes | {"clip.threshold": self._threshold})
 
     def _send(self, make: Callable[[int], p.Commands]) -> None:
-        if self.lost:
-            return
         command = make(self._next_id)
         self._next_id += 1
         self._waiting[command.id] = command
+        if self._lost:
+            step, now = self.model.status.step, time.time()
+            self._deliver(p.Refused(command=command.id, text=self._lost, step=step, time=now))
+            return
         self._link.send(command)
 
     # --- replies --------------------------------------------------------------------------------
@@ -82,6 +98,8 @@ class Session:
         """Take in a reply; call from the screen's own thread."""
         if isinstance(reply, p.View):
             self._looking = False
+            if self._lost:
+                return
         self.model.absorb(reply)
         if isinstance(reply, p.Accepted | p.Refused):
             self._waiting.pop(reply.command, None)
@@ -89,7 +107,9 @@ class Session:
             self._waiting.clear()
         if isinstance(reply, p.Event) and not self._waiting:
             self._clip = ""
-            self._running = self.model.status.state == "running"
+            # The state that an accepted command brings about is only known from the event after it.
+            if not isinstance(reply, p.Accepted):
+                self._running = self.training
 
     @property
     def waiting(self) -> bool:
@@ -102,7 +122,7 @@ class Session:
 
     def look(self, gauges: list[str], sample: int) -> None:
         """Ask for a view, unless one is on its way or there is no run yet."""
-        if self._looking or self.lost or self.model.info is None:
+        if self._looking or self._lost or self.model.info is None:
             return
         self._looking = True
         self._link.send(self.model.look(gauges, sample))

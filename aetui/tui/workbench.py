@@ -80,12 +80,12 @@ class KeyLine(Widget):
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
         self._items = footer_items(keymap)
-        self._running = False
+        self._training = False
 
     def show(self, model: RunModel) -> None:
-        running = model.status.state == "running"
-        if running != self._running:
-            self._running = running
+        training = model.status.state == "running"
+        if training != self._training:
+            self._training = training
             self.refresh()
 
     def _spans(self) -> list[tuple[int, str, str, str]]:
@@ -94,7 +94,7 @@ class KeyLine(Widget):
         at = 0
         for key, label, command in self._items:
             if command == "run_pause":
-                label = "pause" if self._running else "run"
+                label = "pause" if self._training else "run"
             width = len(key) + 1 + len(label)
             if at + width > self.content_size.width:
                 break
@@ -134,7 +134,10 @@ class WorkbenchScreen(Screen[None]):
         &.-medium #loss, &.-wide #loss { column-span: 2; }
     }
     """
-    AUTO_FOCUS: ClassVar[str | None] = None
+    AUTO_FOCUS: ClassVar[str | None] = ""
+
+    class Arranged(Message):
+        """Other panes are on the screen than before."""
 
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -158,6 +161,8 @@ class WorkbenchScreen(Screen[None]):
         """The pane that a narrow or maximized layout shows."""
         self.alone = False
         self._slot = {"medium": "pairs", "wide": "layers"}
+        self._kind = ""
+        self._visible: set[str] = set()
 
     def compose(self) -> ComposeResult:
         yield self.header
@@ -174,9 +179,15 @@ class WorkbenchScreen(Screen[None]):
     def arrangement(self) -> str:
         """`tabs`, `medium` or `wide`, from the terminal's size; `tabs` while a pane is alone on the screen."""
         width, height = self.app.size
-        if self.alone or width < _MEDIUM[0] or height < _MEDIUM[1]:
+        if self.alone or self.narrow:
             return "tabs"
         return "wide" if width >= _WIDE[0] and height >= _WIDE[1] else "medium"
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the terminal has room for one pane at a time only."""
+        width, height = self.app.size
+        return width < _MEDIUM[0] or height < _MEDIUM[1]
 
     def on_mount(self) -> None:
         self.lay_out()
@@ -187,6 +198,8 @@ class WorkbenchScreen(Screen[None]):
     def lay_out(self) -> None:
         """Show the panes that belong to the arrangement."""
         kind = self.arrangement
+        if kind != self._kind:
+            self._keep_in_sight(kind)
         for name in ("medium", "wide"):
             self.set_class(kind == name, f"-{name}")
         shared = _SLOTS.get(kind, ())
@@ -198,6 +211,20 @@ class WorkbenchScreen(Screen[None]):
         for name, pane in self.panes.items():
             pane.display = name in visible
         self.tabs.mark(visible)
+        if visible != self._visible:
+            self._visible = visible
+            self.post_message(self.Arranged())
+
+    def _keep_in_sight(self, kind: str) -> None:
+        """Another arrangement shows the pane in focus, or the one that had the screen alone."""
+        kept = self.focused_pane or (self.active if self._kind == "tabs" else None)
+        self._kind = kind
+        if kept is None:
+            return
+        if kind == "tabs":
+            self.active = kept
+        elif kept in _SLOTS[kind]:
+            self._slot[kind] = kept
 
     def choose(self, name: str) -> None:
         """Bring a pane to the screen and give it the keys."""
@@ -210,10 +237,7 @@ class WorkbenchScreen(Screen[None]):
 
     def toggle_maximize(self) -> None:
         """The pane in focus alone, or all of them again."""
-        focused = self.focused_pane
         self.alone = not self.alone
-        if focused is not None:
-            self.active = focused
         self.lay_out()
 
     @property
@@ -229,7 +253,7 @@ class WorkbenchScreen(Screen[None]):
 
     @property
     def visible_panes(self) -> list[Pane | SpecForm]:
-        return [pane for pane in self.panes.values() if pane.display]
+        return [pane for name, pane in self.panes.items() if name in self._visible]
 
     @property
     def gauges(self) -> list[str]:

@@ -2,15 +2,21 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import numpy as np
 import pytest
+from msgspec import structs
 from textual.app import App, ComposeResult
 from textual.geometry import Region
+from textual.pilot import Pilot
 
 from aetui import protocol as p
-from aetui.spec import RunSpec, dumps
+from aetui.spec import RunSpec, SpecError, changed, differences, dumps, loads
+from aetui.tui import status_parts
+from aetui.tui.app import Workbench
 from aetui.tui.model import Mark, RunModel
 from aetui.tui.pane import ROLES, Pane
 
@@ -229,3 +235,186 @@ def render_pane() -> Callable[..., list[str]]:
         return asyncio.run(_render(pane, model, size, keys, svg))
 
     return render
+
+
+class FakeLink:
+    """Answers like an engine from a recorded run: fixed numbers, name and times; `sent` keeps every request.
+
+    A run trains by `train` alone. While `holding`, replies are kept until `release`.
+    """
+
+    NOW = 1_760_000_000.0
+
+    def __init__(self, page: int = 65_536, **info: object) -> None:
+        """page: steps in one view at most. info: changes of the RunInfo."""
+        self.sent: list[p.Request] = []
+        self.deliver: Callable[[p.Reply], None] = lambda reply: None
+        self.lose: Callable[[str], None] = lambda text: None
+        self.holding = self.closed = False
+        self.fails = ""
+        """Why the next run can't be loaded."""
+        self.page, self.run, self.step, self.state = page, 0, 0, "loading"
+        self.loss = history(4000)
+        self.spec = RunSpec()
+        self._info, self._kept, self._seq = info, [], 0
+
+    # --- what a screen holds ---
+
+    def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
+        self.deliver, self.lose = deliver, lost
+        self.say(p.Hello(version=p.VERSION, pid=1))
+
+    def send(self, request: p.Request) -> None:
+        self.sent.append(request)
+        if isinstance(request, p.Look):
+            self.say(self.view(request))
+        else:
+            self._obey(request)
+
+    def close(self) -> None:
+        self.closed = True
+
+    # --- what tests ask and do ---
+
+    def commands(self) -> list[p.Commands]:
+        """The commands since the last call, each with the id 0."""
+        found = [structs.replace(one, id=0) for one in self.sent if isinstance(one, p.Command)]
+        self.sent.clear()
+        return found
+
+    def looks(self) -> list[p.Look]:
+        return [one for one in self.sent if isinstance(one, p.Look)]
+
+    def say(self, reply: p.Reply) -> None:
+        if isinstance(reply, p.Event):
+            self._seq += 1
+            reply = structs.replace(reply, seq=self._seq, step=self.step, time=self.NOW + self._seq)
+        if self.holding:
+            self._kept.append(reply)
+        else:
+            self.deliver(reply)
+
+    def release(self) -> None:
+        """Deliver what was held, and hold no more."""
+        self.holding = False
+        kept, self._kept = self._kept, []
+        for reply in kept:
+            self.deliver(reply)
+
+    def train(self, steps: int, state: str = "") -> None:
+        """Get on by `steps` steps, and then into another state."""
+        self.step += steps
+        if state:
+            self.enter(state)
+
+    def enter(self, state: str, reason: str = "") -> None:
+        self.state = state
+        self.say(p.StateChanged(state=state, reason=reason))
+
+    @property
+    def info(self) -> p.RunInfo:
+        return run_info(**{"run": self.run, "spec": dumps(self.spec), "device": "cpu"} | self._info)
+
+    def view(self, look: p.Look) -> p.View:
+        since = look.since if look.run == self.run else 0
+        loss = self.loss[since : min(self.step, since + self.page)]
+        past = self.loss[: self.step]
+        points = [p.Point(s, 1.08 * float(past[s - 1]), 1 - float(past[s - 1])) for s in range(50, self.step + 1, 50)]
+        status = p.Status(state=self.state, lr=self.spec.optim.lr, base_lr=self.spec.optim.lr, memory=412_000_000)
+        if self.step:
+            status = structs.replace(
+                status, step=self.step, epoch=self.step / 51, loss=float(past[-1]), grad_norm=0.83,
+                steps_per_second=1120.0, clipped_share=0.12, threshold=getattr(self.spec.clip, "threshold", None),
+                validation_loss=1.1 * float(past[-1]), explained_variance=1 - float(past[-1]), explained_step=self.step,
+            )  # fmt: skip
+        makers = {"variance": variance, "code": code, "pairs": pairs, "layers": layers}
+        version = 1 + self.step
+        gauges = {
+            name: structs.replace(makers[name](), version=version, step=self.step)
+            for name, have in look.have.items()
+            if have != version
+        }
+        if "pairs" in gauges:
+            gauges["pairs"] = structs.replace(gauges["pairs"], first=look.sample)
+        page = p.History(since, p.Array.of(loss), None, p.Array.of(0.5 + 2 * np.abs(loss)), self.step)
+        known = look.points if look.run == self.run else 0
+        return p.View(
+            run=self.run, status=status, history=page if len(loss) else None, points=tuple(points[known:]), **gauges
+        )
+
+    def _obey(self, command: p.Commands) -> None:
+        match command:
+            case p.New():
+                self._load(command)
+            case _ if self.run == 0:
+                self.say(p.Refused(command=command.id, text="there is no run yet"))
+            case p.Run():
+                self.say(p.Accepted(command=command.id, text="running"))
+                if command.steps is None:
+                    self.enter("running")
+                else:
+                    self.train(command.steps, "paused")
+            case p.Pause():
+                self.say(p.Accepted(command=command.id, text="paused"))
+                self.enter("paused")
+            case p.Set():
+                self._set(command.id, command.changes)
+            case p.Nudge():
+                self._set(command.id, {"optim.lr": f"{self.spec.optim.lr * 10 ** (command.by / 4):.6g}"})
+
+    def _load(self, command: p.New) -> None:
+        self.say(p.Loading(stage="computing the floors"))
+        if self.fails:
+            reply = p.Refused(command=command.id, text=self.fails) if self.run else p.Failed(text=self.fails)
+            self.say(reply)
+            return
+        self.spec, self.step, self.run, self.state = loads(command.spec), 0, self.run + 1, "paused"
+        self.say(p.Ready(info=self.info))
+        self.say(p.Accepted(command=command.id, text="loaded"))
+        self.enter("running" if command.start else "paused")
+
+    def _set(self, command: int, changes: dict[str, str]) -> None:
+        try:
+            spec = changed(self.spec, changes, text=True)
+        except SpecError as error:
+            self.say(p.Refused(command=command, text=str(error)))
+            return
+        found = differences(self.spec, spec)
+        self.spec = spec
+        changes_ = tuple(p.Change(one.path, one.old, one.new) for one in found)
+        text = ", ".join(map(str, found)) or "nothing to change: the settings are in force already"
+        self.say(p.Accepted(command=command, text=text, changes=changes_, info=self.info))
+
+
+@pytest.fixture(scope="session")
+def fake_link() -> type[FakeLink]:
+    return FakeLink
+
+
+@pytest.fixture
+def workbench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Workbench, FakeLink]]]:
+    """`app, link = workbench(link=FakeLink(), spec=RunSpec(), **Workbench's arguments)`, in UTC, figures never old."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(status_parts, "OLD", math.inf)
+
+    def make(link: FakeLink | None = None, spec: RunSpec | None = None, **others: object) -> tuple[Workbench, FakeLink]:
+        link = link or FakeLink()
+        return Workbench(link, spec or RunSpec(), **others), link  # pyright: ignore[reportArgumentType]
+
+    yield make
+    monkeypatch.undo()
+    time.tzset()
+
+
+@asynccontextmanager
+async def _opened(app: Workbench, size: tuple[int, int] = (120, 40)) -> AsyncIterator[Pilot[None]]:
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause()
+        yield pilot
+
+
+@pytest.fixture
+def opened() -> Callable[..., AbstractAsyncContextManager[Pilot[None]]]:
+    """`async with opened(app, size=(120, 40)) as pilot`: the app running, its first run loaded if its link loads it."""
+    return _opened
