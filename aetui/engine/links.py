@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetui import protocol as p
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 """Seconds that an engine gets to end by itself."""
+_START = "import sys; sys.path.append(sys.argv.pop(1)); from aetui.engine.__main__ import main; main()"
+"""Instead of -m, which would let a random.py or torch/ in the working folder take the place of the real one."""
 
 
 class ProcessLink:
@@ -31,10 +34,14 @@ class ProcessLink:
         self._log_file = log_file
         self._closing = False
         ours, theirs = socket.socketpair()
+        root = str(Path(__file__).parents[2])
         with theirs, open(log_file, "ab") as log:
             # subprocess with plain descriptors: multiprocessing needs sys.stderr, which Textual replaces.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "aetui.engine", "--fd", str(theirs.fileno()), "--name", name, "--log", log_file],
+                [
+                    *(sys.executable, "-P", "-c", _START, root),
+                    *("--fd", str(theirs.fileno()), "--name", name, "--log", log_file),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
