@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from aetui.spec import Difference
+from aetui.tui.line_input import LineInput
 from aetui.tui.pick import PickList
 from aetui.tui.texts import plain
 
@@ -155,7 +156,7 @@ class AskSteps(Dialog[int | None]):
         self._steps = steps
 
     def controls(self) -> Sequence[Widget]:
-        return [Input(str(self._steps), compact=True), Static(classes="dialog-problem")]
+        return [LineInput(str(self._steps), compact=True), Static(classes="dialog-problem")]
 
     def rows_below(self) -> int:
         return 4

@@ -7,9 +7,9 @@ from textual.binding import Binding
 from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input
 from textual.widgets.input import Selection
 
+from aetui.tui.line_input import LineInput
 from aetui.tui.pick import PickList
 
 
@@ -26,7 +26,7 @@ def still_here(editor: Widget) -> bool:
     return not editor.app.app_focus or editor.app.screen is not editor.screen
 
 
-class TextEditor(Input):
+class TextEditor(LineInput):
     """One line of text over the value of a row; Enter accepts, Escape restores."""
 
     BINDINGS: ClassVar = [
