@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 
 from aetui.engine.links import PLACEMENTS
 from aetui.engine.logs import new_log, new_run_name
@@ -9,7 +10,7 @@ from aetui.spec import Problem, RunSpec, SpecError
 
 
 def open_screen(spec: RunSpec, *, placement: str | None, start: bool, theme: str | None) -> int:
-    """Start the engine, show the screen until the user leaves, end the engine.
+    """Start the engine, show the screen until the user leaves, end the engine; status 1 where the run failed.
 
     The engine's process is started first, so that it loads torch while the screen draws.
 
@@ -43,6 +44,11 @@ def open_screen(spec: RunSpec, *, placement: str | None, start: bool, theme: str
             app.run(mouse=os.environ.get("AETUI_MOUSE", "1") != "0")
     finally:
         link.close()
+    failure = app.model.error or (app.model.reason if app.model.status.state == "failed" else "")
     if app.return_code:
-        print(f"aetui: the screen failed; the traceback is in {log}", file=sys.stderr)
-    return app.return_code or 0
+        failure = f"the screen failed; the traceback is in {log}"
+    if failure:
+        # The terminal may have hung up; on a narrow one the screen had cut the sentence.
+        with suppress(OSError):
+            print(f"aetui: {failure}", file=sys.stderr, flush=True)
+    return app.return_code or int(bool(failure))
