@@ -133,7 +133,7 @@ class FormRows(ScrollView, can_focus=True):
     def _columns(self) -> tuple[int, int, int]:
         """Widths of the lines, of their names, and of values with their markers; help fills the rest."""
         width = self.scrollable_content_region.width
-        names = max(6, min(_NAMES, (width - 3) // 2))
+        names = max(6, min(_NAMES, (width - 2) // 2))
         values = width - names - 3
         return width, names, _VALUES if values >= _VALUES + _HELP else max(1, values)
 

@@ -71,13 +71,13 @@ def draw(
 
 def key(paint: Paint) -> list[tuple[str, Style]]:
     """The scale of the picture, to stand below it."""
-    constant = ("   · constant", paint.constant)
+    constant = (" · constant", paint.constant)
     if paint.plain:
         low = (f"{_SIGNS[LOW]} <10 %  ", paint.low)
-        return [low, ("10 % ", paint.constant), (SHADES, paint.ink), (" 100 %", paint.constant), constant]
+        return [low, ("10 ", paint.constant), (SHADES, paint.ink), (" 100 %", paint.constant), constant]
     greys = [("█", _grey(level)) for level in range(0, LEVELS, 2)]
     low = ("█ <10 %  ", paint.low)
-    return [low, ("10 % ", paint.constant), *greys, (" 100 %", paint.constant), constant]
+    return [low, ("10 ", paint.constant), *greys, (" 100 %", paint.constant), constant]
 
 
 def _average(ratio: NDArray[np.float64], constant: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

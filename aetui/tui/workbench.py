@@ -128,7 +128,7 @@ class WorkbenchScreen(Screen[None]):
         layout: vertical;
         #panes { height: 1fr; layout: vertical; }
         #panes > * { height: 1fr; width: 1fr; }
-        &.-medium #panes { layout: grid; grid-size: 3 2; grid-columns: 40 1fr 1fr; grid-rows: 3fr 2fr; }
+        &.-medium #panes { layout: grid; grid-size: 3 2; grid-columns: 41 1fr 1fr; grid-rows: 3fr 2fr; }
         &.-wide #panes { layout: grid; grid-size: 4 2; grid-columns: 42 1fr 1fr 1fr; grid-rows: 1fr 1fr; }
         &.-medium #settings, &.-wide #settings { row-span: 2; }
         &.-medium #loss, &.-wide #loss { column-span: 2; }
