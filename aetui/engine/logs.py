@@ -21,15 +21,24 @@ def new_run_name() -> str:
 
 
 def new_log(name: str) -> Path:
-    """An empty log file for the run `name`; in the temporary folder where the usual place can't be written."""
-    for parent in (paths.runs_folder() / "logs", Path(tempfile.gettempdir()) / f"aetui-{os.getuid()}"):
+    """An empty log file for the run `name`; in a new temporary folder where the usual place can't be written."""
+    for folder in (_usual_folder, _spare_folder):
         try:
-            file = paths.private_folder(parent) / f"{name}.log"
-            os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+            file = folder() / f"{name}.log"
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         except OSError:
             continue
         return file
     return Path(os.devnull)
+
+
+def _usual_folder() -> Path:
+    return paths.private_folder(paths.runs_folder() / "logs")
+
+
+def _spare_folder() -> Path:
+    """A folder of a name that nobody else could have made before."""
+    return Path(tempfile.mkdtemp(prefix="aetui-"))
 
 
 def log_to(file: str) -> None:

@@ -117,7 +117,7 @@ def test_a_log_that_can_not_be_written_goes_elsewhere(monkeypatch, tmp_path):
     file = tmp_path / "file"
     file.write_text("not a folder")
     monkeypatch.setenv("AETUI_HOME", str(file))
-    monkeypatch.setattr(logs.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(logs.tempfile, "tempdir", str(tmp_path))
     log = logs.new_log("brisk-otter-41")
     assert log.is_relative_to(tmp_path)
     assert log.exists()
