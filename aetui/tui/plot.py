@@ -32,6 +32,8 @@ AXIS_LABELS = 7
 END_LABELS = 6
 """Cells for the series' names right of the canvas."""
 _BLANK, _BRAILLE = braille.BLANK, braille.FIRST
+_DOT_ROWS = np.array([0x09, 0x12, 0x24, 0xC0])
+"""Both dots of each of the four rows of a braille cell, from above."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class _Canvas:
         self.codes: Codes = np.full((place.rows, place.columns), _BLANK, np.uint32)
         self.roles: list[str] = ["text"]
         self.inks = np.zeros((place.rows, place.columns), np.uint8)
+        self.filled = np.zeros((place.rows, place.columns), bool)
+        """Cells of bands: a line takes their place, or it would not be seen in them."""
 
     def ink(self, role: str) -> int:
         if role not in self.roles:
@@ -192,17 +196,19 @@ class _Canvas:
     def band(self, band: Band) -> None:
         low, high = np.asarray(band.low, np.float64), np.asarray(band.high, np.float64)
         keep = self.y.shows(high) & self.inside(band.x)
-        if not keep.any():
+        if not (self.place.columns and keep.any()):
             return
         # What reaches to 0 and below on a log axis is drawn down to the foot of the chart.
         low = np.where(self.y.shows(low), low, self.y.low)[keep]
+        bottom, top = np.full(self.place.columns, 4 * self.place.rows), np.full(self.place.columns, -1)
         cells = self.x_dots(band.x)[keep] // 2
-        x = np.stack((2 * cells, 2 * cells + 1), 1)
-        ends = np.stack((self.y_dots(low), self.y_dots(high[keep])), 1)
-        ends[1::2] = ends[1::2, ::-1]
-        breaks = np.repeat(np.r_[False, np.diff(np.flatnonzero(keep)) > 1], 2)
-        breaks[1::2] = False
-        self._strokes(x.ravel(), ends.ravel(), breaks, band.role)
+        np.minimum.at(bottom, cells, self.y_dots(low))
+        np.maximum.at(top, cells, self.y_dots(high[keep]))
+        dots = np.arange(4 * self.place.rows)[::-1, None]
+        inside = ((dots >= bottom) & (dots <= top)).reshape(self.place.rows, 4, self.place.columns)
+        drawn = np.einsum("rdc,d->rc", inside, _DOT_ROWS)
+        self._lay(np.where(drawn > 0, drawn + _BRAILLE, _BLANK).astype(np.uint32), band.role)
+        self.filled = self.codes != _BLANK
 
     def line(self, line: Line) -> None:
         values = np.asarray(line.y, np.float64)
@@ -228,12 +234,15 @@ class _Canvas:
                 last = column
 
     def _strokes(self, x: Array, y: Array, breaks: Array, role: str) -> None:
-        drawn = braille.polyline(self.place.columns, self.place.rows, x, y, breaks)
+        self._lay(braille.polyline(self.place.columns, self.place.rows, x, y, breaks), role)
+
+    def _lay(self, drawn: Codes, role: str) -> None:
         new = drawn != _BLANK
-        both = new & (self.codes >= _BRAILLE) & (self.codes < _BRAILLE + 256)
+        both = new & ~self.filled & (self.codes >= _BRAILLE) & (self.codes < _BRAILLE + 256)
         self.codes[both] |= drawn[both]
         self.codes[new & ~both] = drawn[new & ~both]
         self.inks[new] = self.ink(role)
+        self.filled &= ~new
 
     def gaps(self, gaps: Sequence[float]) -> None:
         for x in gaps:
