@@ -48,7 +48,8 @@ def clip_on_device(section: s.Clip, grads: Tensor, views: list[Tensor], norm: Te
         return None
     limit = section.threshold
     if isinstance(section, s.GlobalNorm):
-        grads.mul_((limit / (norm + _TINY)).clamp_(max=1.0))
+        # Gradients masked for a norm that is NaN are zeros, and have to stay so.
+        grads.mul_((limit / (norm + _TINY)).clamp_(max=1.0).nan_to_num_(nan=1.0))
         return norm > limit
     if isinstance(section, s.ValueClip):
         changed = grads.abs().amax() > limit
