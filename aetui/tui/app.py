@@ -189,8 +189,8 @@ class Workbench(App[None]):
                 self._look()
             case p.Failed():
                 self._say(f"{reply.text} (log: {reply.log})" if reply.log else reply.text, "error")
-                if reply.path and reply.path.split(".")[0] != "train" and self.model.info is None:
-                    self.bench.form.select(reply.path)
+                if self.model.info is None:
+                    self._offer_again(reply.path)
             case _:
                 pass
         self._redraw(panes=first)
@@ -206,6 +206,14 @@ class Workbench(App[None]):
             more = f" (the journal has {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
             self._say(self._problems[0] + more, "warning")
             self._problems = []
+
+    def _offer_again(self, path: str) -> None:
+        """The status has the reason; the notice says what to do about it, and the form is at the setting."""
+        self._redraw()
+        settings, apply = key_text("pane-settings", self.user_keys), key_text("apply-form", self.user_keys)
+        self._say(f"{settings} shows the settings, {apply} tries again", "warning")
+        if path:
+            self.bench.form.select(path)
 
     def _hint(self, info: p.RunInfo | None = None) -> str:
         """What to do first, and what is worth knowing before."""

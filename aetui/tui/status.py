@@ -101,7 +101,7 @@ class StatusBar(Bar):
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         if model.info is None:
-            return self._without_run(model, width)
+            return self._without_run(model, width, height)
         settings = (model.info.run, model.info.spec)
         if settings != self._of:
             self._seen, self._of = {}, settings
@@ -113,11 +113,17 @@ class StatusBar(Bar):
             lines[0] = Strip.join([bold, self.line(*rows[0][1:])])
         return lines
 
-    def _without_run(self, model: RunModel, width: int) -> list[Strip]:
+    def _without_run(self, model: RunModel, width: int, height: int) -> list[Strip]:
         word = state_word(model)
-        rest = texts.cut(texts.plain(model.error or model.stage), width - len(word) - len(GAP))
+        indent = len(word) + len(GAP)
+        text = texts.wrap(model.error or model.stage, width - indent)
+        if len(text) > height:
+            text[height - 1] = texts.cut(" ".join(text[height - 1 :]), width - indent)
         bold = Strip([Segment(word, self.role(state_role(model), bold=True))])
-        return [Strip.join([bold, self.line(GAP, rest)])]
+        return [
+            Strip.join([bold, self.line(GAP, text[0])]),
+            *(self.line(" " * indent, rest) for rest in text[1:height]),
+        ]
 
 
 class Notice(Bar):
