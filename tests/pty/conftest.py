@@ -1,0 +1,203 @@
+"""The real program on a pseudo-terminal, and what a user would see on it."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+KEYS = {
+    "F1": b"\x1bOP", "F5": b"\x1b[15~", "F6": b"\x1b[17~", "F7": b"\x1b[18~", "F8": b"\x1b[19~", "F9": b"\x1b[20~",
+    "ctrl+q": b"\x11", "ctrl+c": b"\x03", "enter": b"\r", "backspace": b"\x7f",
+}  # fmt: skip
+PATIENCE = 90.0
+"""Seconds until a wait is given up; a busy machine loads PyTorch slowly."""
+_QUIET = 0.03
+"""Seconds without output that end a frame."""
+
+_PRIVATE = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]")
+"""Sequences of newer terminals that pyte would show as text."""
+_UNFINISHED = re.compile(rb"\x1b(\[[0-?]*[ -/]*)?\Z")
+
+
+class Program:
+    """A command on a terminal of its own, as its controlling terminal."""
+
+    def __init__(self, command: list[str], columns: int, rows: int) -> None:
+        self.master, self.slave = pty.openpty()
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._rest = b""
+        self.raw = bytearray()
+        self._set_size(columns, rows)
+        self.attributes = termios.tcgetattr(self.slave)
+        # A test runner's own COLUMNS and LINES would hide the terminal's size.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            command,
+            env=environment | {"TERM": "xterm-256color"},
+            preexec_fn=lambda: os.login_tty(self.slave),
+            pass_fds=[self.slave],
+        )
+
+    # --- looking ----------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> list[str]:
+        """The screen, row by row."""
+        self._take(0.0)
+        return [line.rstrip() for line in self._screen.display]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def step(self) -> int:
+        """The step that the status shows; -1 where it shows none."""
+        found = re.search(r"step ([\d,]+)", self.text)
+        return int(found[1].replace(",", "")) if found else -1
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that the status shows; NaN where it shows none."""
+        found = re.search(r"\blr ([\d.,e+-]+)", "\n".join(self.lines[-6:-1]))
+        return float(found[1].replace(",", "")) if found else float("nan")
+
+    def wait(self, condition: Callable[[], bool], what: str = "") -> None:
+        """Read what is drawn until the condition holds, or fail with the screen."""
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"{what or condition} never came; the screen shows\n{self.text}")
+            self._take(0.1)
+
+    def wait_for(self, *texts: str) -> None:
+        """Wait until all the texts are on the screen."""
+        self.wait(lambda: all(text in self.text for text in texts), " and ".join(map(repr, texts)))
+
+    def tweaked(self, text: str) -> int:
+        """The step at which the tweak that the notice tells of takes effect, once it does."""
+        pattern = re.compile(rf"{re.escape(text)}.*, takes effect at step ([\d,]+)\s*$", re.MULTILINE)
+        found: list[str] = []
+
+        def settled() -> bool:
+            # Part of a number may have been drawn: believe what two looks agree on.
+            before = found[-1:]
+            found[:] = pattern.findall(self.text)
+            return bool(found) and found == before
+
+        self.wait(settled, f"{text!r} and its step")
+        return int(found[0].replace(",", ""))
+
+    def _take(self, timeout: float) -> None:
+        """Read until the terminal is quiet: what is drawn together is seen together."""
+        while self.master >= 0 and select.select([self.master], [], [], timeout)[0]:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self.raw += data
+            self._feed(data)
+            timeout = _QUIET
+
+    def _feed(self, data: bytes) -> None:
+        data = self._rest + data
+        cut = _UNFINISHED.search(data)
+        self._rest = data[cut.start() :] if cut else b""
+        self._stream.feed(_PRIVATE.sub(b"", data[: cut.start()] if cut else data))
+
+    # --- acting -----------------------------------------------------------------------------
+
+    def press(self, *keys: str) -> None:
+        """Type keys by name, or characters as they are."""
+        os.write(self.master, b"".join(KEYS.get(key, key.encode()) for key in keys))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size; the kernel tells the program."""
+        self._screen.resize(rows, columns)
+        self._screen.reset()
+        self._set_size(columns, rows)
+
+    def _set_size(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a dropped link does."""
+        os.close(self.master)
+        self.master = -1
+
+    def children(self) -> list[int]:
+        """Processes that the program has started."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == self.process.pid:
+                found.append(int(stat.parent.name))
+        return found
+
+    # --- ending -----------------------------------------------------------------------------
+
+    def wait_end(self) -> int:
+        """The exit status, once the program has ended by itself."""
+        self.wait(lambda: self.process.poll() is not None, "the end of the program")
+        self._take(0.0)
+        return self.process.returncode
+
+    @property
+    def aftermath(self) -> str:
+        """What the user reads once the alternate screen is left."""
+        _, left, after = bytes(self.raw).rpartition(b"\x1b[?1049l")
+        assert left or b"\x1b[?1049h" not in self.raw, "the alternate screen was not left"
+        screen = pyte.Screen(200, 50)
+        pyte.ByteStream(screen).feed(_PRIVATE.sub(b"", after))
+        return "\n".join(line.rstrip() for line in screen.display).strip()
+
+    def assert_restored(self) -> None:
+        """The terminal is as it was: its mode, its main screen, its cursor."""
+        assert termios.tcgetattr(self.slave) == self.attributes
+        assert self.raw.rfind(b"\x1b[?1049l") > self.raw.rfind(b"\x1b[?1049h")
+        assert self.raw.rfind(b"\x1b[?25h") > self.raw.rfind(b"\x1b[?25l")
+        for mouse in (b"1000", b"1003", b"1006"):
+            assert self.raw.rfind(b"\x1b[?" + mouse + b"l") >= self.raw.rfind(b"\x1b[?" + mouse + b"h")
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for fd in (self.master, self.slave):
+            if fd >= 0:
+                os.close(fd)
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts `aetui` with arguments on a terminal of the given size; ends it if it has not ended by itself."""
+    programs: list[Program] = []
+
+    def begin(*arguments: str, columns: int = 120, rows: int = 40, script: Path | None = None) -> Program:
+        program = [str(script)] if script else ["-m", "aetui"]
+        programs.append(Program([sys.executable, *program, *arguments], columns, rows))
+        return programs[-1]
+
+    yield begin
+    for program in programs:
+        program.close()

@@ -1,0 +1,239 @@
+"""The real program on a real terminal: it is started, steered by keys and left, well or badly."""
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+
+ENDLESS = ("--set", "train.steps=0", "--set", "train.epochs=0")
+RATE = 0.001
+DOWN = 10**-0.25
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def shows(shown: float, value: float) -> bool:
+    """Whether a figure of three digits is that of a value."""
+    return shown == pytest.approx(value, rel=5e-3)
+
+
+def log_text(home: str) -> str:
+    """The logs of all runs under a private home."""
+    return "\n".join(file.read_text() for file in Path(home, "logs").glob("*.log"))
+
+
+@pytest.mark.parametrize(("placement", "columns", "rows"), [("process", 80, 24), ("thread", 120, 40)])
+def test_a_session_from_start_to_quit(start, placement, columns, rows):
+    program = start("run", *ENDLESS, "--set", f"optim.lr={RATE}", "--engine", placement, columns=columns, rows=rows)
+    program.wait_for("PAUSED", "F5 starts training")
+    assert program.step == 0 and shows(program.rate, RATE)
+    assert "digits 1797 x 64" in program.lines[0]
+    libraries = Path(f"/proc/{program.process.pid}/maps").read_text()
+    assert ("libtorch" in libraries) == (placement == "thread")
+
+    program.press("F5")
+    program.wait_for("RUNNING", "F5 pause")
+    program.wait(lambda: program.step > 20, "step 20")
+    program.press("F7")
+    assert program.tweaked("optim.lr 0.001 -> 0.000562341") > 20
+    program.wait(lambda: shows(program.rate, RATE * DOWN), "the lower rate")
+    program.press("F9")
+    program.tweaked("clip.kind none -> per-tensor")
+
+    program.press("F5")
+    program.wait_for("PAUSED", "F5 run")
+    program.press("F7")
+    step = program.tweaked("optim.lr 0.000562341 -> 0.000316228")
+    program.press("F6")
+    program.wait(lambda: program.step == step and "PAUSED" in program.text, f"step {step}")
+    program.press("F8")
+    assert program.tweaked("optim.lr 0.000316228 -> 0.000562341") == step + 1
+    program.wait(lambda: shows(program.rate, RATE * DOWN), "the higher rate")
+
+    program.press("F5")
+    program.wait(lambda: program.step > step + 20, "training to go on")
+    program.press("ctrl+q")
+    program.wait_for("Quitting ends it")
+    program.press("enter")
+    program.wait(lambda: "Quitting ends it" not in program.text, "the question to be gone")
+    assert "RUNNING" in program.text and program.process.poll() is None
+    engines = program.children()
+    program.press("ctrl+q")
+    program.wait_for("Quitting ends it")
+    program.press("q")
+    assert program.wait_end() == 0
+    program.assert_restored()
+    assert program.aftermath == ""
+    assert len(engines) == (placement == "process") and not any(map(alive, engines))
+
+
+@pytest.mark.parametrize("placement", ["process", "thread"])
+def test_keys_pressed_before_the_engine_is_ready_are_obeyed_in_order(start, placement):
+    program = start("--set", f"optim.lr={RATE}", "--engine", placement, columns=80, rows=24)
+    program.press("F7", "F7", "F6")
+    program.wait(lambda: program.step == 1 and "PAUSED" in program.text, "one step")
+    assert shows(program.rate, RATE * DOWN**2)
+    program.press("n")
+    program.wait_for("Run N steps")
+    program.press("4", "backspace", "1", "3", "enter")
+    program.wait(lambda: program.step == 14 and "PAUSED" in program.text, "13 steps more")
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
+
+
+def test_quitting_while_the_engine_still_loads(start):
+    program = start("--start")
+    program.wait_for("LOADING")
+    engines = program.children()
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
+    program.assert_restored()
+    assert not any(map(alive, engines))
+
+
+def test_resizing_while_training_redraws_the_whole_screen(start):
+    program = start("run", *ENDLESS, "--start", columns=120, rows=40)
+    program.wait_for("RUNNING", "F5 pause")
+    for columns, rows in ((80, 24), (60, 15), (200, 50)):
+        program.resize(columns, rows)
+        program.wait(lambda: "RUNNING" in program.text and "F5 pause" in program.lines[-1], f"{columns} x {rows}")
+        assert len(program.lines) == rows
+        step = program.step
+        program.wait(lambda step=step: program.step > step, "training to go on")
+    program.press("F5")
+    program.wait_for("PAUSED")
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
+    program.assert_restored()
+
+
+def test_a_termination_signal_restores_the_terminal_and_ends_the_engine(start):
+    program = start("run", *ENDLESS, "--start")
+    program.wait_for("RUNNING")
+    engines = program.children()
+    program.process.send_signal(signal.SIGTERM)
+    assert program.wait_end() == 0
+    program.assert_restored()
+    assert program.aftermath == ""
+    assert not any(map(alive, engines))
+
+
+@pytest.mark.parametrize("placement", ["process", "thread"])
+def test_a_terminal_that_hangs_up_ends_the_program(start, private_home, placement):
+    program = start("run", *ENDLESS, "--start", "--engine", placement)
+    program.wait_for("RUNNING")
+    engines = program.children()
+    program.hang_up()
+    program.wait(lambda: program.process.poll() is not None, "the end of the program")
+    assert not any(map(alive, engines))
+    assert "Traceback" not in log_text(private_home)
+
+
+def test_the_engine_ends_after_a_screen_that_was_killed(start):
+    program = start("run", *ENDLESS, "--start")
+    program.wait_for("RUNNING")
+    (engine,) = program.children()
+    program.process.kill()
+    program.wait(lambda: not alive(engine), "the end of the engine")
+
+
+def test_an_engine_that_was_killed_leaves_the_screen_up_with_the_reason(start, private_home):
+    program = start("run", *ENDLESS, "--start", columns=200, rows=50)
+    program.wait(lambda: program.step > 0, "a step")
+    (engine,) = program.children()
+    os.kill(engine, signal.SIGKILL)
+    program.wait_for("FAILED", "the engine ended by signal SIGKILL; its log is", private_home)
+    step = program.step
+    program.press("F5", "F7")
+    program.press("1", "z")
+    program.wait_for("predict the mean")
+    assert program.step == step and "FAILED" in program.text
+    assert "Traceback" not in program.text
+    program.press("ctrl+q")
+    assert program.wait_end() == 1
+    program.assert_restored()
+    assert program.aftermath.replace("\n", "").startswith("aetui: the engine ended by signal SIGKILL; its log is")
+
+
+def test_an_exception_in_the_screen_restores_the_terminal_and_logs_the_traceback(start, tmp_path, private_home):
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import sys\n"
+        "from aetui.tui import app\n"
+        "class Broken(app.Workbench):\n"
+        "    def action_lr_up(self):\n"
+        "        raise RuntimeError('provoked in an action')\n"
+        "app.Workbench = Broken\n"
+        "from aetui.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    program = start("run", *ENDLESS, "--start", script=script)
+    program.wait_for("F5 ")
+    engines = program.children()
+    program.press("F8")
+    assert program.wait_end() not in (0, None)
+    program.assert_restored()
+    assert "the screen failed; the traceback is in" in program.aftermath
+    assert "Traceback" not in program.aftermath and "provoked" not in program.aftermath
+    assert re.search(r"Traceback[\s\S]*provoked in an action", log_text(private_home))
+    assert not any(map(alive, engines))
+
+
+def test_data_that_cannot_be_used_keep_the_program_up_with_the_reason(start, tmp_path):
+    file = tmp_path / "gaps.csv"
+    file.write_text("a,b\n1,2\n3,nan\n5,6\n")
+    program = start("run", "--data", str(file), "--start", columns=120, rows=30)
+    program.wait_for("FAILED", "gaps.csv: column 'b' has 1 NaN of 3 entries")
+    program.press("F5", "F6", "F7")
+    program.wait_for("there is no run yet")
+    assert "Traceback" not in program.text
+    program.press("ctrl+q")
+    assert program.wait_end() == 1
+    program.assert_restored()
+    assert program.aftermath.replace("\n", "").startswith("aetui: gaps.csv: column 'b' has 1 NaN of 3 entries")
+
+
+def test_a_theme_that_does_not_exist_is_named_and_another_used(start):
+    program = start("--theme", "nope")
+    program.wait_for("PAUSED", "there is no theme 'nope'", "Using dark")
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
+
+
+def test_training_that_stops_being_finite_says_where_and_can_still_be_steered(start):
+    program = start("run", "--set", "optim.kind=sgd", "--set", "optim.lr=1e6", "--start", columns=200, rows=50)
+    program.wait_for("STOPPED: NON-FINITE", "last finite at step 1:", "the step's update was not applied")
+    program.press("F7")
+    step = program.tweaked("optim.lr 1000000 -> 562341")
+    assert step > 2
+    program.wait(lambda: shows(program.rate, 1e6 * DOWN), "the lower rate")
+    program.press("F5")
+    program.wait_for("STOPPED: NON-FINITE", f"step {step}: loss")
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
+    program.assert_restored()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--set", "optim.lr=fast"), "aetui: optim.lr: 'fast' is not allowed; it takes a number"),
+        (("run", "nowhere.toml"), "aetui: nowhere.toml: can't be read: No such file or directory"),
+    ],
+)
+def test_bad_arguments_end_before_the_screen_opens(start, arguments, sentence):
+    program = start(*arguments)
+    assert program.wait_end() == 2
+    assert b"\x1b[?1049h" not in program.raw
+    assert program.aftermath.startswith(sentence) and "\n" not in program.aftermath
