@@ -30,6 +30,7 @@ INTRODUCTION = {
 def picture(workbench: Make, fake_link: type, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> Any:
     """`picture(size, state, keys=(), then=None, **info)`: compare the screen in a state of the run, after some keys."""
     monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
 
     def compare(
         size: str = "120x40",
@@ -140,6 +141,7 @@ def test_a_run_that_can_not_be_loaded(
     workbench: Make, fake_link: type, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
     link = fake_link()
     link.fails = "data.path: 'measurements.csv' does not exist; give the path of a file"
     app, _ = workbench(link=link)
