@@ -70,6 +70,8 @@ class ProcessLink:
         self._closing = True
         self._connection.send(p.Stop(id=0))
         self._connection.close()
+        # The same request for one that is still loading PyTorch, and reads nothing yet.
+        self._process.terminate()
         try:
             self._process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
