@@ -40,6 +40,8 @@ class Engine:
         self._runs = 0
         self._state: p.State = "loading"
         self._target: int | None = None
+        self._stepping = False
+        """Whether the target is that of single steps."""
         self._to_goal = False
         """Whether the run is to end where its spec says, wherever a tweak moves that."""
 
@@ -168,7 +170,10 @@ class Engine:
             self._refuse(command, f"steps: {steps} is not allowed; it takes at least 1")
             return
         self._to_goal = steps is None and (goal is None or done < goal)
+        if steps == 1 and self._stepping and self._state == "running" and self._target is not None:
+            done = self._target  # the key repeats faster than steps are taken, and none may be lost
         self._target = (goal if self._to_goal else None) if steps is None else done + steps
+        self._stepping = steps == 1
         many = "" if steps is None else f" for {steps:,} step{'s' if steps > 1 else ''}"
         self._accept(command, f"running{many}")
         run.speed = SpeedMeter()
