@@ -47,10 +47,10 @@ def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
 
 
 def warnings(trainer: Trainer) -> tuple[str, ...]:
-    """What the data and the loss's domain give reason to say, one sentence each."""
+    """What the loss's domain and the data give reason to say, one sentence each, the gravest first."""
     spec, data = trainer.spec, trainer.train_data
     remark = domain_warning(spec.loss, spec.model, float(data.min()), float(data.max()))
-    return (*trainer.dataset.warnings, *([remark] if remark else []))
+    return (*([remark] if remark else []), *trainer.dataset.warnings)
 
 
 def updated(info: p.RunInfo, trainer: Trainer) -> p.RunInfo:
