@@ -1,7 +1,9 @@
 """Settings of every test: nothing depends on the clock, on chance or on the user's own files."""
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -14,10 +16,11 @@ settings.load_profile("aetui")
 
 
 @pytest.fixture(autouse=True)
-def private_home(monkeypatch: pytest.MonkeyPatch) -> str:
+def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Settings, themes and logs go to a folder of the test's own."""
     home = tempfile.mkdtemp(prefix="aetui-test-")
     monkeypatch.setenv("AETUI_HOME", home)
     monkeypatch.setenv("AETUI_CONFIG", f"{home}/config")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    return home
+    yield home
+    shutil.rmtree(home, ignore_errors=True)
