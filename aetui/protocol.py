@@ -228,7 +228,7 @@ class Status(Struct, frozen=True, kw_only=True):
     base_lr: float | None = None
     """optim.lr, which the schedule multiplies."""
     loss: float | None = None
-    """Training loss of the last step, penalties included."""
+    """Reconstruction term of the last step's training loss: what the floors are compared with."""
     grad_norm: float | None = None
     """Joint norm before clipping."""
     threshold: float | None = None

@@ -18,12 +18,14 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpe
     """
     spec = presets.resolve(target)
     if data is not None:
+        if not data.strip():
+            raise SpecError([Problem("--data", "'' is not allowed; it takes a file, or a folder of images")])
         # Another data set: neither the scaling nor the story of the target's own data fits it.
         spec = replace(spec, data=File(path=str(Path(data).expanduser())), about=About())
     changes: dict[str, str] = {}
     for item in sets:
         path, equals, value = item.partition("=")
-        if not equals:
+        if not equals or not path.strip():
             raise SpecError(
                 [Problem("--set", f"{item!r} is not allowed; it takes section.key=value, such as optim.lr=3e-4")]
             )

@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 
 from aetui.engine.links import PLACEMENTS
-from aetui.engine.logs import new_log, new_run_name
+from aetui.engine.logs import log_to, new_log, new_run_name
 from aetui.spec import Problem, RunSpec, SpecError
 
 
@@ -25,6 +25,7 @@ def open_screen(spec: RunSpec, *, placement: str | None, start: bool, theme: str
     placement = placement or settings.engine
     name = new_run_name()
     log = new_log(name)
+    log_to(str(log))
     link = PLACEMENTS[placement](name, str(log))
     try:
         from aetui.tui.app import Workbench

@@ -50,7 +50,13 @@ def warnings(trainer: Trainer) -> tuple[str, ...]:
     """What the loss's domain and the data give reason to say, one sentence each, the gravest first."""
     spec, data = trainer.spec, trainer.train_data
     remark = domain_warning(spec.loss, spec.model, float(data.min()), float(data.max()))
-    return (*([remark] if remark else []), *trainer.dataset.warnings)
+    eps = getattr(spec.optim, "eps", 1.0)
+    vanishes = torch.tensor(eps, dtype=trainer.dtype).item() == 0
+    found = [
+        remark,
+        f"optim.eps {eps:g} is 0 in {spec.train.dtype}, and updates divide by it; take 1e-4" if vanishes else None,
+    ]
+    return (*filter(None, found), *trainer.dataset.warnings)
 
 
 def updated(info: p.RunInfo, trainer: Trainer) -> p.RunInfo:
@@ -66,7 +72,7 @@ def changes_text(found: list[Difference], trainer: Trainer, old_rate: float) -> 
         text += " (the new optimizer starts with fresh state)"
     rate, kind = trainer.rate, trainer.spec.schedule
     if not isinstance(kind, s.Constant) and rate != old_rate:
-        factor = trainer.schedule.factor(trainer.steps)
+        factor = trainer.schedule.factor(trainer.steps, trainer.goal)
         text += f"; rate in force {rate:.3g} (schedule {kind.__struct_config__.tag} x {factor:.3g})"
     return text
 
@@ -77,14 +83,15 @@ def first_bad(records: Records) -> int | None:
     return int(bad.argmax()) if bad.any() else None
 
 
-def non_finite(step: int, page: p.History, last: tuple[int, float, float] | None) -> str:
-    """Where training stopped and what the last finite values were."""
+def non_finite(step: int, page: p.History, last: tuple[int, float, float] | None, on_host: bool) -> str:
+    """Where training stopped, what the last finite values were, and what became of the step's update."""
     loss, norm = float((page.total or page.loss).numpy()[0]), float(page.grad_norm.numpy()[0])
     before = "no step before it was finite"
     if last is not None:
         before = f"last finite at step {last[0]:,}: loss {last[1]:.3g}, gradient norm {last[2]:.3g}"
     now = f"step {step:,}: loss {_figure(loss)}, gradient norm {_figure(norm)}"
-    return f"{now}; {before}; the step's update was not applied"
+    then = "the step's update was not applied" if on_host else "its gradient was set to 0 on the device"
+    return f"{now}; {before}; {then}"
 
 
 def _figure(value: float) -> str:

@@ -91,7 +91,7 @@ class LiveRun:
             steps_per_second=self.speed.rate if state == "running" else None,
             lr=trainer.rate,
             base_lr=trainer.spec.optim.lr,
-            loss=None if last is None else float((last.total or last.loss).numpy()[-1]),
+            loss=None if last is None else float(last.loss.numpy()[-1]),
             grad_norm=None if last is None else float(last.grad_norm.numpy()[-1]),
             threshold=None if isinstance(clip, s.NoClip) else clip.threshold,
             clipped_share=None if isinstance(clip, s.NoClip) else self._clipped.share,

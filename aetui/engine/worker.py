@@ -255,7 +255,8 @@ class Engine:
         step = run.trainer.steps if step is None else step
         page = run.history.since(step - 1)
         assert page is not None
-        self._settle(run, "non-finite", describe.non_finite(step, page, run.history.last_finite()))
+        on_host = run.trainer.device.type == "cpu"
+        self._settle(run, "non-finite", describe.non_finite(step, page, run.history.last_finite(), on_host))
 
     # --- states and events ----------------------------------------------------------------------
 

@@ -152,7 +152,7 @@ Optim = Adam | AdamW | NAdam | RAdam | Adamax | Sgd | RmsProp | Adagrad | Adadel
 
 # --- schedule -----------------------------------------------------------------------------------
 
-Horizon = Annotated[int, Meta(ge=1, description="length of the schedule in steps", extra=LIVE)]
+Horizon = Annotated[int, Meta(ge=0, description="length of the schedule in steps; 0 is the run's own", extra=LIVE)]
 Floor = Annotated[float, Meta(ge=0, le=1, description="share of optim.lr that is left at the end", extra=LIVE)]
 Warmup = Annotated[int, Meta(ge=0, description="steps of linear warm-up", extra=LIVE)]
 
@@ -177,7 +177,7 @@ class Exponential(Section, tag="exponential", frozen=True):
 class Cosine(Section, tag="cosine", frozen=True):
     """Half a cosine from optim.lr down to a share of it (Loshchilov & Hutter 2017)."""
 
-    steps: Horizon = 1000
+    steps: Horizon = 0
     floor: Floor = 0.0
 
 
@@ -190,7 +190,7 @@ class WarmupLinear(Section, tag="warmup", frozen=True):
 class OneCycle(Section, tag="one-cycle", frozen=True):
     """Up to optim.lr and down again along cosines (Smith & Topin 2018); optim.lr is the peak."""
 
-    steps: Horizon = 1000
+    steps: Horizon = 0
     rise: Annotated[float, Meta(gt=0, lt=1, description="share of the steps on the way up", extra=LIVE)] = 0.3
     start: Annotated[float, Meta(gt=0, le=1, description="share of optim.lr at the start", extra=LIVE)] = 0.04
     floor: Floor = 1e-4

@@ -7,6 +7,8 @@ never overwritten.
 import math
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from aetui.spec import sections as s
 
 
@@ -44,11 +46,11 @@ class RateSchedule:
     def needs_loss(self) -> bool:
         return isinstance(self.section, s.Plateau)
 
-    def factor(self, step: int) -> float:
-        """Factor for the step after `step` completed ones."""
+    def factor(self, step: int, goal: int | None = None) -> float:
+        """Factor for the step after `step` completed ones of a run that ends at `goal`."""
         if isinstance(self.section, s.Plateau):
             return self.plateau.factor
-        return factor_at(self.section, step - self.origin)
+        return factor_at(self.section, step - self.origin, None if goal is None else goal - self.origin)
 
     def observe(self, loss: float) -> None:
         """Tell the plateau schedule the loss of a step."""
@@ -69,8 +71,17 @@ class RateSchedule:
             state.waited = 0
 
 
-def factor_at(section: s.Schedule, step: int) -> float:
-    """Factor after `step` completed steps of a schedule that depends on nothing else."""
+def factor_at(section: s.Schedule, step: int, length: int | None = None) -> float:
+    """Factor after `step` completed steps of a schedule that depends on nothing else.
+
+    Args:
+        length: steps that a schedule of 0 steps takes; None, for a run without an end, leaves the
+            rate at its peak.
+    """
+    if isinstance(section, s.Cosine | s.OneCycle) and section.steps == 0:
+        if not length or length < 1:
+            return 1.0
+        section = replace(section, steps=length)
     match section:
         case s.StepDecay():
             return section.factor ** (step // section.every)

@@ -118,7 +118,7 @@ class Trainer:
     @property
     def rate(self) -> float:
         """Learning rate of the next step."""
-        return self.spec.optim.lr * self.schedule.factor(self.steps)
+        return self.spec.optim.lr * self.schedule.factor(self.steps, self.goal)
 
     @property
     def kl_weight(self) -> float:

@@ -155,6 +155,11 @@ class Workbench(App[None]):
             panes = True
         self.bench.show(self.model, panes)
 
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual's own account is as wide as the terminal, which may be a few columns.
+        log.error("the screen failed", exc_info=error)
+        super()._handle_exception(error)
+
     # --- replies --------------------------------------------------------------------------------
 
     def on_workbench_replied(self, message: Replied) -> None:
@@ -372,6 +377,10 @@ class Workbench(App[None]):
             if isinstance(pane := self.bench.panes[name], Pane) and type(pane).BINDINGS
         ]
         self.push_screen(HelpScreen(self.user_keys, panes))
+
+    def action_help_quit(self) -> None:
+        """What ctrl+c does, which many press to leave."""
+        self._say(f"{key_text('quit', self.user_keys)} quits")
 
     async def action_quit(self) -> None:
         if isinstance(self.screen, dialogs.Confirm) and self.screen.id == "quit":

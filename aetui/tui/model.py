@@ -38,6 +38,17 @@ class Mark:
     """`tweak`, `pause` or `non-finite`."""
 
 
+@dataclass(frozen=True)
+class _Tweak:
+    """The last change of a single setting, and where it stands."""
+
+    step: int
+    path: str
+    old: str
+    entry: Entry
+    mark: Mark
+
+
 @dataclass
 class RunModel:
     """Everything a screen knows about its run."""
@@ -64,6 +75,7 @@ class RunModel:
     journal: list[Entry] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
+    _last_tweak: _Tweak | None = None
     behind: bool = False
     """The engine has more history to fetch."""
 
@@ -121,8 +133,7 @@ class RunModel:
                     self.info, self.spec = event.info, loads(event.info.spec)
                     self.versions["run"] += 1
                 if event.changes:
-                    self._log(event, "tweak", event.text)
-                    self.marks.append(Mark(event.step, event.text, "tweak"))
+                    self._absorb_tweak(event)
             case p.Refused():
                 self._log(event, "error", event.text)
             case p.StateChanged():
@@ -135,6 +146,24 @@ class RunModel:
                 self.versions["status"] += 1
             case _:
                 pass
+
+    def _absorb_tweak(self, event: p.Accepted) -> None:
+        """Into the journal and onto the chart; a setting moved again at the same step stays one tweak."""
+        text = event.text
+        last, first = self._last_tweak, event.changes[0]
+        single = len(event.changes) == 1
+        same = last is not None and (last.step, last.path) == (event.step, first.path)
+        if last is not None and single and same and self.journal[-1] is last.entry:
+            text = text.replace(f"{first.path} {first.old} ->", f"{first.path} {last.old} ->", 1)
+            self.journal.pop()
+            self.marks.remove(last.mark)
+        else:
+            last = None
+        mark = Mark(event.step, text, "tweak")
+        self.marks.append(mark)
+        self._log(event, "tweak", text)
+        old = last.old if last is not None else first.old
+        self._last_tweak = _Tweak(event.step, first.path, old, self.journal[-1], mark) if single else None
 
     def _absorb_state(self, event: p.StateChanged) -> None:
         before = self.status.state
@@ -154,6 +183,7 @@ class RunModel:
         self.status = p.Status(state="paused")
         self.loss, self.total, self.grad_norm = Series(), Series(), Series()
         self.points, self.marks, self.behind = [], [], False
+        self._last_tweak = None
         self.variance = self.code = self.pairs = self.layers = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1

@@ -56,3 +56,13 @@ def test_a_new_kind_starts_at_its_own_first_step():
     assert schedule.factor(550) == pytest.approx(0.5)
     schedule.change(s.Cosine(steps=200), step=550)
     assert schedule.factor(600) == pytest.approx(0.5)
+
+
+def test_a_schedule_of_no_length_takes_the_runs_own():
+    schedule = RateSchedule(s.Cosine())
+    assert schedule.factor(100, goal=200) == pytest.approx(0.5)
+    assert schedule.factor(200, goal=200) == 0
+    assert schedule.factor(10**6) == 1
+    schedule.change(s.OneCycle(), step=100)
+    assert schedule.factor(100 + 30, goal=200) == pytest.approx(1)
+    assert schedule.factor(300, goal=200) == pytest.approx(1e-4)

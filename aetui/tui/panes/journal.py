@@ -41,6 +41,7 @@ class JournalPane(Pane):
         """First line on the screen, None to follow the newest."""
         self._wrapped: list[Line] = []
         self._starts: list[int] = []
+        self._last: Entry | None = None
         self._width = 0
         self._height = 1
         self._source: RunModel | None = None
@@ -99,6 +100,10 @@ class JournalPane(Pane):
         self._extend(model, width)
 
     def _extend(self, model: RunModel, width: int) -> None:
+        # The newest entry may have been replaced: a setting moved again at the same step.
+        if self._starts and self._last is not model.journal[len(self._starts) - 1]:
+            del self._wrapped[self._starts.pop() :]
+        self._last = model.journal[-1] if model.journal else None
         for entry in model.journal[len(self._starts) :]:
             self._starts.append(len(self._wrapped))
             self._wrapped += _lines(entry, width)
