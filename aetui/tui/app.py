@@ -14,7 +14,7 @@ from textual.message import Message
 from aetui import protocol as p
 from aetui.spec import RunSpec
 from aetui.tui import dialogs
-from aetui.tui.actions import PANES, ActionProvider, bindings, key_text
+from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
 from aetui.tui.pane import Pane
@@ -96,7 +96,7 @@ class Workbench(App[None]):
 
     def on_mount(self) -> None:
         self._use_themes()
-        self.set_keymap(self.user_keys)
+        self.set_keymap(keymap_for(self.user_keys))
         self.bench.notice.hint = self._hint()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
