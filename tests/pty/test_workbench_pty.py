@@ -206,7 +206,7 @@ def test_data_that_cannot_be_used_keep_the_program_up_with_the_reason(start, tmp
 
 def test_a_theme_that_does_not_exist_is_named_and_another_used(start):
     program = start("--theme", "nope")
-    program.wait_for("PAUSED", "there is no theme 'nope'", "Using dark")
+    program.wait_for("LOADING", "there is no theme 'nope'", "Using dark")
     program.press("ctrl+q")
     assert program.wait_end() == 0
 
