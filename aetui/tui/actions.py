@@ -1,5 +1,6 @@
 """Every action of the workbench, once: bindings, footer, help, command palette and docs read it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,7 +28,7 @@ class Action:
     method: str = ""
     """What Textual runs, as `name` or `name('argument')`; the id with underscores if empty."""
     priority: bool = False
-    """Whether `keys` work above dialogs too."""
+    """Whether `keys` work above fields and dialogs too."""
 
     @property
     def command(self) -> str:
@@ -57,12 +58,21 @@ def _pane(number: int, name: str, title: str) -> Action:
 TRAINING, TWEAKS, VIEW, PROGRAM = "Training", "Tweaks", "View", "Program"
 
 ACTIONS: tuple[Action, ...] = (
-    Action("run-pause", "run/pause", "Train on, or stop before the next step.", ("f5",), ("space",), TRAINING, True),
-    Action("step", "step", "Train one step and pause.", ("f6",), ("s",), TRAINING, True),
+    Action(
+        "run-pause", "run/pause", "Train on, or stop before the next step.",
+        ("f5",), ("space",), TRAINING, True, priority=True,
+    ),
+    Action("step", "step", "Train one step and pause.", ("f6",), ("s",), TRAINING, True, priority=True),
     Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
-    Action("lr-down", "lr down", "Divide the learning rate by 10^(1/4).", ("f7",), ("minus",), TWEAKS, True),
-    Action("lr-up", "lr up", "Multiply the learning rate by 10^(1/4).", ("f8",), ("plus", "equals_sign"), TWEAKS, True),
-    Action("clipping", "clip", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True),
+    Action(
+        "lr-down", "lr down", "Divide the learning rate by 10^(1/4).",
+        ("f7",), ("minus",), TWEAKS, True, priority=True,
+    ),
+    Action(
+        "lr-up", "lr up", "Multiply the learning rate by 10^(1/4).",
+        ("f8",), ("plus", "equals_sign"), TWEAKS, True, priority=True,
+    ),
+    Action("clipping", "clip", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True, priority=True),
     Action(
         "apply-form", "apply", "Apply the edited settings; those that need a new run offer one.",
         ("ctrl+s",), (), TWEAKS, True,
@@ -96,6 +106,10 @@ BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 _NO_KEY = "no_key"
 """Part of the name of a key that no terminal sends; see `bindings`."""
 
+_ABOVE = ".above"
+"""Ends the id of the binding whose keys work above fields and dialogs."""
+_STRONG = re.compile(r"(.+\+)?f[0-9]+$|(ctrl|alt)\+")
+
 _SHOWN = {
     "minus": "-", "plus": "+", "equals_sign": "=", "question_mark": "?", "left_square_bracket": "[",
     "right_square_bracket": "]", "space": "space", "escape": "esc", "full_stop": ".", "comma": ",", "slash": "/",
@@ -112,11 +126,30 @@ def bindings() -> list[Binding]:
     for action in ACTIONS:
         base = Binding("", action.command, action.label, show=action.footer, tooltip=action.help, id=action.id)
         if action.keys:
-            result.append(replace(base, key=",".join(action.keys), priority=action.priority))
+            strong = replace(base, id=action.id + _ABOVE, priority=True) if action.priority else base
+            result.append(replace(strong, key=",".join(action.keys)))
         if action.plain_keys:
             result.append(replace(base, key=",".join(action.plain_keys)))
-        if not action.keys:
+        if not action.keys or action.priority:
             result.append(replace(base, key=f"{_NO_KEY}_{action.id}", show=False))
+    return result
+
+
+def keymap_for(user: Mapping[str, str]) -> dict[str, str]:
+    """The user's keys as `App.set_keymap` takes them.
+
+    Keys that type something never work above fields and dialogs, whatever the action's own do.
+    """
+    result: dict[str, str] = {}
+    for name, keys in user.items():
+        action = BY_ID.get(name)
+        if action is None or not action.priority:
+            result[name] = keys
+            continue
+        given = keys_of(action, user)
+        strong = [key for key in given if _STRONG.match(key)]
+        result[name + _ABOVE] = ",".join(strong) or f"{_NO_KEY}_{name}{_ABOVE}"
+        result[name] = ",".join(key for key in given if key not in strong) or f"{_NO_KEY}_{name}"
     return result
 
 

@@ -5,7 +5,17 @@ from textual.app import App, ComposeResult
 from textual.command import CommandPalette
 from textual.widgets import Input
 
-from aetui.tui.actions import ACTIONS, ActionProvider, bindings, docs_table, footer_items, key_text, keys_of, shown
+from aetui.tui.actions import (
+    ACTIONS,
+    ActionProvider,
+    bindings,
+    docs_table,
+    footer_items,
+    key_text,
+    keymap_for,
+    keys_of,
+    shown,
+)
 from aetui.tui.themes import variable_defaults
 
 EVERYWHERE = {
@@ -95,7 +105,7 @@ async def test_every_action_can_be_given_another_key_that_works_in_a_field() -> 
             if action.id == "command-palette":
                 continue
             app.ran.clear()
-            app.set_keymap({action.id: "ctrl+g"})
+            app.set_keymap(keymap_for({action.id: "ctrl+g"}))
             await pilot.press("ctrl+g")
             assert app.ran == [action.id]
             if action.keys and not action.id.startswith("focus"):

@@ -8,6 +8,7 @@ import pytest
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, loads
+from aetui.tui.actions import keymap_for
 from aetui.tui.app import Workbench
 from aetui.tui.settings import Settings, load_settings
 
@@ -257,3 +258,17 @@ async def test_themes_come_round(workbench: Make, opened: Open) -> None:
             await pilot.press("t")
             seen.append(app.theme)
         assert seen == ["high-contrast", "light", "ansi", "color-blind-safe", "dark"]
+
+
+async def test_keys_that_work_everywhere_work_in_help_too(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        await pilot.press("f1")
+        await pilot.press("f5")
+        assert any(isinstance(request, p.Run) for request in link.sent)
+
+
+def test_a_letter_given_to_a_key_of_everywhere_never_leaves_a_field() -> None:
+    assert keymap_for({"quit": "x"}) == {"quit.above": "no_key_quit.above", "quit": "x"}
+    assert keymap_for({"quit": "f10,x"}) == {"quit.above": "f10", "quit": "x"}
+    assert keymap_for({"help": "x"}) == {"help": "x"}
