@@ -83,7 +83,7 @@ def test_keys_pressed_before_the_engine_is_ready_are_obeyed_in_order(start, plac
     program = start("--set", f"optim.lr={RATE}", "--engine", placement, columns=80, rows=24)
     program.press("F7", "F7", "F6")
     program.wait(lambda: program.step == 1 and "PAUSED" in program.text, "one step")
-    assert shows(program.rate, RATE * DOWN**2)
+    program.wait(lambda: shows(program.rate, RATE * DOWN**2), "the lower rate")
     program.press("n")
     program.wait_for("Run N steps")
     program.press("4", "backspace", "1", "3", "enter")
