@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 GAUGE_SHARE = 0.02
 """Share of training time that gauges may take."""
-_GAUGE_PERIOD = 2.0
+_GAUGE_PERIOD = 3.0
 """Seconds between two pictures of one pane while training: a picture costs a slow link several kB."""
 _WATCHED_PERIOD = 0.1
 _UNWATCHED_PERIOD = 1.0

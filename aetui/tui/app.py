@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FRAME_SHARE = {"process": 0.1, "thread": 0.04}
 """Share of a core that drawing may take; in a thread it takes it from the training."""
-_PANE_PERIOD = 0.6
+_PANE_PERIOD = 0.9
 """Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
 """Seconds between looks while nothing trains."""
