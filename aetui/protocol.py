@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
 import numpy as np
 from msgspec import Struct
 
@@ -386,7 +385,3 @@ class Link(Protocol):
     def close(self) -> None:
         """Let go of the engine: it ends unless something else holds it."""
         ...
-
-
-def encode(message: Struct) -> bytes:
-    return msgspec.msgpack.encode(message)

@@ -34,12 +34,21 @@ class Gauges:
         self._samples, self._titles = _samples(trainer)
         self._low, self._high = float(self._samples.min()), float(self._samples.max())
         self._updates: dict[str, float] | None = None
+        self._probed: tuple[tuple[int, object], Tensor, Tensor] | None = None
         self._versions = 0
+
+    def _predicted(self) -> tuple[Tensor, Tensor]:
+        """Prediction and code of the probe set, computed once per step and loss for all gauges."""
+        now = (self.trainer.steps, self.trainer.objective)
+        if self._probed is None or self._probed[0] != now:
+            output, code, *_ = self.trainer.predict(self._probe)
+            self._probed = now, output, code
+        return self._probed[1:]
 
     def fit(self) -> p.Point:
         """Explained variance on the probe set and loss on the validation part."""
         trainer = self.trainer
-        output = trainer.predict(self._probe)[0]
+        output, _ = self._predicted()
         held_out = trainer.validation_data
         return p.Point(
             step=trainer.steps,
@@ -60,10 +69,10 @@ class Gauges:
         self._versions += 1
         trainer, version = self.trainer, self._versions
         if name == "variance":
-            output = trainer.predict(self._probe)[0]
+            output, _ = self._predicted()
             return measure_variance(output, self._probe, step=trainer.steps, version=version)
         if name == "code":
-            code = trainer.predict(self._probe)[1]
+            _, code = self._predicted()
             is_vae = isinstance(trainer.spec.model, s.Vae)
             return measure_code(code, self._labels, step=trainer.steps, version=version, vae=is_vae)
         if name == "layers":

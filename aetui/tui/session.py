@@ -58,10 +58,6 @@ class Session:
         running = self._running
         self._send(lambda id: p.Run(id=id) if running else p.Pause(id=id))
 
-    def pause(self) -> None:
-        self._running = False
-        self._send(lambda id: p.Pause(id=id))
-
     def run_steps(self, steps: int) -> None:
         """Train `steps` more steps and pause."""
         self._running = steps > 1
