@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from msgspec import Struct
 
+from aetui.report import Report
+
 VERSION = 1
 
 State = str
@@ -73,6 +75,10 @@ class New(Command, frozen=True, tag="new"):
 
     spec: str = ""
     start: bool = False
+
+
+class Examine(Command, frozen=True, tag="examine"):
+    """Stop before the next step and check the suspected causes with short probes on copies of the run."""
 
 
 class Stop(Command, frozen=True, tag="stop"):
@@ -343,6 +349,18 @@ class Layers(Struct, frozen=True, kw_only=True):
     layers: tuple[Layer, ...]
 
 
+class Diagnosis(Struct, frozen=True, kw_only=True):
+    """What the run's evidence says at a step."""
+
+    version: int
+    step: int
+    report: Report
+    stage: str = ""
+    """What the probes are busy with, such as `probe 2 of 5: learning rate / 10`; '' while none runs."""
+    probed: bool = False
+    """Whether the findings were checked with probes."""
+
+
 class View(Struct, frozen=True, kw_only=True, tag_field="type", tag="view"):
     """The answer to a look."""
 
@@ -354,6 +372,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="type", tag="view"):
     code: Code | None = None
     pairs: Pairs | None = None
     layers: Layers | None = None
+    diagnosis: Diagnosis | None = None
 
 
 class Hello(Struct, frozen=True, tag_field="type", tag="hello"):
@@ -363,12 +382,12 @@ class Hello(Struct, frozen=True, tag_field="type", tag="hello"):
     pid: int
 
 
-Commands = Run | Pause | Set | Nudge | New | Stop
+Commands = Run | Pause | Set | Nudge | New | Examine | Stop
 Request = Commands | Look
 Events = Loading | Ready | Accepted | Refused | StateChanged | Noted | Failed
 Reply = Hello | View | Events
 
-GAUGES = ("variance", "code", "pairs", "layers")
+GAUGES = ("variance", "code", "pairs", "layers", "diagnosis")
 
 
 class Link(Protocol):

@@ -1,0 +1,1 @@
+"""Known failures: measured diagnoses of generated and of reported cases."""

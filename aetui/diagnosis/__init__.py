@@ -1,0 +1,1 @@
+"""Causes of bad training: evidence, findings, verdict."""
