@@ -3,13 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aetui.diagnosis import diagnose
+    from aetui.report import Report
     from aetui.spec import RunSpec, SpecError
     from aetui.training.trainer import Trainer
 
 __version__ = "0.1.0"
-__all__ = ["RunSpec", "SpecError", "Trainer", "__version__"]
+__all__ = ["Report", "RunSpec", "SpecError", "Trainer", "__version__", "diagnose"]
 
-_HOMES = {"RunSpec": "aetui.spec", "SpecError": "aetui.spec", "Trainer": "aetui.training.trainer"}
+_HOMES = {
+    "Report": "aetui.report",
+    "RunSpec": "aetui.spec",
+    "SpecError": "aetui.spec",
+    "Trainer": "aetui.training.trainer",
+    "diagnose": "aetui.diagnosis",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -91,13 +91,90 @@ def train(
 
 
 @app.command
+def diagnose(
+    target: Target = None,
+    /,
+    *,
+    steps: int | None = None,
+    data: Data = None,
+    set_: Sets = (),
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Train without a screen and say what is wrong and why; status 0 where nothing is.
+
+    Parameters
+    ----------
+    target
+        A preset's name or a TOML spec; nothing takes the digits.
+    steps
+        Steps to train; without it the diagnosis stops when its verdict is settled.
+    data
+        A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    set_
+        section.key=value, such as optim.lr=3e-4; repeatable.
+    json
+        Print one JSON object instead of a text.
+    """
+    from aetui.cli.diagnose import diagnose_and_print
+    from aetui.cli.options import spec_of
+
+    return diagnose_and_print(spec_of(target, data, set_), steps=steps, as_json=json)
+
+
+clinic = App(name="clinic", help="Known failures, each with its cause and its repair.", help_format="plaintext")
+app.command(clinic)
+
+
+@clinic.default
+def gallery() -> int:
+    """List the known failures and what must not be taken for one."""
+    from aetui.cli.clinic import list_gallery
+
+    return list_gallery()
+
+
+@clinic.command
+def score(
+    *,
+    cases: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 300,
+    healthy: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 200,
+    split: Literal["test", "calibration"] = "test",
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Measure the diagnosis on generated failures and healthy runs; takes a long time.
+
+    Parameters
+    ----------
+    cases
+        Failures to generate, spread over the causes.
+    healthy
+        Healthy runs to generate.
+    split
+        The seeds that thresholds were not set on (test), or were (calibration).
+    seed
+        Seed of the cases.
+    jobs
+        Processes at a time.
+    json
+        Print one JSON object instead of tables.
+    """
+    from aetui.clinic.score import score_and_print
+
+    return score_and_print(cases=cases, healthy=healthy, split=split, seed=seed, jobs=jobs, as_json=json)
+
+
+@app.command
 def presets() -> int:
     """List the specs that come with aetui."""
     from aetui import presets as shipped
 
-    width = max(map(len, shipped.names()))
+    more = f"{shipped.CLINIC}NAME"
+    width = max(map(len, (*shipped.names(), more)))
     for name in shipped.names():
         print(f"{name:<{width}}  {shipped.summary(name)}")
+    print(f"{more:<{width}}  Known failures and look-alikes; aetui clinic lists them")
     return 0
 
 

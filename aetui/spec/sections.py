@@ -170,6 +170,8 @@ class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     title: Annotated[str, Meta(description="what the run shows, in one line")] = ""
     text: Annotated[str, Meta(description="what it shows, in a few sentences")] = ""
     knobs: Annotated[tuple[str, ...], Meta(description="settings worth changing, as section.key=value")] = ()
+    cause: Annotated[str, Meta(description="what is wrong with the run, where something is known to be")] = ""
+    source: Annotated[str, Meta(description="where the matter is described")] = ""
 
 
 class RunSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

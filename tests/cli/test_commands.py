@@ -30,13 +30,16 @@ def test_version(capsys):
 def test_help_names_every_command(capsys):
     assert cli.main(["--help"]) == 0
     shown = capsys.readouterr().out
-    assert all(f" {command} " in shown for command in ("run", "train", "presets", "spec", "bench"))
+    assert all(
+        f" {command} " in shown for command in ("run", "train", "diagnose", "clinic", "presets", "spec", "bench")
+    )
 
 
 def test_presets_lists_each_with_its_title(capsys):
     assert cli.main(["presets"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(presets.names())
+    assert last.startswith("clinic/NAME") and "aetui clinic" in last
     assert all(line.endswith(presets.summary(line.split()[0])) for line in lines)
 
 
