@@ -1,0 +1,15 @@
+"""Failures of autoencoders that people reported, written anew in PyTorch, with what was really wrong.
+
+They measure the diagnosis on what users meet; `python -m aetui.clinic.reported.check` shows that each really fails and
+that its repair really repairs.
+"""
+
+from aetui.clinic.reported import kl, output_range, scaling
+from aetui.clinic.reported.case import ReportedCase
+
+__all__ = ["ReportedCase", "cases"]
+
+
+def cases() -> tuple[ReportedCase, ...]:
+    """All cases, failures first; names are unique."""
+    return (*output_range.CASES, *scaling.CASES, *kl.CASES)
