@@ -142,6 +142,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """The data in a few words: `digits 1797 x 64`."""
     architecture: str
     """`64-128-[10]-128-64`."""
+    code: int = 0
+    """Width of the code, 0 where it is not known."""
     parameters: int
     features: int
     train_rows: int

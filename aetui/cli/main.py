@@ -21,6 +21,7 @@ app = App(
 
 Target = Annotated[str | None, Parameter(show_default=False)]
 Data = Annotated[str | None, Parameter(name="--data", show_default=False)]
+Model = Annotated[str | None, Parameter(name="--model", show_default=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False, negative=())]
 
 
@@ -31,6 +32,7 @@ def run(
     /,
     *,
     data: Data = None,
+    model: Model = None,
     set_: Sets = (),
     engine: Literal["process", "thread"] | None = None,
     start: Annotated[bool, Parameter(negative=())] = False,
@@ -44,6 +46,8 @@ def run(
         A preset's name or a TOML spec; nothing opens the digits.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    model
+        Your own torch.nn.Module, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     engine
@@ -56,7 +60,7 @@ def run(
     from aetui.cli.options import spec_of
     from aetui.cli.screen import open_screen
 
-    return open_screen(spec_of(target, data, set_), placement=engine, start=start, theme=theme)
+    return open_screen(spec_of(target, data, set_, model), placement=engine, start=start, theme=theme)
 
 
 @app.command
@@ -66,6 +70,7 @@ def train(
     *,
     steps: int | None = None,
     data: Data = None,
+    model: Model = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -79,6 +84,8 @@ def train(
         Steps to train; without it the spec's own number.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    model
+        Your own torch.nn.Module, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
@@ -87,7 +94,7 @@ def train(
     from aetui.cli.options import spec_of
     from aetui.cli.train import train_headless
 
-    return train_headless(spec_of(target, data, set_), steps=steps, as_json=json)
+    return train_headless(spec_of(target, data, set_, model), steps=steps, as_json=json)
 
 
 @app.command
@@ -97,6 +104,7 @@ def diagnose(
     *,
     steps: int | None = None,
     data: Data = None,
+    model: Model = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -110,6 +118,8 @@ def diagnose(
         Steps to train; without it the diagnosis stops when its verdict is settled.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    model
+        Your own torch.nn.Module, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
@@ -118,7 +128,7 @@ def diagnose(
     from aetui.cli.diagnose import diagnose_and_print
     from aetui.cli.options import spec_of
 
-    return diagnose_and_print(spec_of(target, data, set_), steps=steps, as_json=json)
+    return diagnose_and_print(spec_of(target, data, set_, model), steps=steps, as_json=json)
 
 
 clinic = App(name="clinic", help="Known failures, each with its cause and its repair.", help_format="plaintext")
@@ -179,7 +189,7 @@ def presets() -> int:
 
 
 @app.command
-def spec(target: Target = None, /, *, data: Data = None, set_: Sets = ()) -> int:
+def spec(target: Target = None, /, *, data: Data = None, model: Model = None, set_: Sets = ()) -> int:
     """Print a spec as TOML, every setting with its help.
 
     Parameters
@@ -188,13 +198,15 @@ def spec(target: Target = None, /, *, data: Data = None, set_: Sets = ()) -> int
         A preset's name or a TOML spec; nothing takes the digits.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    model
+        Your own torch.nn.Module, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     """
     from aetui.cli.options import spec_of
     from aetui.spec import dumps
 
-    print(dumps(spec_of(target, data, set_)), end="")
+    print(dumps(spec_of(target, data, set_, model)), end="")
     return 0
 
 

@@ -7,11 +7,12 @@ from msgspec.structs import replace
 
 from aetui import presets
 from aetui.spec import Problem, RunSpec, SpecError, changed
-from aetui.spec.sections import About, File
+from aetui.spec.change import PRESET
+from aetui.spec.sections import About, File, OwnModel, PytorchInit
 
 
-def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpec:
-    """The spec that TARGET, `--data` and `--set` name together; later ones win.
+def spec_of(target: str | None, data: str | None, sets: Sequence[str], model: str | None = None) -> RunSpec:
+    """The spec that TARGET, `--data`, `--model` and `--set` name together; later ones win.
 
     Raises:
         SpecError: any of them is unknown or refused; every problem is listed.
@@ -22,6 +23,9 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpe
             raise SpecError([Problem("--data", "'' is not allowed; it takes a file, or a folder of images")])
         # Another data set: neither the scaling nor the story of the target's own data fits it.
         spec = replace(spec, data=File(path=str(Path(data).expanduser())), about=About())
+    if model is not None:
+        # A model from a file brings its own initial weights, and the target's story was of another.
+        spec = replace(spec, model=OwnModel(path=_model_path(model)), init=PytorchInit(), about=About())
     changes: dict[str, str] = {}
     for item in sets:
         path, equals, value = item.partition("=")
@@ -31,3 +35,21 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str]) -> RunSpe
             )
         changes[path.strip()] = value
     return changed(spec, changes, text=True)
+
+
+def _model_path(text: str) -> str:
+    """`file.py:name` with the file's absolute path, so that the spec means the same from every folder.
+
+    Raises:
+        SpecError: it has another form, or there is no such file.
+    """
+    written, _, name = text.strip().rpartition(":")
+    if not written.endswith(".py") or not name.isidentifier():
+        example = "such as my_model.py:Autoencoder"
+        raise SpecError([Problem("--model", f"{text!r} is not allowed; it takes file.py:name, {example}")])
+    if written.startswith(PRESET):
+        return text.strip()
+    file = Path(written).expanduser().absolute()
+    if not file.is_file():
+        raise SpecError([Problem("--model", f"{written}: there is no such file")])
+    return f"{file}:{name}"

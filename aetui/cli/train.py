@@ -11,7 +11,7 @@ import numpy as np
 from aetui import data as data_
 from aetui.data import DataError
 from aetui.engine.describe import failure, warnings
-from aetui.models.build import ModelError
+from aetui.models.errors import ForwardError, ModelError
 from aetui.spec import Problem, RunSpec, SpecError, to_mapping
 from aetui.training.trainer import Evaluation, Trainer
 
@@ -42,7 +42,11 @@ def train_headless(spec: RunSpec, *, steps: int | None, as_json: bool) -> int:
     except (RuntimeError, MemoryError) as error:
         print(f"aetui: step {trainer.steps + 1:,} failed: {failure(error)}", file=sys.stderr)
         return 1
-    evaluation = trainer.evaluate()
+    try:
+        evaluation = trainer.evaluate()
+    except ForwardError as error:
+        print(f"aetui: the model can't be measured: {error}", file=sys.stderr)
+        return 1
     speed = trainer.steps / seconds if seconds else 0.0
     if as_json:
         print(json.dumps(outcome(trainer, evaluation, speed), allow_nan=False))
@@ -111,7 +115,7 @@ def _finite(value: Any) -> Any:
 
 def _print_outcome(trainer: Trainer, evaluation: Evaluation, speed: float) -> None:
     ratio, floors = evaluation.variance_ratio, evaluation.floors
-    code = trainer.spec.model.code
+    code = trainer.code_width
 
     def figure(value: float | None) -> str:
         return "-" if value is None else f"{value:.4g}"

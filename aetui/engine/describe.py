@@ -11,6 +11,8 @@ import torch
 from aetui import data as data_
 from aetui import protocol as p
 from aetui.models.build import architecture
+from aetui.models.custom import OwnAutoencoder
+from aetui.models.errors import ForwardError
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
 from aetui.training.losses import domain_warning
@@ -26,7 +28,10 @@ def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
         name=name,
         spec=dumps(spec),
         source=dataset.source,
-        architecture=architecture(spec, dataset.features, dataset.image_shape),
+        architecture=trainer.model.architecture
+        if isinstance(trainer.model, OwnAutoencoder)
+        else architecture(spec, dataset.features, dataset.image_shape),
+        code=trainer.code_width,
         parameters=trainer.flat.values.numel(),
         features=dataset.features,
         train_rows=len(dataset.train),
@@ -56,7 +61,19 @@ def warnings(trainer: Trainer) -> tuple[str, ...]:
         remark,
         f"optim.eps {eps:g} is 0 in {spec.train.dtype}, and updates divide by it; take 1e-4" if vanishes else None,
     ]
-    return (*filter(None, found), *trainer.dataset.warnings)
+    return (*filter(None, found), *_own_model_warnings(trainer), *trainer.dataset.warnings)
+
+
+def _own_model_warnings(trainer: Trainer) -> tuple[str, ...]:
+    """What a user should know of how their own model is taken."""
+    section, model = trainer.spec.model, trainer.model
+    if not (isinstance(section, s.OwnModel) and isinstance(model, OwnAutoencoder)):
+        return ()
+    if model.variational and section.kl_weight == 0:
+        return (f"{model.name} returns mean and log-variance, and their KL has weight 0; model.kl_weight sets it",)
+    if not model.variational and section.kl_weight:
+        return (f"model.kl_weight {section.kl_weight:g} has no effect: {model.name} returns no mean and log-variance",)
+    return ()
 
 
 def updated(info: p.RunInfo, trainer: Trainer) -> p.RunInfo:
@@ -102,6 +119,8 @@ def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return "out of memory; take a smaller train.batch_size or model, the weights are those of the step before"
+    if isinstance(error, ForwardError):
+        return str(error)
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
 

@@ -13,7 +13,6 @@ from aetui.gauges.code import measure_code
 from aetui.gauges.layers import measure_layers
 from aetui.gauges.pairs import measure_pairs
 from aetui.gauges.variance import measure_variance
-from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
 PROBE_ROWS = 2048
@@ -73,8 +72,7 @@ class Gauges:
             return measure_variance(output, self._probe, step=trainer.steps, version=version)
         if name == "code":
             _, code = self._predicted()
-            is_vae = isinstance(trainer.spec.model, s.Vae)
-            return measure_code(code, self._labels, step=trainer.steps, version=version, vae=is_vae)
+            return measure_code(code, self._labels, step=trainer.steps, version=version, vae=trainer.model.variational)
         if name == "layers":
             grads = trainer.flat.named_grads() if trainer.steps else None
             return measure_layers(

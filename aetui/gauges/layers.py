@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.models.base import TiedLinear
+from aetui.models.custom import OwnAutoencoder
 from aetui.models.units import measure_units, weight_layers
 from aetui.protocol import Layer, Layers
 
@@ -59,7 +60,7 @@ def measure_layers(
         assert isinstance(weight, Tensor)
         layers.append(
             Layer(
-                name=name,
+                name=name.removeprefix("inner.") if isinstance(model, OwnAutoencoder) else name,
                 shape=tuple(weight.shape),
                 weight_norm=norm,
                 grad_norm=gradient if grads is not None and key in grads else None,

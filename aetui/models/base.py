@@ -106,6 +106,8 @@ class Autoencoder(nn.Module):
     dropout: float
     """Share of the hidden units dropped."""
     generator: torch.Generator
+    variational: bool = False
+    """Whether the code is Gaussian, with a KL term."""
 
     def __init__(self, encoder: Chain, decoder: Chain, **between: nn.Module) -> None:
         super().__init__()
@@ -157,6 +159,7 @@ class Variational(Autoencoder):
 
     mean: nn.Linear
     log_variance: nn.Linear
+    variational = True
 
     def __init__(self, encoder: Chain, mean: nn.Linear, log_variance: nn.Linear, decoder: Chain) -> None:
         super().__init__(encoder, decoder, mean=mean, log_variance=log_variance)

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from aetui.models.base import Autoencoder, Chain, Dropout, Reshape, TiedLinear, Variational
+from aetui.models.custom import build_own
+from aetui.models.errors import ModelError
 from aetui.models.initialize import initialize
-from aetui.spec.sections import Conv, DeepSection, Linear, Mlp, Model, RunSpec, Vae
+from aetui.spec.sections import Conv, DeepSection, Linear, Mlp, Model, OwnModel, RunSpec, Vae
+
+__all__ = ["ACTIVATIONS", "ModelError", "architecture", "build"]
 
 Part = tuple[str, nn.Module]
 
@@ -27,15 +31,15 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 """By name; `linear` is no module at all."""
 
 
-class ModelError(ValueError):
-    """A model that can't be built for this data; `path` is the setting at fault."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self.path = path
-        super().__init__(f"{path}: {text}")
-
-
-def build(spec: RunSpec, features: int, image_shape: tuple[int, ...], seed: int) -> Autoencoder:
+def build(
+    spec: RunSpec,
+    features: int,
+    image_shape: tuple[int, ...],
+    seed: int,
+    sample: Tensor | None = None,
+    *,
+    strict: bool = True,
+) -> Autoencoder:
     """The model of `spec` for rows of `features` values, on the CPU, float32, in train mode.
 
     The weights are a function of the spec and `seed` alone, whatever device the model moves to
@@ -44,11 +48,15 @@ def build(spec: RunSpec, features: int, image_shape: tuple[int, ...], seed: int)
 
     Args:
         image_shape: (channels, height, width) or (height, width) of a row, () for vectors.
+        sample: some rows, [rows, features], that a user's own model is tried out on.
+        strict: whether a user's own model is refused where its output can't be a reconstruction.
 
     Raises:
         ModelError: the model does not suit the data, or does not fit in memory.
     """
     section = spec.model
+    if isinstance(section, OwnModel):
+        return build_own(spec, features, image_shape, seed, sample, strict=strict)
     # On the meta device constructing draws no random numbers and takes no memory.
     with torch.device("meta"):
         model = _assemble(section, features, image_shape)
@@ -68,6 +76,8 @@ def architecture(spec: RunSpec, features: int, image_shape: tuple[int, ...]) -> 
         ModelError: the model does not suit the data.
     """
     section = spec.model
+    if isinstance(section, OwnModel):
+        return f"{features}-[{section.code or '?'}]-{features}"
     if isinstance(section, Conv):
         ends = "x".join(map(str, _planes(features, image_shape)))
         hidden = [f"{channels}c" for channels in section.hidden]
@@ -77,7 +87,7 @@ def architecture(spec: RunSpec, features: int, image_shape: tuple[int, ...]) -> 
     return "-".join([ends, *hidden, f"[{section.code}]", *reversed(hidden), ends])
 
 
-def _assemble(section: Model, features: int, image_shape: tuple[int, ...]) -> Autoencoder:
+def _assemble(section: Mlp | Conv | Vae | Linear, features: int, image_shape: tuple[int, ...]) -> Autoencoder:
     if isinstance(section, Conv):
         return _conv(section, _planes(features, image_shape))
     if isinstance(section, Vae):

@@ -8,7 +8,10 @@ import msgspec
 
 from aetui.spec.errors import Problem, SpecError, nearest
 from aetui.spec.fields import SECTIONS, Field, fields_of, kind_of, variants
-from aetui.spec.sections import LIVE_KINDS, RunSpec, Sgd
+from aetui.spec.sections import LIVE_KINDS, OwnModel, RunSpec, Sgd
+
+PRESET = "preset:"
+"""Begins the path of a model file that comes with aetui, beside the presets."""
 
 
 @dataclass(frozen=True)
@@ -199,5 +202,20 @@ def check_together(spec: RunSpec) -> None:
         )
     if getattr(spec.model, "batch_norm", False) and spec.train.batch_size == 1:
         problems.append(Problem("train.batch_size", "1 does not work with model.batch_norm; take at least 2"))
+    if isinstance(spec.model, OwnModel):
+        problems.extend(_own_model(spec.model.path))
     if problems:
         raise SpecError(problems)
+
+
+def _own_model(path: str) -> list[Problem]:
+    """What is wrong with the text of `model.path`; whether the file exists is for the engine to see."""
+    file, _, name = path.rpartition(":")
+    if not file.endswith(".py") or not name.isidentifier():
+        return [
+            Problem("model.path", f"{path!r} is not allowed; it takes file.py:name, such as my_model.py:Autoencoder")
+        ]
+    inside = file.removeprefix(PRESET)
+    if file.startswith(PRESET) and not all(part.isidentifier() for part in inside.removesuffix(".py").split("/")):
+        return [Problem("model.path", f"{path!r} is not allowed; after {PRESET} it takes a file that comes with aetui")]
+    return []

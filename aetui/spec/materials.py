@@ -72,16 +72,19 @@ class ModelSection(Section, frozen=True):
         float,
         Meta(ge=0, le=1e6, description="standard deviation of the noise added to the inputs (denoising)", extra=LIVE),
     ] = 0.0
+
+
+class BuiltSection(ModelSection, frozen=True):
     output_activation: Annotated[Activation, Meta(description="activation of the output layer")] = "linear"
 
 
-class Linear(ModelSection, tag="linear", frozen=True):
+class Linear(BuiltSection, tag="linear", frozen=True):
     """One linear layer in, one out: its optimum spans the principal components."""
 
     tied: Annotated[bool, Meta(description="the decoder reuses the encoder's weights, transposed")] = False
 
 
-class DeepSection(ModelSection, frozen=True):
+class DeepSection(BuiltSection, frozen=True):
     activation: Annotated[Activation, Meta(description="activation of the hidden layers")] = "relu"
     batch_norm: Annotated[bool, Meta(description="batch normalization after each hidden layer")] = False
     dropout: Annotated[
@@ -125,7 +128,36 @@ class Vae(DeepSection, tag="vae", frozen=True):
     ] = 0
 
 
-Model = Mlp | Conv | Vae | Linear
+class OwnModel(ModelSection, tag="file", kw_only=True, frozen=True):
+    """Your own torch.nn.Module, from a Python file; its initial weights are its own unless init says otherwise."""
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="file.py:name of a module class, or of a function that makes one; the file's code is run",
+        ),
+    ]
+    code: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="width of the code, for the linear floor and the code pane; 0 finds the model's bottleneck",
+        ),
+    ] = 0
+    kl_weight: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1e6,
+            description="weight of the KL term, summed over the code, where forward returns mean and log-variance too",
+            extra=LIVE,
+        ),
+    ] = 0.0
+
+
+Model = Mlp | Conv | Vae | Linear | OwnModel
 
 # --- init ---------------------------------------------------------------------------------------
 

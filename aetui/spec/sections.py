@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from aetui.spec.base import LIVE
 from aetui.spec.materials import (
+    BuiltSection,
     ConstantInit,
     Conv,
     Data,
@@ -30,6 +31,7 @@ from aetui.spec.materials import (
     ModelSection,
     NormalInit,
     Orthogonal,
+    OwnModel,
     PytorchInit,
     SubsetSection,
     UniformInit,
@@ -84,6 +86,7 @@ __all__ = [
     "Adamax",
     "Bce",
     "BceLogits",
+    "BuiltSection",
     "Clip",
     "Constant",
     "ConstantInit",
@@ -119,6 +122,7 @@ __all__ = [
     "Optim",
     "OptimSection",
     "Orthogonal",
+    "OwnModel",
     "PerTensor",
     "Plateau",
     "PytorchInit",

@@ -174,7 +174,10 @@ def domain_warning(loss_section: Loss, model_section: Model, data_min: float, da
     if not isinstance(loss_section, sections.Bce | sections.BceLogits):
         return None
     kind = "bce" if isinstance(loss_section, sections.Bce) else "bce-logits"
-    activation = model_section.output_activation
+    if not isinstance(model_section, sections.BuiltSection):
+        activation = "sigmoid" if kind == "bce" else "linear"
+    else:
+        activation = model_section.output_activation
     wrongs: list[str] = []
     ways: list[str] = []
     if not (data_min >= 0 and data_max <= 1):

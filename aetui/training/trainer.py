@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetui import data as data_
 from aetui.gauges import explained, floors, variance
 from aetui.models.build import build
-from aetui.models.initialize import initialize
+from aetui.models.custom import OwnAutoencoder
 from aetui.models.moments import feature_variance
 from aetui.protocol import Floors
 from aetui.spec import RunSpec, changed, differences
@@ -27,6 +28,8 @@ from aetui.training.losses import Objective
 from aetui.training.recorder import Recorder, Records
 from aetui.training.schedules import RateSchedule
 
+_SAMPLE = 64
+"""Rows that a user's own model is tried out on before it is trained."""
 _CHUNK = 8192
 """Rows per forward pass in evaluation."""
 _THREADS = torch.get_num_threads()
@@ -63,15 +66,22 @@ class Evaluation:
 class Trainer:
     """An autoencoder in training, as a spec describes it.
 
-    All randomness comes from generators that the trainer owns, seeded by `train.seed`; the same
-    spec gives the same weights bit for bit on the same machine and thread count. The number of
-    threads within an operation is the process's own: a new trainer sets it.
+    All randomness comes from generators that the trainer owns, seeded by `train.seed`, and for a user's own
+    model from states of PyTorch's global ones that it puts back; the same spec gives the same weights bit
+    for bit on the same machine and thread count. The number of threads within an operation is the process's
+    own: a new trainer sets it.
 
     Raises:
         SpecError, DataError, ModelError: the spec, its data or its model can't be used; one sentence.
+
+    Args:
+        dataset: the data instead of those that the spec names.
+        strict: whether a user's own model is refused where its output can't be a reconstruction.
     """
 
-    def __init__(self, spec: RunSpec | None = None, *, dataset: data_.Dataset | None = None) -> None:
+    def __init__(
+        self, spec: RunSpec | None = None, *, dataset: data_.Dataset | None = None, strict: bool = True
+    ) -> None:
         self.spec = changed(spec or RunSpec(), {})
         train = self.spec.train
         self.device = pick_device(train.device)
@@ -81,8 +91,14 @@ class Trainer:
         self.validation_data = None if self.dataset.validation is None else self._tensor(self.dataset.validation)
 
         init_seed, order_seed, noise_seed = _seeds(train.seed)
-        self.model = build(self.spec, self.dataset.features, self.dataset.image_shape, seed=init_seed)
-        initialize(self.model, self.spec.init, torch.Generator().manual_seed(init_seed))
+        self.model = build(
+            self.spec,
+            self.dataset.features,
+            self.dataset.image_shape,
+            seed=init_seed,
+            sample=torch.from_numpy(self.dataset.train[:_SAMPLE]),
+            strict=strict,
+        )
         self.model.to(device=self.device, dtype=self.dtype)
         self.model.set_generator(torch.Generator(self.device).manual_seed(noise_seed))
         self.model.apply_live(self.spec.model)
@@ -96,7 +112,7 @@ class Trainer:
         self.objective = Objective(self.spec.loss, self._target_variance)
         self.optimizer = optimizers.build(self.spec.optim, self.flat.values)
         self.schedule = RateSchedule(self.spec.schedule)
-        least = 2 if getattr(self.spec.model, "batch_norm", False) else 1
+        least = 2 if any(isinstance(module, _BatchNorm) for module in self.model.modules()) else 1
         order = torch.Generator().manual_seed(order_seed)
         self.batches = Batches(self.train_data, train.batch_size, order, least=least)
         self.recorder = Recorder(self.device)
@@ -121,9 +137,16 @@ class Trainer:
         return self.spec.optim.lr * self.schedule.factor(self.steps, self.goal)
 
     @property
+    def code_width(self) -> int:
+        """Width of the code, as the linear floor has it."""
+        return self.model.code_width if isinstance(self.model, OwnAutoencoder) else self.spec.model.code
+
+    @property
     def kl_weight(self) -> float:
-        """Weight of the KL term at the next step; 0 where the model is not a VAE."""
+        """Weight of the KL term at the next step; 0 where the model has none."""
         model = self.spec.model
+        if isinstance(model, s.OwnModel):
+            return model.kl_weight
         if not isinstance(model, s.Vae):
             return 0.0
         return model.kl_weight * min(1.0, (self.steps + 1) / model.kl_warmup) if model.kl_warmup else model.kl_weight
@@ -252,7 +275,7 @@ class Trainer:
     def floors(self) -> Floors:
         """The floors under the loss in force, over the training part."""
         if self._floors is None:
-            self._floors = floors.floors(self.train_data, self.objective, self.spec.model.code)
+            self._floors = floors.floors(self.train_data, self.objective, self.code_width)
         return self._floors
 
     def predict(self, data: Tensor) -> tuple[Tensor, Tensor, float, float]:

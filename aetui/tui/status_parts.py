@@ -147,13 +147,18 @@ def _gradient(model: RunModel) -> Part:
     )
 
 
+def _code_width(model: RunModel) -> int:
+    """As the engine found it, where the spec leaves it to a user's own model."""
+    return (model.info.code if model.info else 0) or model.spec.model.code
+
+
 def _loss(model: RunModel) -> Part:
     """The loss between its floors."""
     status, floors = model.status, model.info.floors if model.info else None
     lead: tuple[Piece, ...] = (("loss ", "muted"), (figures.number(status.loss), _finite(status.loss)))
     named = []
     if floors is not None:
-        pca = f"PCA-{model.spec.model.code}"
+        pca = f"PCA-{_code_width(model)}"
         pairs = (("mean", floors.mean), (pca, floors.linear), ("least", floors.entropy))
         named = [(name, figures.number(value)) for name, value in pairs if value is not None]
     forms = [named, named[:2], [(name.partition("-")[0], value) for name, value in named[:2]]]
@@ -174,7 +179,7 @@ def _explained(model: RunModel) -> Part:
     linear = floors.linear_explained if floors else None
     if linear is None:
         return Part("expl", (lead,), (17,))
-    full, short = f" (PCA-{model.spec.model.code} {linear:.3f})", f" (PCA {linear:.2f})"
+    full, short = f" (PCA-{_code_width(model)} {linear:.3f})", f" (PCA {linear:.2f})"
     return Part("expl", ((*lead, (full, "floor")), (*lead, (short, "floor"))), (17 + len(full), 16 + len(short)))
 
 
