@@ -1,0 +1,187 @@
+"""Measures the diagnosis on generated cases: `python -m aetui.clinic.score --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+
+from aetui.clinic.tally import Result, builtins, text
+from aetui.report import CAUSES
+
+
+def score(
+    *,
+    split: str = "test",
+    cases: int,
+    healthy: int,
+    seed: int = 0,
+    jobs: int = 1,
+    only: str = "",
+    remember: Path | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Diagnose generated cases, in their order.
+
+    Args:
+        split: `calibration` or `test`.
+        cases: number of cases with a fault; the causes take turns.
+        healthy: number of cases without one.
+        jobs: processes that work at the same time, one thread each.
+        only: restrict the faults to this cause.
+        remember: JSON file of accepted candidates; a case that is in it is not checked again.
+        progress: write a line to the standard error stream after each case.
+    """
+    from aetui.clinic.generate import identities
+
+    ids = [str(identity) for identity in identities(split, cases, healthy, seed, only)]
+    attempts: dict[str, int] = json.loads(remember.read_text()) if remember and remember.exists() else {}
+    results: dict[str, Result] = {}
+    began = time.monotonic()
+    for result in _results(ids, attempts, jobs):
+        results[result.id] = result
+        if remember:
+            attempts[result.id] = result.attempt
+            remember.write_text(json.dumps(attempts, indent=0))
+        if progress:
+            elapsed = time.monotonic() - began
+            first = result.ranked[0][0] if result.ranked else "-"
+            line = f"{len(results)}/{len(ids)} {elapsed:.0f} s  {result.id}  {result.verdict or 'error'}: {first}"
+            print(f"\r{line[:118]:118}", end="", file=sys.stderr, flush=True)
+    if progress and ids:
+        print(file=sys.stderr)
+    return [results[name] for name in ids]
+
+
+def score_and_print(
+    *, split: str = "test", cases: int, healthy: int, seed: int = 0, jobs: int = 1, as_json: bool = False
+) -> int:
+    """Diagnose generated cases, print the score, and return the exit status 0."""
+    results = score(split=split, cases=cases, healthy=healthy, seed=seed, jobs=jobs)
+    print(json.dumps(builtins(results), indent=2) if as_json else text(results))
+    return 0
+
+
+def judge(name: str, attempt: int | None = None) -> Result:
+    """Generate the case of that id and diagnose it."""
+    import torch
+
+    from aetui.clinic.generate import CaseId, generate
+    from aetui.diagnosis import diagnose, preflight
+
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        case = generate(CaseId.parse(name), attempt)
+        known = Result(
+            id=name, cause=case.cause, variant=case.variant, visible=case.visible, attempt=case.attempt,
+            figures=case.figures,
+        )  # fmt: skip
+        began = time.monotonic()
+        try:
+            report = diagnose(**case.broken)
+            seconds = time.monotonic() - began
+            early = preflight(**case.broken)
+        except Exception as error:  # noqa: BLE001 - the score counts what the diagnosis raises
+            return _with(known, error=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
+    return _with(
+        known,
+        verdict=report.verdict,
+        headline=report.headline,
+        ranked=tuple((finding.cause, finding.confidence) for finding in report.findings),
+        preflight=tuple((finding.cause, finding.confidence) for finding in early),
+        explained=report.explained_variance.whole,
+        steps=report.steps,
+        probe_steps=report.probe_steps,
+        seconds=seconds,
+    )
+
+
+def _with(result: Result, **changes: object) -> Result:
+    import msgspec
+
+    return msgspec.structs.replace(result, **changes)
+
+
+def _results(ids: Sequence[str], attempts: dict[str, int], jobs: int) -> Iterator[Result]:
+    if jobs <= 1:
+        for name in ids:
+            yield judge(name, attempts.get(name))
+        return
+    with (
+        _single_threaded(),
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
+        pending = [pool.submit(judge, name, attempts.get(name)) for name in ids]
+        for future in as_completed(pending):
+            yield future.result()
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Children take one thread each, however many this process takes."""
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def show(name: str) -> None:
+    """Print what was planted in the case of that id, and its report in full."""
+    import torch
+
+    from aetui.clinic.generate import CaseId, generate
+    from aetui.diagnosis import diagnose
+
+    torch.set_num_threads(1)
+    case = generate(CaseId.parse(name))
+    plan = case.plan
+    print(f"{case.id}  {case.variant}  (candidate {case.attempt}, checked at {case.steps} steps)")
+    print("plain loop: " + ", ".join(f"{key} {value:.3f}" for key, value in case.figures.items()))
+    print(f"{plan}\n{case.broken['model']}\n")
+    report = diagnose(**case.broken)
+    print(report)
+    print([(finding.cause, round(finding.confidence, 2), finding.follows) for finding in report.findings])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line of the calibration."""
+    parser = argparse.ArgumentParser(prog="python -m aetui.clinic.score", description=__doc__)
+    parser.add_argument("--split", choices=("calibration", "test"), default="calibration")
+    parser.add_argument("--cases", type=int, default=44, help="cases with a fault")
+    parser.add_argument("--healthy", type=int, default=23, help="cases without one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--only", choices=CAUSES, default="", help="faults of this cause only")
+    parser.add_argument("--json", type=Path, help="also write every case to this file")
+    parser.add_argument("--remember", type=Path, help="file of accepted candidates, which saves checking them again")
+    parser.add_argument("--show", metavar="ID", help="print one case with its report, and nothing else")
+    options = parser.parse_args(arguments)
+    if options.show:
+        show(options.show)
+        return 0
+    results = score(
+        split=options.split, cases=options.cases, healthy=options.healthy, seed=options.seed, jobs=options.jobs,
+        only=options.only, remember=options.remember,
+    )  # fmt: skip
+    if options.json:
+        options.json.write_text(json.dumps(builtins(results), indent=2))
+    print(text(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
