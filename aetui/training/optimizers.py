@@ -11,8 +11,13 @@ from aetui.spec import sections as s
 
 def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
     """The optimizer over one flat tensor; PyTorch's fused kernel where there is one."""
+    return over(section, [parameters])
+
+
+def over(section: s.Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer over a list of parameters."""
     options = _options(section) | ({"fused": True} if isinstance(section, s.Adam | s.AdamW | s.Sgd) else {})
-    return _CLASSES[type(section)]([parameters], **options)
+    return _CLASSES[type(section)](parameters, **options)
 
 
 def change(optimizer: torch.optim.Optimizer, section: s.Optim) -> None:

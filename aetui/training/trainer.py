@@ -90,7 +90,7 @@ class Trainer:
         self.train_data = self._tensor(self.dataset.train)
         self.validation_data = None if self.dataset.validation is None else self._tensor(self.dataset.validation)
 
-        init_seed, order_seed, noise_seed = _seeds(train.seed)
+        init_seed, order_seed, noise_seed = seeds(train.seed)
         self.model = build(
             self.spec,
             self.dataset.features,
@@ -366,6 +366,6 @@ def pick_threads(wanted: int, work: int) -> int:
     return 1 if work < _SMALL else _THREADS
 
 
-def _seeds(seed: int) -> list[int]:
+def seeds(seed: int) -> list[int]:
     """Independent seeds for weights, batch order, and noise."""
     return [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]

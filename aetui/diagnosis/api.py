@@ -1,0 +1,305 @@
+"""`aetui.diagnose`: any module and any array, from Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from aetui.diagnosis import losses
+from aetui.diagnosis.change import affine
+from aetui.diagnosis.examine import Examination, Progress, examine, preflight_findings
+from aetui.diagnosis.isolate import Randomness, clone, rebound
+from aetui.diagnosis.outputs import Output, OutputError, take_apart
+from aetui.diagnosis.subject import Penalty, Subject
+from aetui.diagnosis.width import code_width
+from aetui.report import Finding, Report
+from aetui.spec import sections as s
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam,
+    "adamax": torch.optim.Adamax, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad, "adadelta": torch.optim.Adadelta, "rprop": torch.optim.Rprop,
+}  # fmt: skip
+_SCALINGS = {"none": "none", "standardize": "standardize", "minmax": "unit", "unit": "unit", "symmetric": "symmetric"}
+_HELD_OUT = 10
+"""One row in so many is held out where the caller gives none."""
+_FEWEST = 40
+"""Rows below which none are held out."""
+
+
+def diagnose(
+    model: nn.Module,
+    data: Any,
+    *,
+    loss: str | Callable[..., Tensor] = "mse",
+    optimizer: str | type[torch.optim.Optimizer] | Callable[..., torch.optim.Optimizer] = "adam",
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    steps: int | None = None,
+    seed: int = 0,
+    optimizer_options: dict[str, Any] | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    scaling: str | None = None,
+    clip: float | None = None,
+    targets: Any = None,
+    validation: Any = None,
+    probes: bool = True,
+    in_place: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Train a copy of `model` on `data`, watch it, and say what is wrong with the training, if anything.
+
+    Args:
+        model: its forward takes a batch and returns the reconstruction, or a tuple or mapping with it
+            first or under a usual name; a code distribution (mu, logvar) beside it is recognized.
+        data: array or tensor, [rows, ...]; `targets` are the same unless given.
+        loss: a name of `aetui.diagnosis.losses.NAMES` (averaged over the batch, and averaged or, with
+            `_sum`, summed over the features), or a callable `(output, target)`. A callable that can
+            use the forward's whole return value gets it.
+        optimizer: a name, a `torch.optim` class (called with `lr` and `optimizer_options`), or a
+            callable on the parameters.
+        steps: the length of the caller's own training, for which `under-trained` is judged; None
+            lets the diagnosis decide how long to look.
+        penalty: called with the model after each forward, added to the loss.
+        scaling: none, standardize, minmax or symmetric, applied before the model.
+        clip: joint gradient norm to clip at.
+        validation: rows held out, for memorization; by default one in ten is taken from `data`.
+        probes: whether suspects are checked in short trainings of copies.
+        in_place: train `model` itself rather than a copy.
+        progress: called now and then with how far it is.
+
+    Raises:
+        ValueError, TypeError: what was given can't be trained at all; one sentence says why.
+    """
+    subject = subject_of(
+        model, data, loss=loss, optimizer=optimizer, lr=lr, batch_size=batch_size, seed=seed,
+        optimizer_options=optimizer_options, penalty=penalty, scaling=scaling, clip=clip, targets=targets,
+        validation=validation, steps=steps,
+    )  # fmt: skip
+    report = _finish(examine(subject, steps=steps, probes=probes), progress)
+    if in_place:
+        _train_in_place(subject, model, report.steps)
+    return report
+
+
+def preflight(model: nn.Module, data: Any, **options: Any) -> tuple[Finding, ...]:
+    """What can be said before the first step, best first; takes what `diagnose` takes."""
+    options = {key: value for key, value in options.items() if key not in ("probes", "progress", "in_place")}
+    steps = options.pop("steps", None)
+    subject = subject_of(model, data, steps=steps, **options)
+    with _quiet():
+        return preflight_findings(subject)
+
+
+def _finish(examination: Examination, progress: Callable[[Progress], None] | None) -> Report:
+    with _quiet():
+        while True:
+            try:
+                state = next(examination)
+            except StopIteration as end:
+                return end.value
+            if progress is not None:
+                progress(state)
+
+
+@contextmanager
+def _quiet() -> Any:
+    """PyTorch's warnings about broadcasting are what a report says better."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _train_in_place(subject: Subject, model: nn.Module, steps: int) -> None:
+    from aetui.diagnosis.loop import Loop
+
+    Loop(subject, model=model).advance(steps)
+
+
+def subject_of(
+    model: nn.Module,
+    data: Any,
+    *,
+    loss: str | Callable[..., Tensor] = "mse",
+    optimizer: str | type[torch.optim.Optimizer] | Callable[..., torch.optim.Optimizer] = "adam",
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    seed: int = 0,
+    optimizer_options: dict[str, Any] | None = None,
+    penalty: Callable[[nn.Module], Tensor] | None = None,
+    scaling: str | None = None,
+    clip: float | None = None,
+    targets: Any = None,
+    validation: Any = None,
+    steps: int | None = None,
+) -> Subject:
+    """Everything that `diagnose` was given, checked and on the model's device.
+
+    Raises:
+        ValueError, TypeError: it can't be trained at all; one sentence says why.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: {type(model).__name__} is not allowed; it takes a torch.nn.Module")
+    _check(lr=lr, batch_size=batch_size, steps=steps, clip=clip)
+    first = next(iter(model.parameters()), None)
+    device = torch.device("cpu") if first is None else first.device
+    dtype = torch.float32 if first is None or not first.is_floating_point() else first.dtype
+    x = tensor(data, "data", device, dtype)
+    y = x if targets is None else tensor(targets, "targets", device, dtype)
+    if len(y) != len(x):
+        raise ValueError(f"targets: {len(y):,} rows, and data has {len(x):,}; they have to be as many")
+    x, y, held = _split(x, y, None if validation is None else tensor(validation, "validation", device, dtype))
+    kind = _SCALINGS.get(scaling or "none")
+    if kind is None:
+        raise ValueError(f"scaling: {scaling!r} is not known; it takes {', '.join(_SCALINGS)}")
+    if (scaled := affine(kind, x)) is not None:
+        same = y is x
+        x = scaled.apply(x)
+        y = x if same else scaled.apply(y)
+        held = None if held is None else (scaled.apply(held[0]), scaled.apply(held[1]))
+    resolved = losses.resolve(loss)
+    build, name = _optimizer(optimizer, lr, optimizer_options or {})
+    penalties: dict[str, Penalty] = {} if penalty is None else {"penalty": _penalty(penalty)}
+    _try(model, x, y, seed, batch_size)
+    if not name:
+        copy = clone(model)
+        name = type(rebound(build, model, copy)(copy)).__name__.lower()
+    return Subject(
+        model=model,
+        inputs=x,
+        targets=y,
+        held_out=held,
+        loss=resolved,
+        build_optimizer=build,
+        optimizer=name,
+        batch_size=batch_size,
+        clip=s.NoClip() if clip is None else s.GlobalNorm(threshold=clip),
+        horizon=steps,
+        seed=seed,
+        order_seed=seed,
+        penalties=penalties,
+        code_width=code_width(model, x, seed),
+    )
+
+
+def _check(**given: Any) -> None:
+    lr, batch, steps, clip = given["lr"], given["batch_size"], given["steps"], given["clip"]
+    if not isinstance(lr, int | float) or not 0 <= lr < float("inf"):
+        raise ValueError(f"lr: {lr!r} is not allowed; it takes a number of at least 0")
+    if not isinstance(batch, int) or batch < 0:
+        raise ValueError(f"batch_size: {batch!r} is not allowed; it takes a whole number, 0 for all rows at once")
+    if steps is not None and (not isinstance(steps, int) or steps < 1):
+        raise ValueError(f"steps: {steps!r} is not allowed; it takes a whole number of at least 1, or None")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip: {clip!r} is not allowed; it takes a number above 0, or None")
+
+
+def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`values` as a tensor of the model's kind, [rows, ...]; the caller's own memory is never written to.
+
+    Raises:
+        ValueError: they are no numbers, or there are fewer than two rows.
+    """
+    if isinstance(values, torch.utils.data.DataLoader):
+        values = values.dataset
+    if isinstance(values, torch.utils.data.TensorDataset):
+        values = values.tensors[0]
+    elif isinstance(values, torch.utils.data.Dataset):
+        rows: Any = values
+        values = [row[0] if isinstance(row, tuple | list) else row for row in (rows[i] for i in range(len(rows)))]
+    if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
+        values = torch.stack([value.detach() for value in values])
+    try:
+        made = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values, dtype=np.float64))
+        made = made.to(device=device, dtype=dtype, copy=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {type(values).__name__} can't be read as numbers: {error}") from None
+    if made.ndim < 1 or len(made) < 2:
+        raise ValueError(f"{name}: shape {list(made.shape)} is not allowed; it takes at least two rows, [rows, ...]")
+    return made
+
+
+def _split(x: Tensor, y: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+    if validation is not None:
+        return x, y, (validation, validation)
+    if len(x) < _FEWEST or not bool(torch.isfinite(x).all()):
+        return x, y, None
+    held = torch.arange(len(x), device=x.device) % _HELD_OUT == _HELD_OUT // 2
+    if y is x:
+        kept, out = x[~held], x[held]
+        return kept, kept, (out, out)
+    return x[~held], y[~held], (x[held], y[held])
+
+
+def _optimizer(
+    given: Any, lr: float, options: dict[str, Any]
+) -> tuple[Callable[[nn.Module], torch.optim.Optimizer], str]:
+    if isinstance(given, str):
+        name = given.lower().replace("-", "").replace("_", "")
+        if name not in OPTIMIZERS:
+            raise ValueError(
+                f"optimizer: {given!r} is not known; it takes {', '.join(OPTIMIZERS)}, a torch.optim class, or a callable on "
+                "the parameters"
+            )
+        given = OPTIMIZERS[name]
+    if isinstance(given, type):
+        kind: Callable[..., torch.optim.Optimizer] = given
+
+        def from_class(model: nn.Module) -> torch.optim.Optimizer:
+            parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
+            try:
+                return kind(parameters, lr=lr, **options)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"optimizer_options: {options!r} with lr {lr!r} is refused: {error}") from None
+
+        return from_class, given.__name__.lower()
+    if not callable(given):
+        raise ValueError(
+            f"optimizer: {given!r} is not allowed; it takes a name, a class or a callable on the parameters"
+        )
+    made = given
+
+    def from_callable(model: nn.Module) -> torch.optim.Optimizer:
+        parameters: Iterable[nn.Parameter] = model.parameters()
+        return made(parameters)
+
+    return from_callable, ""
+
+
+def _penalty(penalty: Callable[[nn.Module], Tensor]) -> Penalty:
+    def call(model: nn.Module, output: Output, step: int) -> Tensor:
+        value = penalty(model)
+        if not isinstance(value, Tensor):
+            value = torch.as_tensor(float(value), device=output.reconstruction.device)
+        return value if value.ndim == 0 else value.sum()
+
+    return call
+
+
+def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> None:
+    """Forward one batch through a copy, so that what can't run at all is said in one sentence."""
+    rows = min(len(x), batch_size or len(x), 8)
+    copy = clone(model).train()
+    shape = f"[{rows}, {', '.join(map(str, x.shape[1:]))}]"
+    try:
+        with Randomness(seed, x.device).own(), torch.no_grad():
+            made = take_apart(copy(x[:rows]), y[:rows].shape).reconstruction
+    except OutputError as error:
+        raise ValueError(f"model: {error}") from None
+    except Exception as error:
+        raise ValueError(
+            f"model: its forward can't take a batch of shape {shape}: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
+    try:
+        torch.broadcast_shapes(made.shape, y[:rows].shape)
+    except RuntimeError:
+        raise ValueError(
+            f"model: it returned shape {list(made.shape)} for targets of shape {list(y[:rows].shape)}, which no loss can "
+            "compare; return the reconstruction in the shape of the data"
+        ) from None

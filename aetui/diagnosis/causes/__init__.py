@@ -1,0 +1,14 @@
+"""Rules that turn what was measured into suspects, one module per family of causes."""
+
+from __future__ import annotations
+
+from aetui.diagnosis.causes import code, network, penalties, steps, values
+from aetui.diagnosis.dossier import Dossier, Suspect
+
+_FAMILIES = (values, penalties, network, steps, code)
+
+
+def suspects(dossier: Dossier) -> list[Suspect]:
+    """Every suspect, the most suspicious first; before the first step those that can be seen then."""
+    found = [suspect for family in _FAMILIES for suspect in family.suspects(dossier)]
+    return sorted(found, key=lambda suspect: -suspect.suspicion)

@@ -1,0 +1,81 @@
+"""Causes that lie in the width of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure
+from aetui.report import Remedy
+
+
+def suspects(dossier: Dossier) -> Iterator[Suspect]:
+    for family in (_small, _large):
+        found = family(dossier)
+        if found is not None:
+            yield found
+
+
+def _small(d: Dossier) -> Suspect | None:
+    linear = d.facts.linear
+    if linear.explained is None or linear.width is None or not linear.wider:
+        return None
+    gains = {
+        width: explained for width, explained in linear.wider.items()
+        # Noise gains in proportion to the width, structure more than that at first.
+        if explained - linear.explained > 0.15
+    }  # fmt: skip
+    if not gains or linear.explained > 0.6:
+        return None
+    width, best = next(iter(gains.items()))
+    per_unit = (best - linear.explained) / (width - linear.width)
+    rest = (1 - linear.explained) / max(1, d.facts.data.features - d.facts.data.constant - linear.width)
+    structure = per_unit / rest if rest else 0.0
+    if structure < 2.5:
+        return None
+    text = (
+        f"PCA explains {linear.explained:.0%} with {linear.width} components and {best:.0%} with {width}: "
+        "the data have more structure than the code can hold"
+    )
+    facts = (
+        evidence(
+            "explained by PCA as wide as the code", linear.explained, f"{figure(best)} with {width}", text, "code"
+        ),
+    )
+    remedy = Remedy(id="wider", text=f"Widen the code to {width}.", set={"model.code": width})
+    suspicion = 0.75 if best > 2 * linear.explained else 0.5
+    return Suspect("code-too-small", suspicion, facts, (remedy,), certain=True)
+
+
+def _large(d: Dossier) -> Suspect | None:
+    linear, f = d.facts.linear, d.facts
+    facts = []
+    suspicion = 0.0
+    features = f.data.features - f.data.constant
+    if d.held_fit is not None and d.started:
+        gap = d.memorized
+        if gap > 0.25:
+            text = f"explained variance is {figure(d.fit.explained)} on training rows and {figure(d.held_fit.explained)} on rows held out"
+            facts.append(
+                evidence(
+                    "explained variance on rows held out", d.held_fit.explained, "near that of training rows", text
+                )
+            )
+            suspicion = 0.85 if gap > 0.4 else 0.6
+    if (
+        linear.width is not None
+        and linear.width >= features
+        and d.fit.explained > 0.98
+        and not f.noise
+        and not d.subject.penalties
+    ):
+        text = f"the code has {linear.width} units for {features} features that vary: it can copy them"
+        facts.append(evidence("width of the code", linear.width, f"below {features}", text, "code"))
+        suspicion = max(suspicion, 0.55)
+    if not facts:
+        return None
+    smaller = max(1, features // 4)
+    remedies = (
+        Remedy(id="narrower", text=f"Narrow the code, to {smaller} for example.", set={"model.code": smaller}),
+        Remedy(id="denoise", text="Add noise to the inputs, or a penalty on the code.", set={"model.noise": 0.3}),
+    )
+    return Suspect("code-too-large", suspicion, tuple(facts), remedies, certain=True)

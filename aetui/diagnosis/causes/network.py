@@ -1,0 +1,241 @@
+"""Causes that lie in the network: units, initial weights, parameters that do not train, train and eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.facts import Weight
+from aetui.diagnosis.modes import SQUASHING
+from aetui.report import Evidence, Remedy
+
+GAINS = (0.1, 4.0)
+"""Root mean square weight times the root of the fan in: PyTorch's default has 0.58, Glorot's about 1, He's 1.41."""
+REINIT = Remedy(
+    id="reinit", set={"init.kind": "pytorch", "init.gain": 1.0},
+    text="Start from the framework's default initial weights (He or Glorot for the activation in use).",
+)  # fmt: skip
+
+
+def suspects(dossier: Dossier) -> Iterator[Suspect]:
+    for family in (_frozen, _symmetry, _init_scale, _dead, _saturated, _modes):
+        found = family(dossier)
+        if found is not None:
+            yield found
+
+
+def _frozen(d: Dossier) -> Suspect | None:
+    g = d.facts.gradients
+    if not g.total or not (g.lost or g.unreachable):
+        return None
+    share = 1.0 if g.unreachable else g.lost / g.total
+    facts: list[Evidence] = [
+        evidence(
+            "weights that do not train", share, "0", f"{share:.0%} of the weights that the model uses do not train"
+        )
+    ]
+    for names, what in (
+        (g.none, "get no gradient: the graph is cut between them and the loss (detach, no_grad, .data, NumPy)"),
+        (g.frozen, "have requires_grad set to False"),
+        (g.outside, "are not in the optimizer"),
+    ):
+        if names:
+            facts.append(evidence("parameters", len(names), "0", f"{_listed(names)} {what}", _listed(names)))
+    if g.unregistered:
+        text = f"{g.unregistered:,} weights are not registered with the model (modules in a plain list), nor in the optimizer"
+        facts.append(evidence("unregistered weights", g.unregistered, "0", text))
+    remedies = (
+        Remedy(
+            id="train-all",
+            text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and leave "
+            "out detach and no_grad in forward.",
+        ),
+    )  # fmt: skip
+    suspicion = 0.97 if share > 0.97 else 0.85 if share > 0.2 else 0.6 if share > 0.04 else 0.15
+    return Suspect(
+        "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _symmetry(d: Dossier) -> Suspect | None:
+    weights = d.facts.weights
+    same = [weight for weight in weights if weight.same]
+    if not same:
+        return None
+    last_only = len(same) == 1 and same[0] is weights[-1] and same[0].zero
+    names = tuple(weight.name for weight in same)
+    what = "zero" if all(weight.zero for weight in same) else "the same for every unit"
+    facts = (evidence("layers of identical units", len(same), "0", f"the initial weights of {_listed(names)} are {what}",
+                      _listed(names)),)  # fmt: skip
+    probes = (Probe("default initial weights", Change(reinit=True)),)
+    return Suspect("init-symmetry", 0.1 if last_only else 0.95, facts, (REINIT,), probes)
+
+
+def _init_scale(d: Dossier) -> Suspect | None:
+    weights = [weight for weight in d.facts.weights if not weight.same]
+    if not weights:
+        return None
+    low, high = GAINS
+    odd = sorted((w for w in weights if not low <= w.gain <= high), key=_oddness, reverse=True)
+    facts: list[Evidence] = []
+    suspicion = 0.04
+    if odd:
+        worst = odd[0]
+        text = f"the initial weights of {worst.name} have {figure(worst.gain)} times the scale of 1/sqrt(fan in)"
+        facts.append(evidence("scale of initial weights", worst.gain, "0.3 to 2", text, worst.name))
+        factor = _oddness(worst)
+        suspicion = 0.85 if factor > 8 else 0.6 if factor > 3 else 0.4 if factor > 1.5 else 0.2
+        if len(odd) == 1 and len(weights) > 2:
+            suspicion *= 0.8
+    fading = _signal(d)
+    if fading is not None:
+        where, share = fading
+        facts.append(evidence("signal at step 0", share, "above 0.01",
+                              f"at {where} the rows differ by only {figure(share)} of the activations' size", where))  # fmt: skip
+        suspicion = max(suspicion, 0.3 if not odd else min(0.92, suspicion + 0.1))
+    probes = (Probe("default initial weights", Change(reinit=True)),)
+    return Suspect("init-scale", suspicion, tuple(facts), (REINIT,), probes)
+
+
+def _oddness(weight: Weight) -> float:
+    low, high = GAINS
+    return max(low / max(weight.gain, 1e-12), weight.gain / high)
+
+
+def _signal(d: Dossier) -> tuple[str, float] | None:
+    """The first activation at step 0 where rows differ by less than a thousandth of its size."""
+    for one in d.facts.activities:
+        if not one.output and one.size > 0 and one.spread / one.size < 1e-3:
+            return one.where or one.kind, one.spread / one.size
+    return None
+
+
+def _dead(d: Dossier) -> Suspect | None:
+    rectified = [one for one in d.facts.activities if one.kind == "relu"]
+    if not rectified:
+        return None
+    start = max((one for one in rectified), key=lambda one: one.dead)
+    now = max((one for one in d.activities if one.kind == "relu"), key=lambda one: one.dead, default=start)
+    facts: list[Evidence] = []
+    suspicion = 0.08
+    width = d.facts.linear.width
+    narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, 2)]
+    if start.dead >= 0.2:
+        facts.append(evidence("dead units at step 0", start.dead, "below 0.1",
+                              f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0",
+                              start.where))  # fmt: skip
+        suspicion = 0.85 if start.dead >= 0.9 else 0.6 if start.dead >= 0.5 else 0.3
+    if d.started and now.dead >= 0.2 and now.dead > start.dead + 0.05:
+        first = next(
+            (
+                shot.step
+                for shot in d.snapshots
+                if any(
+                    one.kind == "relu" and one.where == now.where and one.dead >= 0.5 * now.dead
+                    for one in shot.activities
+                )
+            ),
+            d.steps,
+        )
+        text = f"{now.dead:.0%} of the units of {now.where or 'a ReLU'} give the same for every row, since about step {first:,}"
+        facts.append(evidence("dead units", now.dead, "below 0.1", text, now.where))
+        suspicion = max(suspicion, 0.5 if now.dead >= 0.9 else 0.35)
+    if narrow:
+        facts.append(evidence("activation of the code", "relu", "linear",
+                              "a ReLU on the code leaves every unit that is negative for all rows without a gradient",
+                              narrow[0].where or "code"))  # fmt: skip
+        suspicion = max(suspicion, 0.35)
+    outputs = [one for one in d.activities if one.output and one.kind == "relu"]
+    if outputs and outputs[0].dead > 0.15 + d.facts.data.constant / max(1, d.facts.data.features):
+        text = f"{outputs[0].dead:.0%} of the outputs are the same for every row behind the ReLU of the output layer"
+        facts.append(evidence("dead outputs", outputs[0].dead, "0", text, "output"))
+        suspicion = max(suspicion, 0.6)
+    if d.facts.data.std and (d.facts.data.offset > 4 or d.facts.data.std > 20) and suspicion > 0.1:
+        suspicion *= 0.7
+    remedies = (
+        Remedy(
+            id="leaky", set={"model.activation": "leaky_relu"},
+            text="Use an activation with a slope everywhere (LeakyReLU, ELU, GELU), none on the code or the output, and "
+            "biases that start at zero.",
+        ),
+    )  # fmt: skip
+    swaps = tuple((one.index, "leaky") for one in d.facts.activities if one.kind == "relu")
+    probes = [Probe("leaky instead of ReLU", Change(swaps=swaps))]
+    if start.dead >= 0.5:
+        probes.append(Probe("default initial weights", Change(reinit=True)))
+    return Suspect("dead-units", suspicion, tuple(facts), remedies, tuple(probes))
+
+
+def _saturated(d: Dossier) -> Suspect | None:
+    squashed = [one for one in d.facts.activities if one.kind in SQUASHING and not one.output]
+    if not squashed:
+        return None
+    start = max(squashed, key=lambda one: one.saturated)
+    later = [one for one in d.activities if one.kind in SQUASHING and not one.output]
+    now = max(later, key=lambda one: one.saturated, default=start)
+    facts: list[Evidence] = []
+    suspicion = 0.1
+    if start.saturated >= 0.3:
+        facts.append(evidence("saturated units at step 0", start.saturated, "below 0.2",
+                              f"{start.saturated:.0%} of the values of {start.where or start.kind} lie in its flat part at step 0",
+                              start.where))  # fmt: skip
+        suspicion = 0.8 if start.saturated >= 0.7 else 0.5
+        if d.facts.data.std > 4 or d.facts.data.offset > 4:
+            suspicion *= 0.6
+    elif d.started and now.saturated >= 0.5:
+        facts.append(evidence("saturated units", now.saturated, "below 0.3",
+                              f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part", now.where))  # fmt: skip
+        suspicion = 0.4
+    sigmoids = [one for one in squashed if one.kind == "sigmoid"]
+    fade = _fading(d)
+    if len(sigmoids) >= 2 and fade is not None and fade < 0.03:
+        facts.append(evidence("gradient of the first layer against the last", fade, "above 0.1",
+                              f"the first layer's gradient is {figure(fade)} of the last one's: each sigmoid passes on a quarter "
+                              "at most", "encoder"))  # fmt: skip
+        suspicion = max(suspicion, 0.45)
+    remedies = (
+        Remedy(
+            id="unsaturated", set={"model.activation": "relu"},
+            text="Use an activation that does not flatten (ReLU, GELU), smaller initial weights, or scaled inputs.",
+        ),
+    )  # fmt: skip
+    probes = [Probe("no squashing in hidden layers", Change(swaps=tuple((one.index, "elu") for one in squashed)))]
+    return Suspect("saturated-units", suspicion, tuple(facts), remedies, tuple(probes))
+
+
+def _fading(d: Dossier) -> float | None:
+    """Gradient norm per weight of the first weight matrix over that of the last, at step 0."""
+    names = [weight.name for weight in d.facts.weights if weight.name in d.facts.gradients.norms]
+    if len(names) < 2:
+        return None
+    last = d.facts.gradients.norms[names[-1]]
+    return d.facts.gradients.norms[names[0]] / last if last else None
+
+
+def _modes(d: Dossier) -> Suspect | None:
+    f = d.facts
+    if d.train_fit is None:
+        return None
+    train, eval_ = d.quality_of(d.train_fit), d.quality_of(d.fit)
+    if train - eval_ < 0.2 or train < 0.3:
+        return None
+    text = f"explained variance is {figure(d.train_fit.explained)} in train mode and {figure(d.fit.explained)} in eval mode"
+    facts = [evidence("explained variance in train mode", d.train_fit.explained, "the same in eval mode", text)]
+    if f.batch_norms:
+        name, momentum = f.batch_norms[0]
+        shown = "None" if momentum is None else figure(momentum)
+        facts.append(evidence("batch normalization", f"momentum {shown}", "0.1",
+                              f"{name} keeps running statistics with momentum {shown}, over batches of {d.subject.batch_size}", name))  # fmt: skip
+    remedies = (
+        Remedy(
+            id="statistics", set={"model.batch_norm": False},
+            text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, GroupNorm), "
+            "and train longer than the running statistics need.",
+        ),
+    )  # fmt: skip
+    return Suspect("train-eval-mismatch", 0.93, tuple(facts), remedies, certain=True)

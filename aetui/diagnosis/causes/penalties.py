@@ -1,0 +1,144 @@
+"""Causes that are added to the reconstruction: KL, other penalties, noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.subject import KL
+from aetui.report import Evidence, Remedy
+
+_DECAY = {"adamw": 0.1}
+"""Weight decay from which it counts as strong; 0.01 where the optimizer adds it to the gradient."""
+
+
+def suspects(dossier: Dossier) -> Iterator[Suspect]:
+    for family in (_posterior, _penalty, _noise):
+        found = family(dossier)
+        if found is not None:
+            yield found
+
+
+def kl_terms(d: Dossier) -> tuple[str, ...]:
+    """The terms of the loss that hold the KL; without a name of their own, every penalty of a model that samples."""
+    if KL in d.facts.terms:
+        return (KL,)
+    return tuple(d.subject.penalties) if d.facts.variational else ()
+
+
+def _posterior(d: Dossier) -> Suspect | None:
+    f, terms = d.facts, kl_terms(d)
+    if not terms:
+        return None
+    facts: list[Evidence] = []
+    suspicion = 0.35
+    linear = f.linear.explained
+    if f.beta is not None and d.kl_limit is not None and linear:
+        kept = d.kl_limit / linear
+        text = (
+            f"the KL weighs {figure(f.beta)} times as much as in a plain VAE: a linear VAE would keep "
+            f"{max(0.0, kept):.0%} of what PCA explains"
+        )
+        facts.append(evidence("weight of the KL (beta)", f.beta, "up to about 1", text, "loss"))
+        suspicion = 0.92 if kept < 0.3 else 0.75 if kept < 0.6 else 0.4 if kept < 0.8 else 0.08
+    if d.code_active is not None and d.started:
+        active, width = d.code_active
+        text = f"{active} of {width} code units vary with the input (variance of their mean above 0.01)"
+        facts.append(evidence("active units", active, "most of them", text, "code"))
+        if active == 0:
+            suspicion = max(suspicion, 0.8)
+        elif active >= 0.5 * width and f.beta is None:
+            suspicion = min(suspicion, 0.15)
+    remedies = (
+        Remedy(
+            id="balance", set={"model.kl_weight": _less(d)},
+            text="Sum the reconstruction over the features as the KL is summed over the code, or weigh the KL less.",
+        ),
+        Remedy(id="warm-up", set={"model.kl_warmup": 1000}, text="Let the KL's weight grow from 0 over the first steps."),
+    )  # fmt: skip
+    probes = (Probe("without the KL", Change(drop=terms)),)
+    return Suspect("posterior-collapse", suspicion, tuple(facts), remedies, probes)
+
+
+def _less(d: Dossier) -> float:
+    spec = getattr(d.subject, "kl_weight", None) or 1.0
+    beta = d.facts.beta
+    return float(f"{spec / max(1.0, 10 * beta if beta else 100.0):.1g}")
+
+
+def _penalty(d: Dossier) -> Suspect | None:
+    f = d.facts
+    facts: list[Evidence] = []
+    remedies: list[Remedy] = []
+    probes: list[Probe] = []
+    suspicion = 0.0
+    names = tuple(name for name in d.subject.penalties if name not in kl_terms(d))
+    if names:
+        added = sum(f.terms.get(name, 0.0) for name in names)
+        base = abs(f.terms.get("reconstruction", 0.0))
+        pull = sum(f.term_norms.get(name, 0.0) for name in names)
+        push = f.term_norms.get("reconstruction", 0.0)
+        ratio = pull / push if push else 0.0
+        text = f"at step 0 the penalty is {figure(added)} and pulls {figure(ratio)} times as hard as the reconstruction"
+        facts.append(evidence("penalty against reconstruction", ratio, "below 0.1", text, "loss"))
+        if d.started and d.parts:
+            late = sum(d.parts.get(name, 0.0) for name in names)
+            facts.append(evidence("penalty at the end", late, f"well below {figure(base)}",
+                                  f"after {d.steps:,} steps the penalty is {figure(late)}", "loss"))  # fmt: skip
+        suspicion = 0.8 if ratio > 1 or added > base else 0.55 if ratio > 0.1 else 0.3
+        remedies.append(Remedy(id="weaker", text="Weigh the penalty ten times less.", set=_weaker(d, names)))
+        probes.append(Probe("without the penalty", Change(drop=names)))
+    decay = float(f.options.get("weight_decay") or 0.0)
+    strong = _DECAY.get(d.subject.optimizer, 0.01)
+    if decay > 0:
+        facts.append(
+            evidence("weight decay", decay, f"below {strong:g}", f"the weight decay is {figure(decay)}", "optimizer")
+        )
+        doubt = 0.85 if decay >= 10 * strong else 0.6 if decay >= strong else 0.2 if decay >= 0.1 * strong else 0.04
+        if d.subject.optimizer == "adamw":
+            # Decoupled decay shrinks weights by lr x decay a step, whatever the gradient.
+            doubt = 0.85 if decay >= 10 else 0.5 if decay >= 1 else 0.05
+        suspicion = max(suspicion, doubt)
+        remedies.append(Remedy(id="no-decay", text="Turn the weight decay off.", set={"optim.weight_decay": 0.0}))
+        probes.append(Probe("without weight decay", Change(weight_decay=False)))
+    if not probes:
+        return None
+    return Suspect("penalty-too-strong", suspicion, tuple(facts), tuple(remedies), tuple(probes))
+
+
+def _weaker(d: Dossier, names: tuple[str, ...]) -> dict[str, float]:
+    settings = {"l1_code": "loss.l1_code", "variance": "loss.variance_weight"}
+    section = getattr(d.subject.objective, "section", None)
+    found: dict[str, float] = {}
+    for name in names:
+        path = settings.get(name)
+        if path and section is not None:
+            found[path] = float(f"{getattr(section, path.split('.')[1]) / 10:.3g}")
+    return found
+
+
+def _noise(d: Dossier) -> Suspect | None:
+    noise = d.facts.noise
+    if not noise or (d.facts.variational and "dropout" not in noise):
+        return None
+    facts: list[Evidence] = []
+    suspicion = 0.1
+    if "dropout" in noise:
+        share = noise["dropout"]
+        facts.append(evidence("dropout", share, "up to 0.3", f"dropout of {share:.0%} of the units", "network"))
+        suspicion = 0.7 if share >= 0.7 else 0.4 if share >= 0.45 else 0.1
+    if "noise" in noise:
+        size = noise["noise"]
+        text = f"passes over the same rows in train mode differ by {figure(size)} standard deviations of the data"
+        facts.append(evidence("noise", size, "below 0.5", text, "network"))
+        suspicion = max(suspicion, 0.35)
+    remedies = (
+        Remedy(
+            id="less-noise", text="Lower dropout or noise.",
+            set={key: value for key, value in (("model.dropout", 0.0), ("model.noise", 0.0)) if d.subject.settings},
+        ),
+    )  # fmt: skip
+    return Suspect(
+        "noise-too-strong", suspicion, tuple(facts), remedies, (Probe("without noise", Change(silent=True)),)
+    )

@@ -1,0 +1,221 @@
+"""Causes that lie in the steps: learning rate, optimizer, clipping, exploding gradients, too few steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.report import Evidence, Remedy
+
+USUAL: dict[str, tuple[float, float, float]] = {
+    "adam": (3e-4, 1e-3, 5e-3), "adamw": (3e-4, 1e-3, 5e-3), "nadam": (3e-4, 2e-3, 5e-3), "radam": (3e-4, 1e-3, 1e-2),
+    "adamax": (5e-4, 2e-3, 1e-2), "rmsprop": (1e-4, 1e-3, 5e-3), "adadelta": (0.2, 1.0, 5.0),
+    "adagrad": (5e-3, 1e-2, 0.2), "sgd": (0.01, 0.1, 1.0), "lion": (3e-5, 1e-4, 1e-3), "lbfgs": (0.1, 1.0, 1.0),
+}  # fmt: skip
+"""Low end, usual value and high end of learning rates, by optimizer."""
+_GRADIENT_SIZED = ("sgd",)
+"""Optimizers whose step grows with the gradient, so that the update tells more than the rate."""
+UPDATES = (1e-4, 3e-2)
+"""Norm of an update over the norm of the parameter: about 1e-3 is healthy (Karpathy's rule; Cockpit tracks the same)."""
+
+
+def suspects(dossier: Dossier) -> Iterator[Suspect]:
+    for family in (_low, _high, _optimizer, _clipping, _exploding, _few):
+        found = family(dossier)
+        if found is not None:
+            yield found
+
+
+def usual(d: Dossier) -> tuple[float, float, float]:
+    return USUAL.get(d.subject.optimizer, (1e-4, 1e-3, 1e-2))
+
+
+def _rate_evidence(d: Dossier) -> list[Evidence]:
+    low, _, high = usual(d)
+    lr = d.facts.lr
+    found = [evidence("learning rate", lr, f"{low:g} to {high:g} for {d.subject.optimizer}",
+                      f"the learning rate is {figure(lr)}", "optimizer")]  # fmt: skip
+    update = d.update
+    if update is not None and math.isfinite(update):
+        found.append(
+            evidence("update ratio", update, "about 0.001", f"an update is {figure(update)} of the weights' size")
+        )
+    return found
+
+
+def _low(d: Dossier) -> Suspect | None:
+    low, typical, _ = usual(d)
+    lr = d.facts.lr
+    factors = [10.0, 100.0]
+    update = d.update
+    if d.subject.optimizer in _GRADIENT_SIZED:
+        suspicion = 0.15
+        if update is not None:
+            suspicion = 0.8 if update < 1e-5 else 0.6 if update < 1e-4 else 0.35 if update < 5e-4 else 0.12
+        if lr <= 1e-3:
+            suspicion = max(suspicion, 0.45)
+        factors = [10.0, 100.0] if lr < 0.3 else [10.0]
+        if lr <= 1e-4:
+            factors = [100.0, 1000.0]
+    else:
+        gap = typical / lr if lr else math.inf
+        suspicion = 0.92 if gap > 200 else 0.8 if gap > 30 else 0.55 if gap > 8 else 0.2 if gap > 2.5 else 0.08
+        factors = [min(max(gap, 3.0), 1e5)] if lr else []
+    if d.broken is not None:
+        suspicion *= 0.1
+    if not factors:
+        return Suspect("lr-too-low", 0.95, tuple(_rate_evidence(d)), (_rate_remedy(typical),), certain=True)
+    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
+    target = lr * factors[0] if d.subject.optimizer in _GRADIENT_SIZED else typical
+    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), (_rate_remedy(target),), probes)
+
+
+def _rate_remedy(lr: float) -> Remedy:
+    lr = float(f"{lr:.2g}")
+    return Remedy(id=f"lr-{lr:g}", text=f"Set the learning rate to {lr:g}.", set={"optim.lr": lr})
+
+
+def _high(d: Dossier) -> Suspect | None:
+    _, typical, high = usual(d)
+    lr, update = d.facts.lr, d.update
+    over = lr / high
+    facts = _rate_evidence(d)
+    if d.subject.optimizer in _GRADIENT_SIZED:
+        suspicion = 0.1
+        first = d.facts.update
+        if first is not None and first > UPDATES[1]:
+            suspicion = 0.6 if first > 0.3 else 0.3
+        factors = [0.1, 0.01]
+    else:
+        suspicion = 0.9 if over >= 10 else 0.75 if over >= 4 else 0.5 if over >= 1.5 else 0.2 if over >= 0.9 else 0.06
+        factors = [min(0.1, typical / lr)] if over >= 0.9 else [0.1]
+    if d.broken is not None:
+        facts.append(
+            evidence(
+                "first step that was not finite", d.broken, "none", f"the loss was not finite at step {d.broken:,}"
+            )
+        )
+        suspicion = max(suspicion, 0.45)
+    elif update is not None and d.started and update > UPDATES[1]:
+        suspicion = max(suspicion, 0.3)
+    if (
+        d.started
+        and d.losses[0]
+        and math.isfinite(d.losses[-1])
+        and float(np.median(d.losses[-20:])) > 3 * abs(d.losses[0])
+    ):
+        suspicion = max(suspicion, 0.5)
+        facts.append(evidence("loss against step 1", float(np.median(d.losses[-20:])) / abs(d.losses[0]), "below 1",
+                              "the loss is higher than at the start"))  # fmt: skip
+    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
+    return Suspect("lr-too-high", suspicion, tuple(facts), (_rate_remedy(lr * factors[0]),), probes)
+
+
+def _optimizer(d: Dossier) -> Suspect | None:
+    name = d.subject.optimizer
+    momentum = float(d.facts.options.get("momentum") or 0.0)
+    facts: list[Evidence] = [
+        evidence("optimizer", name, "adam, or sgd with momentum", f"the optimizer is {name} with learning rate {figure(d.facts.lr)}",
+                 "optimizer")
+    ]  # fmt: skip
+    suspicion = 0.05
+    if name == "sgd":
+        suspicion = 0.3 if momentum < 0.5 else 0.12
+        facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {figure(momentum)}", "optimizer"))
+    elif name in ("adadelta", "adagrad", "rprop", "asgd"):
+        suspicion = 0.3
+    betas = d.facts.options.get("betas")
+    if isinstance(betas, tuple) and len(betas) == 2 and (betas[0] > 0.97 or betas[1] < 0.5 or betas[1] > 0.99999):
+        suspicion = 0.45
+        facts.append(
+            evidence(
+                "betas", f"{betas[0]:g}, {betas[1]:g}", "0.9, 0.999", f"the betas are {betas[0]:g} and {betas[1]:g}"
+            )
+        )
+    eps = d.facts.options.get("eps")
+    if isinstance(eps, float) and name.startswith(("adam", "nadam", "radam", "rms")) and eps >= 1e-3:
+        suspicion = max(suspicion, 0.5 if eps >= 1e-2 else 0.3)
+        facts.append(evidence("eps", eps, "1e-8", f"eps is {figure(eps)}: it damps every step", "optimizer"))
+    remedies = (
+        Remedy(id="adam", text="Use Adam with learning rate 1e-3.", set={"optim.kind": "adam", "optim.lr": 1e-3}),
+    )
+    probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3))]
+    if name.startswith("adam") and suspicion < 0.2:
+        return None
+    return Suspect("optimizer", suspicion, tuple(facts), remedies, tuple(probes))
+
+
+def _clipping(d: Dossier) -> Suspect | None:
+    clip = d.subject.clip
+    threshold = getattr(clip, "threshold", None)
+    if threshold is None:
+        return None
+    share = sum(d.clipped) / len(d.clipped) if d.clipped else None
+    norms = [norm for norm in d.norms if math.isfinite(norm)] or list(d.facts.gradients.norms.values())
+    norm = float(np.median(norms)) if norms else 0.0
+    facts = [evidence("clipping threshold", float(threshold), f"near the usual norm, {figure(norm)}",
+                      f"gradients are clipped at {figure(threshold)}; their norm is {figure(norm)}", "optimizer")]  # fmt: skip
+    if share is not None:
+        facts.append(evidence("clipped share", share, "below 0.5", f"{share:.0%} of the steps were clipped"))
+    ratio = norm / threshold if threshold else math.inf
+    suspicion = 0.85 if ratio > 30 else 0.6 if ratio > 5 else 0.3 if ratio > 1.5 else 0.05
+    adaptive = d.subject.optimizer not in (*_GRADIENT_SIZED, "asgd")
+    if adaptive:
+        # Dividing all gradients by the same number changes nothing for Adam but where they sink below eps.
+        suspicion *= 0.6
+    remedy = Remedy(
+        id="looser", text="Clip at several times the usual norm, or not at all.",
+        set={"clip.kind": "none"} if not norm else {"clip.threshold": float(f"{5 * norm:.2g}")},
+    )  # fmt: skip
+    return Suspect("clipping-too-tight", suspicion, tuple(facts), (remedy,), (Probe("no clipping", Change(clip=0.0)),))
+
+
+def _exploding(d: Dossier) -> Suspect | None:
+    norms = np.asarray([norm for norm in d.norms if math.isfinite(norm)], dtype=np.float64)
+    if not len(norms):
+        return None
+    median = float(np.median(norms))
+    peak = float(norms.max())
+    late = norms[len(norms) // 10 :]
+    burst = float(late.max()) / median if len(late) and median else 0.0
+    if d.broken is None and burst < 30 and peak < 1e3:
+        return None
+    facts = [evidence("largest gradient norm", peak, f"near the median, {figure(median)}",
+                      f"the largest gradient norm is {figure(peak)}, the median {figure(median)}")]  # fmt: skip
+    suspicion = 0.2
+    if burst > 100:
+        suspicion = 0.5
+    if d.facts.recurrent and (burst > 30 or d.broken is not None or peak > 100):
+        suspicion = 0.65
+    if peak > 1e4 and d.facts.lr <= usual(d)[2]:
+        suspicion = max(suspicion, 0.5)
+    remedy = Remedy(
+        id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
+    )
+    return Suspect(
+        "exploding-gradients", suspicion, tuple(facts), (remedy,), (Probe("clipping at 1", Change(clip=1.0)),)
+    )
+
+
+def _few(d: Dossier) -> Suspect | None:
+    if not d.started or d.broken is not None or d.goal is None:
+        return None
+    falling = d.trend
+    low, _, _ = usual(d)
+    facts = [
+        evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps"),
+        evidence("fall of the loss over the last quarter", falling, "below 0.01",
+                 f"in its last quarter the loss still fell by {max(0.0, falling):.1%}"),
+    ]  # fmt: skip
+    suspicion = 0.55 if falling > 0.02 else 0.4 if falling > 0.005 else 0.25 if d.steps < 300 else 0.08
+    if d.steps <= 150:
+        suspicion = max(suspicion, 0.5)
+    if d.facts.lr < low and d.subject.optimizer not in _GRADIENT_SIZED:
+        suspicion *= 0.5
+    longer = int(float(f"{10 * d.steps:.1g}"))
+    remedy = Remedy(id="longer", text=f"Train longer, {longer:,} steps for example.", set={"train.steps": longer})
+    return Suspect("under-trained", suspicion, tuple(facts), (remedy,))

@@ -1,0 +1,214 @@
+"""Causes that lie in the data, the loss and the output layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure
+from aetui.report import Evidence, Remedy
+
+STANDARDIZE = Remedy(
+    id="standardize", set={"data.scaling": "standardize"},
+    text="Subtract each feature's mean and divide by its standard deviation.",
+)  # fmt: skip
+MINMAX = Remedy(id="minmax", set={"data.scaling": "minmax"}, text="Bring the data into 0..1.")
+LINEAR_OUTPUT = Remedy(
+    id="linear-output", set={"model.output_activation": "linear"}, text="Leave out the activation of the output layer."
+)
+MSE = Remedy(id="mse", set={"loss.kind": "mse"}, text="Use the mean squared error.")
+
+_CLASSES = {"cross_entropy": "CrossEntropyLoss", "nll": "NLLLoss", "kl_div": "KLDivLoss"}
+
+
+def suspects(dossier: Dossier) -> Iterator[Suspect]:
+    for family in (_bad_values, _shape, _loss_domain, _output_range, _input_scaling):
+        found = family(dossier)
+        if found is not None:
+            yield found
+
+
+def _bad_values(d: Dossier) -> Suspect | None:
+    bad = d.facts.data.bad
+    if not bad:
+        return None
+    facts = (evidence("values that are not finite", bad, "0", f"{bad:,} values of the data are NaN or infinite"),)
+    remedy = Remedy(
+        id="clean",
+        text="Drop these rows, or fill the values with their column's mean.",
+        set={"data.non_finite": "mean"},
+    )
+    return Suspect("bad-values", 0.99, facts, (remedy,), certain=True)
+
+
+def _shape(d: Dossier) -> Suspect | None:
+    made, wanted = d.facts.shape, d.facts.target_shape
+    if made == wanted or d.facts.handles_shape:
+        return None
+    text = f"the output is {_shape_text(made)} and the target {_shape_text(wanted)}; the loss broadcasts them"
+    facts = (evidence("shape of the output", _shape_text(made), _shape_text(wanted), text, "output"),)
+    remedy = Remedy(id="reshape", text=f"Return the reconstruction in the target's shape, {_shape_text(wanted)}.")
+    same = math.prod(made) == math.prod(wanted)
+    probes = (Probe("output in the target's shape", Change(reshape=True)),) if same else ()
+    return Suspect("shape-broadcast", 0.97, facts, (remedy,), probes, certain=True)
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _loss_domain(d: Dossier) -> Suspect | None:
+    f, kind = d.facts, d.subject.loss.kind
+    facts: list[Evidence] = []
+    remedies: list[Remedy] = []
+    probes: list[Probe] = []
+    suspicion = 0.0
+    unit = Probe("data in 0..1", Change(scale="unit"))
+    beyond = f.data.low < -1e-3 or f.data.high > 1 + 1e-3
+    if f.loss_error:
+        facts.append(
+            evidence("loss at the first step", "error", "a number", f"the loss refused to compute: {f.loss_error}")
+        )
+        suspicion = 0.95
+    if kind in ("bce", "bce_logits") and beyond:
+        text = f"cross-entropy is for targets from 0 to 1; these run from {figure(f.data.low)} to {figure(f.data.high)}"
+        facts.append(evidence("targets", f"{figure(f.data.low)} to {figure(f.data.high)}", "0 to 1", text))
+        remedies += [MINMAX, MSE]
+        probes += [unit, Probe("loss mse", Change(loss="mse", swaps=_output_off(d)))]
+        suspicion = max(suspicion, 0.9)
+    if kind == "bce" and f.output not in ("sigmoid", "softmax", "hardsigmoid") and (f.loss_error or _leaves_unit(d)):
+        name = f.output or "linear"
+        facts.append(
+            evidence("output activation", name, "sigmoid", f"{name} outputs leave 0..1, where this cross-entropy is defined",
+                     "output")
+        )  # fmt: skip
+        remedies += [
+            Remedy(
+                id="sigmoid-output", text="End the model with a sigmoid.", set={"model.output_activation": "sigmoid"}
+            ),
+            Remedy(id="logits", text="Use the cross-entropy on logits.", set={"loss.kind": "bce-logits"}),
+        ]
+        probes.append(Probe("cross-entropy on logits", Change(loss="bce_logits", scale="unit" if beyond else "none")))
+        suspicion = max(suspicion, 0.9)
+    if kind == "bce_logits" and f.output in ("sigmoid", "softmax", "hardsigmoid"):
+        text = (
+            f"the loss applies a sigmoid itself, and the model ends with {f.output}: probabilities stay in 0.5 to 0.73"
+        )
+        facts.append(evidence("output activation", f.output, "linear", text, "output"))
+        remedies += [
+            LINEAR_OUTPUT,
+            Remedy(id="bce", text="Use the cross-entropy on probabilities.", set={"loss.kind": "bce"}),
+        ]
+        probes.append(Probe("no activation at the output", Change(swaps=_output_off(d))))
+        suspicion = max(suspicion, 0.9)
+    if kind in _CLASSES:
+        text = f"{_CLASSES[kind]} is for classes or distributions: it does not compare each value with its target"
+        facts.append(evidence("loss", _CLASSES[kind], "mse, or bce for 0..1", text))
+        suspicion = max(suspicion, 0.85)
+    if f.better is not None and f.perfect is not None:
+        text = f"the loss of a perfect copy is {figure(f.perfect)}; {f.better_text} it is {figure(f.better)}"
+        facts.append(evidence("loss of a perfect copy", f.perfect, "the least there is", text))
+        suspicion = max(suspicion, 0.85)
+    if not facts:
+        return None
+    if MSE not in remedies:
+        remedies.append(MSE)
+        probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > 0.01 else ())))
+    return Suspect("loss-domain", suspicion, tuple(facts), tuple(remedies), tuple(probes))
+
+
+def _leaves_unit(d: Dossier) -> bool:
+    """Whether outputs were seen outside of 0..1, or nothing keeps them inside."""
+    return d.facts.low < 0 or d.facts.high > 1
+
+
+def _output_off(d: Dossier) -> tuple[tuple[int, str], ...]:
+    index = d.facts.output_index
+    return () if index is None or not d.facts.output else ((index, "identity"),)
+
+
+def _output_range(d: Dossier) -> Suspect | None:
+    f = d.facts
+    if d.subject.loss.kind in ("bce", "bce_logits"):
+        return _logits_range(d)
+    if not f.output or f.outside <= 0.005:
+        return None
+    low, high = _bound(f.low), _bound(f.high)
+    text = (
+        f"{f.outside:.0%} of the target values lie outside of {low} to {high}, where {f.output} can produce none: "
+        f"at best {f.reach:.0%} of the variance can be explained"
+    )
+    facts = [
+        evidence("targets out of reach", float(f.outside), "0", text, "output"),
+        evidence("targets", f"{figure(f.data.low)} to {figure(f.data.high)}", f"{low} to {high}",
+                 f"the targets run from {figure(f.data.low)} to {figure(f.data.high)}"),
+    ]  # fmt: skip
+    scale = "symmetric" if f.output == "tanh" else "unit"
+    remedies = [LINEAR_OUTPUT]
+    if f.output in ("sigmoid", "tanh", "relu", "softplus"):
+        span = "-1..1" if f.output == "tanh" else "0..1"
+        remedies.append(
+            Remedy(id="rescale", text=f"Bring the data into {span}.", set={} if f.output == "tanh" else MINMAX.set)
+        )
+    missing = 1 - max(-1.0, f.reach)
+    suspicion = 0.93 if missing > 0.3 else 0.75 if missing > 0.1 else 0.4 if missing > 0.03 else 0.15
+    probes = (
+        Probe("no activation at the output", Change(swaps=_output_off(d))),
+        Probe(f"data in {'-1..1' if f.output == 'tanh' else '0..1'}", Change(scale=scale)),
+    )
+    return Suspect("output-range", suspicion, tuple(facts), tuple(remedies), probes)
+
+
+def _logits_range(d: Dossier) -> Suspect | None:
+    """Activations that keep logits from one side, so that probabilities stay above or below a half."""
+    f = d.facts
+    bounded = {"relu": "at least 0.5", "softplus": "at least 0.5", "tanh": "0.27 to 0.73", "elu": "at least 0.27",
+               "log_softmax": "at most 0.5", "logsigmoid": "at most 0.5"}  # fmt: skip
+    if d.subject.loss.kind != "bce_logits" or f.output not in bounded:
+        return None
+    text = f"{f.output} before a cross-entropy on logits keeps every probability {bounded[f.output]}"
+    facts = (evidence("output activation", f.output, "linear", text, "output"),)
+    return Suspect(
+        "output-range", 0.88, facts, (LINEAR_OUTPUT,),
+        (Probe("no activation at the output", Change(swaps=_output_off(d))),),
+    )  # fmt: skip
+
+
+def _bound(value: float) -> str:
+    return "any" if math.isinf(value) else f"{value:g}"
+
+
+def _input_scaling(d: Dossier) -> Suspect | None:
+    data = d.facts.data
+    if not (math.isfinite(data.std) and data.std > 0) or data.distinct == 1:
+        return None
+    size = math.hypot(data.mean, data.std)
+    facts: list[Evidence] = []
+    doubts = [0.02]
+    if size > 4:
+        facts.append(
+            evidence("size of the values", size, "about 1", f"the values are {figure(size)} in size (root mean square)")
+        )
+        doubts.append(0.25 if size < 10 else 0.5 if size < 40 else 0.8)
+    if data.offset > 2 and data.mean * data.mean > 4 * data.std * data.std / max(1, data.features) and size > 0.5:
+        text = f"the features' means are {figure(data.offset)} times their standard deviations: every row looks alike"
+        facts.append(evidence("offset", data.offset, "below 1", text))
+        doubts.append(0.4 if data.offset < 4 else 0.75)
+    if size < 0.1:
+        facts.append(evidence("size of the values", size, "about 1", f"the values are only {figure(size)} in size"))
+        doubts.append(0.35 if size > 0.03 else 0.75)
+    if data.uneven > UNEVEN:
+        text = f"the standard deviations of the features differ by a factor of {figure(data.uneven)}"
+        facts.append(evidence("spread of the features' scales", data.uneven, "below 10", text))
+        doubts.append(0.3 if data.uneven < 100 else 0.6)
+    if d.facts.output in ("sigmoid", "softmax") and d.facts.reach < 0.5 and data.high > 2:
+        # Values far beyond a bounded output are rather unscaled data than a wrong activation.
+        doubts = [min(0.85, value) for value in doubts]
+    probes = [Probe("standardized data", Change(scale="standardize", swaps=_bounded_off(d)))]
+    return Suspect("input-scaling", max(doubts), tuple(facts), (STANDARDIZE, MINMAX), tuple(probes))
+
+
+def _bounded_off(d: Dossier) -> tuple[tuple[int, str], ...]:
+    """Standardized targets need an output layer without bounds."""
+    return _output_off(d) if d.facts.output in ("sigmoid", "tanh", "relu", "softmax", "softplus") else ()

@@ -1,0 +1,108 @@
+"""One thing changed in a copy of the training, to see whether it repairs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aetui.diagnosis.modes import Altered
+from aetui.models.moments import feature_variance
+
+
+@dataclass(frozen=True)
+class Change:
+    """What differs from the training as it was given; the default changes nothing.
+
+    lr: factor on the learning rate. adam: train with Adam at this rate instead. momentum: of plain
+    gradient descent. scale: bring the data into this form. drop: terms of the loss to leave out.
+    weight_decay: False sets it to 0. silent: no dropout and no noise. reinit: PyTorch's own
+    initial weights. swaps, every: other activations, by number of the call and by kind (see
+    `aetui.diagnosis.modes.Altered`). clip: another joint norm, 0 for none. unfreeze: train all
+    parameters, with gradients through `detach`. reshape: bring the output into the target's shape.
+    loss: the name of another loss.
+    """
+
+    lr: float = 1.0
+    adam: float | None = None
+    momentum: float | None = None
+    scale: str = "none"
+    """`none`, `standardize`, `unit` (all values into 0..1) or `symmetric` (into -1..1)."""
+    drop: tuple[str, ...] = ()
+    weight_decay: bool = True
+    silent: bool = False
+    reinit: bool = False
+    swaps: tuple[tuple[int, str], ...] = ()
+    every: tuple[tuple[str, str], ...] = ()
+    clip: float | None = None
+    unfreeze: bool = False
+    reshape: bool = False
+    loss: str | None = None
+
+    def mode(self) -> Altered:
+        """The function mode that a forward runs in."""
+        return Altered(
+            swaps={number: _INSTEAD[name] for number, name in self.swaps},
+            every={kind: _INSTEAD[name] for kind, name in self.every},
+            silent=self.silent,
+            attached=self.unfreeze,
+        )
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _leaky(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 0.1 * x)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, torch.expm1(x.clamp(max=0)))
+
+
+_INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {"identity": _identity, "leaky": _leaky, "elu": _smooth}
+
+
+@dataclass(frozen=True)
+class Affine:
+    """(x - shift) / scale, per feature or for all alike."""
+
+    shift: Tensor
+    scale: Tensor
+
+    def apply(self, x: Tensor) -> Tensor:
+        return (x - self.shift) / self.scale
+
+    def undo(self, x: Tensor) -> Tensor:
+        return x * self.scale + self.shift
+
+
+def affine(kind: str, x: Tensor) -> Affine | None:
+    """The map that brings `x`, [rows, ...], into the form `kind`; None for `none` and for data without spread.
+
+    `standardize` is per feature (constant ones are only shifted), the others are the same for all values.
+    """
+    if kind == "none":
+        return None
+    if kind == "standardize":
+        flat = x.reshape(len(x), -1).double()
+        spread = feature_variance(flat).sqrt()
+        spread = torch.where(spread > 0, spread, 1.0).to(x.dtype).reshape(x.shape[1:])
+        return Affine(flat.mean(0).to(x.dtype).reshape(x.shape[1:]), spread)
+    low, high = x.min(), x.max()
+    if not high > low:
+        return None
+    if kind == "unit":
+        return Affine(low, high - low)
+    return Affine((low + high) / 2, (high - low) / 2)
+
+
+def reset(model: nn.Module) -> None:
+    """PyTorch's own initial weights in every module that knows how to draw them, from the global generator."""
+    for module in model.modules():
+        again = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
+        if callable(again):
+            again()

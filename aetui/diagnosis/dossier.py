@@ -1,0 +1,196 @@
+"""All that is known of a training when its causes are weighed, and what a suspicion is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.facts import Facts
+from aetui.diagnosis.losses import ENTROPIC
+from aetui.diagnosis.observe import Activity, Fit, Snapshot
+from aetui.diagnosis.subject import Subject
+from aetui.report import Evidence, Remedy
+
+NEAR_LINEAR = 0.8
+"""Share of what PCA explains from which a training counts as doing its work."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A controlled experiment: the training from step 0 with one thing changed."""
+
+    label: str
+    """The change in a few words: `learning rate / 10`."""
+    change: Change
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A cause that the evidence speaks for, before any probe.
+
+    suspicion: from 0 to 1, how likely it is the root from what was measured. probes: experiments
+    that repair the training if it is. certain: the evidence is the fault itself, and no probe is needed.
+    """
+
+    cause: str
+    suspicion: float
+    evidence: tuple[Evidence, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    certain: bool = False
+    follows: str = ""
+
+    def weighed(self, suspicion: float) -> Suspect:
+        return replace(self, suspicion=suspicion)
+
+
+@dataclass
+class Dossier:
+    """A training up to now. Before the first step only `subject` and `facts` are there."""
+
+    subject: Subject
+    facts: Facts
+    snapshots: Sequence[Snapshot] = ()
+    losses: Sequence[float] = ()
+    totals: Sequence[float] = ()
+    norms: Sequence[float] = ()
+    clipped: Sequence[bool] = ()
+    broken: int | None = None
+    goal: int | None = None
+    """The caller's own training length."""
+    train_fit: Fit | None = None
+    """The fit in train mode, where it was measured."""
+    held_fit: Fit | None = None
+    held_linear: float | None = None
+    """Explained variance of PCA on the rows held out, fitted to those trained on."""
+    code_active: tuple[int, int] | None = None
+    """Code units that vary over the rows, and all of them."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Parts of the last loss."""
+
+    @property
+    def started(self) -> bool:
+        return bool(self.losses)
+
+    @property
+    def fit(self) -> Fit:
+        return self.snapshots[-1].fit if self.snapshots else self.facts.fit
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    @cached_property
+    def kl_limit(self) -> float | None:
+        """Explained variance that a linear VAE with this weight of the KL has; None where the weight is unknown.
+
+        With a KL of weight b against half the summed squared error, components with variance v > b
+        are kept, and b^2/v of each is missed (Lucas et al. 2019, section 4). A cross-entropy has about
+        the squared error's curvature divided by p(1 - p), with the mean variance of its targets at most that.
+        """
+        linear, beta = self.facts.linear, self.facts.beta
+        if beta is None or not linear.total:
+            return None
+        if self.subject.loss.kind in ENTROPIC:
+            beta *= max(1e-3, self.facts.data.mean * (1 - self.facts.data.mean))
+        noise = beta / linear.total
+        return sum(max(0.0, share - noise * noise / share) for share in linear.variances if share > noise)
+
+    @cached_property
+    def limit(self) -> float | None:
+        """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE with
+        an ordinary weight of the KL."""
+        linear, beta = self.facts.linear.explained, self.facts.beta
+        if linear is None or self.kl_limit is None or beta is None or beta > ORDINARY_BETA:
+            return linear
+        return min(linear, self.kl_limit)
+
+    @property
+    def memorized(self) -> float:
+        """How much less the held-out rows are explained than the trained ones, beyond what PCA loses there too."""
+        if self.held_fit is None or self.fit.explained < 0.5:
+            return 0.0
+        reference = self.fit.explained if self.held_linear is None else min(self.fit.explained, self.held_linear)
+        return min(self.fit.explained, max(reference, 0.3)) - self.held_fit.explained
+
+    @property
+    def quality(self) -> float:
+        return self.quality_of(self.fit)
+
+    def quality_of(self, fit: Fit) -> float:
+        """Share of what the linear yardstick explains, 0 to 1: over all features, and for data of uneven
+        scale over each feature alike."""
+        limit = self.limit
+        if not fit.finite:
+            return 0.0
+        whole = _share(fit.explained, limit)
+        reference = self.facts.linear.standardized if self.facts.data.uneven > UNEVEN else self.facts.linear.features
+        each = _share(fit.features, reference)
+        return min(1.0, 0.7 * whole + 0.3 * min(1.0, each))
+
+    @property
+    def activities(self) -> tuple[Activity, ...]:
+        return self.snapshots[-1].activities if self.snapshots else self.facts.activities
+
+    @property
+    def hidden(self) -> tuple[Activity, ...]:
+        return tuple(one for one in self.activities if not one.output)
+
+    def worst(self, name: str, *, start: bool = False) -> Activity | None:
+        """The hidden activation with the largest share `name` (`dead`, `saturated`)."""
+        source = self.facts.activities if start else self.activities
+        hidden = [one for one in source if not one.output]
+        return max(hidden, key=lambda one: getattr(one, name), default=None)
+
+    @cached_property
+    def trend(self) -> float:
+        """By what share the loss fell from the third to the last quarter of the steps; 0.0 where there are few."""
+        losses = np.asarray(self.losses, dtype=np.float64)
+        if len(losses) < 16 or not np.isfinite(losses).all():
+            return 0.0
+        quarter = len(losses) // 4
+        third, last = np.median(losses[-2 * quarter : -quarter]), np.median(losses[-quarter:])
+        return float((third - last) / abs(third)) if third else 0.0
+
+    @property
+    def update(self) -> float | None:
+        """Median update ratio over parameters and snapshots after the first steps."""
+        ratios = [value for shot in self.snapshots[1:] for value in shot.updates.values()]
+        return float(np.median(ratios)) if ratios else self.facts.update
+
+    @property
+    def noisy_loss(self) -> float:
+        """Spread of the last quarter's loss about its median, relative to it."""
+        losses = np.asarray(self.losses[-max(16, len(self.losses) // 4) :], dtype=np.float64)
+        losses = losses[np.isfinite(losses)]
+        middle = float(np.median(losses)) if len(losses) else 0.0
+        return float(np.percentile(losses, 95) - np.percentile(losses, 5)) / abs(middle) if middle else 0.0
+
+
+ORDINARY_BETA = 1.5
+"""Weight of the KL up to which its cost belongs to the model and is no fault."""
+UNEVEN = 30.0
+"""Ratio between the features' standard deviations from which a squared error sees only the large ones."""
+
+
+def _share(value: float, limit: float | None) -> float:
+    if not math.isfinite(value):
+        return 0.0
+    return max(0.0, min(1.0, value / limit)) if limit and limit > 0.02 else max(0.0, min(1.0, value))
+
+
+def evidence(measure: str, value: float | int | str | None, normal: str, text: str, where: str = "") -> Evidence:
+    """An `Evidence`, with three significant digits."""
+    if isinstance(value, float):
+        value = None if not math.isfinite(value) else float(f"{value:.3g}")
+    return Evidence(measure=measure, value=value, normal=normal, where=where, text=text)
+
+
+def figure(value: float) -> str:
+    """A number as sentences show it."""
+    return f"{value:.3g}"

@@ -1,0 +1,293 @@
+"""The course of a diagnosis: look before the first step, train and watch, judge, and check the suspects."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+
+from aetui.diagnosis import causes
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect
+from aetui.diagnosis.facts import Facts, gather, held_out_linear
+from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.observe import Fit, Observer, fit, probe_rows
+from aetui.diagnosis.outputs import take_apart
+from aetui.diagnosis.subject import Subject
+from aetui.diagnosis.verdict import Verdict, judge
+from aetui.diagnosis.weighing import Outcome, weigh
+from aetui.models.units import weight_layers
+from aetui.report import FINE, Explained, Finding, Report
+
+LONGEST, SHORTEST = 3000, 400
+"""Steps that a diagnosis takes by itself, from cheap to costly models."""
+WORK = 2e11
+"""Multiplications and additions that a diagnosis takes by itself, about half a minute of one core."""
+ENOUGH = 0.97
+"""Share of the yardstick at which a training needs no further watching."""
+PROBE_STEPS = (150, 400)
+"""Least and most steps of a probe."""
+CERTAIN = 0.5
+"""Suspicion from which a finding is reported of a run that is fine otherwise."""
+_SLICE = 25
+"""Steps between two signs of life."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a diagnosis is: what it does, and steps of it done and planned."""
+
+    stage: str
+    done: int
+    total: int
+
+
+Examination = Generator[Progress, None, Report]
+
+
+def preflight_findings(subject: Subject, facts: Facts | None = None) -> tuple[Finding, ...]:
+    """What can be said before the first step, from data, model and settings alone, best first."""
+    d = Dossier(subject, facts or gather(subject))
+    ahead = [suspect for suspect in causes.suspects(d) if suspect.suspicion >= 0.3 and suspect.evidence]
+    return weigh(d, ahead, {}, 0.0) if ahead else ()
+
+
+def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) -> Examination:
+    """Diagnose a subject; yields its progress, and returns the report.
+
+    Args:
+        steps: the caller's own training length, None to let the diagnosis decide.
+        probes: whether to check suspects on copies.
+    """
+    start = time.perf_counter()
+    yield Progress("looking at data, model and loss", 0, 1)
+    facts = gather(subject)
+    loop = Loop(subject)
+    observer = Observer(loop, probe_rows(subject.rows))
+    observer.take()
+    d = Dossier(subject, facts, observer.snapshots, loop.losses, loop.totals, loop.norms, loop.clipped, goal=steps)
+    longest = steps or planned_steps(subject)
+    settled = ""
+    if facts.loss_error:
+        settled = "the loss can't be computed, so no step was taken"
+    elif facts.gradients.unreachable:
+        settled = "the loss depends on no parameter, so no step was taken"
+    else:
+        settled = yield from _train(d, observer, longest)
+    d.broken = loop.broken
+    d.parts = dict(loop.parts)
+    if loop.broken is None and not settled.endswith("taken"):
+        _look_closer(d, loop, observer)
+    verdict = judge(d)
+    suspects = causes.suspects(d)
+    outcomes: dict[str, list[Outcome]] = {}
+    probe_steps = 0
+    findings: tuple[Finding, ...] = ()
+    if verdict.name in FINE:
+        findings = weigh(d, _advice(suspects), {}, 0.0) if _advice(suspects) else ()
+    elif verdict.name != "trivial-data":
+        length = max(PROBE_STEPS[0], min(PROBE_STEPS[1], loop.steps // 3 or PROBE_STEPS[1]))
+        control = min(d.quality, _quality_at(d, length))
+        if probes and not facts.data.bad:
+            outcomes, probe_steps = yield from _probe(d, suspects, length, control, observer, loop)
+        findings = weigh(d, suspects, outcomes, control)
+        verdict = _revised(d, verdict, outcomes, findings)
+    return _report(d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start)
+
+
+def planned_steps(subject: Subject) -> int:
+    """Steps that a diagnosis takes where the caller gave none, from the work of one step."""
+    batch = min(subject.batch_size or subject.rows, subject.rows)
+    counted = 0.0
+    sizes: dict[int, float] = {}
+
+    def count(module: torch.nn.Module, _inputs: object, output: object) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, torch.Tensor) and first.ndim:
+            weights = sum(p.numel() for p in module.parameters(recurse=False))
+            last = first.shape[1] if isinstance(module, torch.nn.modules.conv._ConvNd) else first.shape[-1]
+            sizes[id(module)] = first.numel() / max(1, last) * weights
+
+    loop = Loop(subject)
+    layers = [module for _, module in weight_layers(loop.model)]
+    layers += [module for module in loop.model.modules() if isinstance(module, torch.nn.RNNBase)]
+    hooks = [module.register_forward_hook(count) for module in layers]
+    rows = min(2, subject.rows)
+    with loop.looking():
+        loop.forward(subject.inputs[:rows], subject.targets[:rows])
+    for hook in hooks:
+        hook.remove()
+    counted = 3 * sum(sizes.values()) / rows * batch
+    return int(max(SHORTEST, min(LONGEST, WORK / max(counted, 1.0))))
+
+
+def _train(d: Dossier, observer: Observer, longest: int) -> Generator[Progress, None, str]:
+    """Train up to `longest` steps, or until the outcome is plain; says why it ended."""
+    loop = observer.loop
+    next_look = 1
+    while loop.steps < longest:
+        yield Progress("training", loop.steps, longest)
+        target = min(longest, next_look)
+        while loop.steps < target:
+            chunk = min(_SLICE, target - loop.steps)
+            if not (observer.advance(chunk) if loop.steps + chunk == target else loop.advance(chunk)):
+                return f"the loss was not finite at step {loop.broken:,}"
+            if loop.steps < target:
+                yield Progress("training", loop.steps, longest)
+        observer.take()
+        next_look = 2 * loop.steps if loop.steps < 128 else loop.steps + max(64, longest // 12)
+        reason = _plain(d, longest)
+        if reason:
+            return reason
+    return f"the {longest:,} steps are over" if d.goal else f"{longest:,} steps were enough to judge it"
+
+
+def _plain(d: Dossier, longest: int) -> str:
+    """Why no further step is needed, '' while one is."""
+    d.__dict__.pop("trend", None)
+    if d.steps < 200:
+        return ""
+    linear = d.facts.linear.explained
+    if d.quality >= ENOUGH and (linear is None or d.fit.explained >= ENOUGH * min(linear, 0.97)):
+        return f"settled at step {d.steps:,}: the outputs follow the data as far as they can be expected to"
+    seen = [shot for shot in d.snapshots if shot.step >= d.steps / 2]
+    still = len(seen) >= 2 and abs(seen[-1].fit.explained - seen[0].fit.explained) < 0.01
+    if d.steps >= max(600, longest / 2) and still and abs(d.trend) < 0.005:
+        return f"settled at step {d.steps:,}: nothing has changed since step {seen[0].step:,}"
+    return ""
+
+
+def _look_closer(d: Dossier, loop: Loop, observer: Observer) -> None:
+    """Train mode, rows held out, and the code's units, once the training is over."""
+    d.__dict__.pop("trend", None)
+    observer.take()
+    if not d.fit.finite:
+        return
+    d.train_fit = fit(loop.reconstruct(observer.x, observer.target, train=True), observer.flat_target)
+    if d.subject.held_out is not None:
+        x, target = d.subject.held_out
+        d.held_fit = fit(loop.reconstruct(x, target), target.flatten(1))
+        d.held_linear = held_out_linear(d.subject.targets, target, d.subject.code_width)
+    with loop.looking():
+        inner = observer.x if loop.affine is None else loop.affine.apply(observer.x)
+        output = take_apart(loop.model(inner), observer.target.shape)
+    if output.mean is not None:
+        means = output.mean.flatten(1)
+        d.code_active = int((means.var(0) > 0.01).sum()), means.shape[1]
+
+
+def _quality_at(d: Dossier, step: int) -> float:
+    """Quality at the last snapshot up to `step`."""
+    before = [shot for shot in d.snapshots if shot.step <= 1.2 * step]
+    return d.quality_of(before[-1].fit) if before else d.quality
+
+
+def _advice(suspects: list[Suspect]) -> list[Suspect]:
+    """What is worth saying of a run that is fine: nothing that only might be a fault."""
+    return [one for one in suspects if one.cause in ("code-too-small", "code-too-large") and one.suspicion >= CERTAIN]
+
+
+def _probe(
+    d: Dossier, suspects: list[Suspect], length: int, control: float, observer: Observer, loop: Loop
+) -> Generator[Progress, None, tuple[dict[str, list[Outcome]], int]]:
+    """Run the suspects' probes, the most suspicious first, within the budget of steps."""
+    budget = int(max(6 * length, 1.5 * loop.steps))
+    planned = [(suspect, probe) for suspect in suspects for probe in suspect.probes]
+    outcomes: dict[str, list[Outcome]] = {}
+    done: dict[object, Outcome] = {}
+    spent = 0
+    repaired = 0.0
+    for number, (suspect, probe) in enumerate(planned, start=1):
+        if repaired >= 0.9 and suspect.suspicion < 0.15:
+            continue
+        outcome = done.get(probe.change)
+        if outcome is None:
+            if spent + length > budget:
+                continue
+            stage = f"probe {number} of {len(planned)}: {probe.label}"
+            outcome = yield from _run(d, probe, length, observer, stage)
+            done[probe.change] = outcome
+            spent += outcome.steps
+        outcomes.setdefault(suspect.cause, []).append(outcome)
+        if suspect.suspicion >= 0.5 and outcome.quality > control + 0.2:
+            repaired = max(repaired, outcome.quality)
+    few = next((suspect for suspect in suspects if suspect.cause == "under-trained"), None)
+    if few is not None and loop.broken is None:
+        more = min(4 * loop.steps, max(budget, 2 * length))
+        outcome = yield from _go_on(d, loop, observer, more)
+        outcomes["under-trained"] = [outcome]
+        spent += more
+    return outcomes, spent
+
+
+def _run(d: Dossier, probe: Probe, length: int, observer: Observer, stage: str) -> Generator[Progress, None, Outcome]:
+    copy = Loop(d.subject, probe.change)
+    while copy.steps < length:
+        yield Progress(stage, copy.steps, length)
+        if not copy.advance(min(_SLICE, length - copy.steps)):
+            return Outcome(probe, copy.steps, None, 0.0)
+    made = fit(copy.reconstruct(observer.x, observer.target), observer.flat_target)
+    return Outcome(probe, length, made, d.quality_of(made))
+
+
+def _go_on(d: Dossier, loop: Loop, observer: Observer, more: int) -> Generator[Progress, None, Outcome]:
+    """The training itself, beyond the caller's own length."""
+    from aetui.diagnosis.change import Change
+
+    probe = Probe(f"{more:,} more steps", Change())
+    losses, snapshots = len(loop.losses), len(observer.snapshots)
+    end = loop.steps + more
+    finite = True
+    while finite and loop.steps < end:
+        yield Progress("probe: more steps", loop.steps, end)
+        finite = loop.advance(min(_SLICE, end - loop.steps))
+    made: Fit | None = fit(loop.reconstruct(observer.x, observer.target), observer.flat_target) if finite else None
+    del loop.losses[losses:], loop.totals[losses:], loop.norms[losses:], loop.clipped[losses:]
+    del observer.snapshots[snapshots:]
+    loop.steps = losses
+    return Outcome(probe, more, made, d.quality_of(made) if made else 0.0)
+
+
+def _revised(
+    d: Dossier, verdict: Verdict, outcomes: dict[str, list[Outcome]], findings: tuple[Finding, ...]
+) -> Verdict:
+    """A collapse that more steps alone undo is an unfinished training."""
+    best = findings[0].cause if findings else ""
+    if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
+        return Verdict("under-trained", f"{verdict.headline}, and more steps alone repair it")
+    if verdict.name == "under-trained" and best and best != "under-trained":
+        return Verdict("collapsed" if d.quality < 0.15 else "worse-than-linear", verdict.headline)
+    return verdict
+
+
+def _report(
+    d: Dossier,
+    verdict: Verdict,
+    findings: tuple[Finding, ...],
+    steps: int,
+    probe_steps: int,
+    settled: str,
+    seconds: float,
+) -> Report:
+    from aetui.diagnosis.floors import floors_of
+
+    made = d.fit
+    return Report(
+        verdict=verdict.name,
+        headline=verdict.headline,
+        findings=findings,
+        explained_variance=Explained(
+            whole=made.explained if made.finite else None,
+            median_feature=made.median if made.finite else None,
+            linear=d.facts.linear.explained,
+        ),
+        variance_ratio=dict(made.ratio),
+        floors=floors_of(d.subject),
+        loss=sum(d.losses[-20:]) / len(d.losses[-20:]) if d.losses else None,
+        steps=steps,
+        probe_steps=probe_steps,
+        settled=settled,
+        notes=(),
+        seconds=round(seconds, 2),
+    )

@@ -1,0 +1,555 @@
+"""What is known before the first step: data, output layer, loss, weights, gradients."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.observe import Activity, Fit, activity, fit, probe_rows, watching
+from aetui.diagnosis.outputs import Output
+from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
+from aetui.gauges.floors import principal_components
+from aetui.models.moments import feature_variance
+from aetui.models.units import weight_layers
+
+SAMPLE = 2048
+"""Rows from which the data's figures and principal components are taken."""
+WIDE = 4096
+"""Features up to which components are computed for codes of several widths."""
+
+RANGES: dict[str, tuple[float, float]] = {
+    "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, math.inf), "softmax": (0.0, 1.0),
+    "log_softmax": (-math.inf, 0.0), "softplus": (0.0, math.inf), "logsigmoid": (-math.inf, 0.0),
+    "hardtanh": (-1.0, 1.0), "hardsigmoid": (0.0, 1.0), "elu": (-1.0, math.inf),
+}  # fmt: skip
+"""What an output activation can produce."""
+_NODES = {
+    "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
+    "Softplus": "softplus", "LogSigmoid": "logsigmoid", "Hardtanh": "hardtanh", "Hardsigmoid": "hardsigmoid",
+    "Elu": "elu",
+}  # fmt: skip
+_TRANSPARENT = (
+    "View", "Reshape", "Squeeze", "Unsqueeze", "Permute", "Transpose", "T", "Clone", "Alias", "Unflatten", "Expand",
+    "Slice", "Select", "Stack", "Cat", "Unbind", "Split", "Copy", "UnsafeView", "AsStrided", "Contiguous",
+    "Upsample", "Narrow", "MoveAxis", "Flip", "Index",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Data:
+    """The rows that are trained on, in the caller's units; figures over all values unless per feature."""
+
+    rows: int
+    features: int
+    bad: int
+    """Values that are NaN or infinite."""
+    low: float
+    high: float
+    mean: float
+    std: float
+    offset: float
+    """Norm of the feature means over the norm of their standard deviations."""
+    uneven: float
+    """Ratio of the 95th to the 5th percentile of the standard deviations of the features that vary."""
+    constant: int
+    """Features that do not vary."""
+    integers: bool
+    binary: bool
+    distinct: int
+    """Different rows among those looked at."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """What PCA explains, by width of the code."""
+
+    width: int | None
+    explained: float | None
+    """With as many components as the code is wide."""
+    features: float | None
+    """The same, as the mean over features (each at least 0)."""
+    standardized: float | None
+    """The mean over features with PCA of the standardized data."""
+    wider: dict[int, float] = field(default_factory=dict)
+    """Explained variance with more components, by their number."""
+    variances: tuple[float, ...] = ()
+    """Share of the total variance along each of the leading components."""
+    total: float = 0.0
+    """Variance summed over the features."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One weight matrix as it was found."""
+
+    name: str
+    std: float
+    gain: float
+    """Standard deviation times the root of the fan in; PyTorch's default has 0.58, He's 1.41."""
+    same: bool
+    """Whether all units have the same weights."""
+    zero: bool
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Which parameters the first backward pass reaches."""
+
+    none: tuple[str, ...]
+    """Of modules that the forward calls, but without gradient."""
+    frozen: tuple[str, ...]
+    """With requires_grad False."""
+    outside: tuple[str, ...]
+    """Not in the optimizer."""
+    unregistered: int
+    """Numbers in parameters that the model computes with and does not list."""
+    total: int
+    """Numbers in all parameters of called modules."""
+    lost: int
+    """Numbers in parameters that do not train."""
+    norms: dict[str, float]
+    unreachable: bool
+    """Whether the loss depends on no parameter at all."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything known before the first step."""
+
+    data: Data
+    linear: Linear
+    output: str
+    """Output activation, '' for none or one that bounds nothing."""
+    output_index: int | None
+    """Its number among the forward's activations."""
+    low: float
+    high: float
+    """What it can produce, as the loss compares it."""
+    outside: float
+    """Share of the target values beyond that."""
+    reach: float
+    """Explained variance of the targets cut to that range: the most that such outputs can explain."""
+    shape: tuple[int, ...]
+    target_shape: tuple[int, ...]
+    fit: Fit
+    activities: tuple[Activity, ...]
+    weights: tuple[Weight, ...]
+    gradients: Gradients
+    terms: dict[str, float]
+    term_norms: dict[str, float]
+    """Gradient norm of each part of the loss."""
+    perfect: float | None
+    """Loss of a perfect copy."""
+    better: float | None
+    """Least loss found around a perfect copy, where that is lower."""
+    better_text: str
+    loss_error: str
+    """What the loss raised, '' if it did not."""
+    handles_shape: bool
+    """Whether the loss itself brings output and target into one shape."""
+    beta: float | None
+    """Weight of the KL against the summed reconstruction, as in a beta-VAE."""
+    kl_summed: float | None
+    variational: bool
+    noise: dict[str, float]
+    """Standard deviation over train-mode passes of the output, over the data's; and shares dropped."""
+    batch_norms: tuple[tuple[str, float | None], ...]
+    """Batch normalizations and their momentum."""
+    lr: float
+    options: dict[str, Any]
+    update: float | None
+    """Norm of the first update over the norm of the parameters."""
+    recurrent: bool
+
+
+def output_activation(reconstruction: Tensor) -> str:
+    """The activation that the reconstruction comes from, read off its autograd graph; '' for any other."""
+    node = reconstruction.grad_fn
+    for _ in range(32):
+        if node is None:
+            return ""
+        name = type(node).__name__.removesuffix("Backward0").removesuffix("Backward1").removesuffix("Backward")
+        found = _NODES.get(name)
+        if found:
+            return found
+        if not any(name.startswith(kind) for kind in _TRANSPARENT):
+            return ""
+        node = next((parent for parent, _ in node.next_functions if parent is not None), None)
+    return ""
+
+
+def measure_data(x: Tensor) -> Data:
+    """Figures of [rows, ...]."""
+    flat = x.reshape(len(x), -1)
+    finite = torch.isfinite(flat)
+    bad = int((~finite).sum())
+    if bad:
+        flat = flat[finite.all(1)] if int(finite.all(1).sum()) > 1 else flat.nan_to_num(0.0, 0.0, 0.0)
+    flat = flat[probe_rows(len(flat), SAMPLE).to(flat.device)].double()
+    variance = feature_variance(flat)
+    spread = variance[variance > 0].sqrt().sort().values
+    uneven = 1.0
+    if len(spread) > 1:
+        uneven = float(spread[int(0.95 * (len(spread) - 1))] / spread[int(0.05 * (len(spread) - 1))])
+    total = float(variance.sum())
+    offset = math.sqrt(float(flat.mean(0).square().sum()) / total) if total else math.inf
+    integers = bool((flat == flat.round()).all())
+    return Data(
+        rows=len(x), features=flat.shape[1], bad=bad,
+        low=float(flat.min()), high=float(flat.max()), mean=float(flat.mean()), std=float(flat.std(correction=0)),
+        offset=offset, uneven=uneven, constant=int((variance == 0).sum()), integers=integers,
+        binary=integers and float(flat.min()) >= 0 and float(flat.max()) <= 1,
+        distinct=len(torch.unique(flat[:512], dim=0)),
+    )  # fmt: skip
+
+
+def measure_linear(x: Tensor, width: int | None) -> Linear:
+    """What PCA of [rows, ...] explains with a code of `width`."""
+    flat = x.reshape(len(x), -1)
+    flat = flat[probe_rows(len(flat), SAMPLE).to(flat.device)]
+    flat = flat[torch.isfinite(flat).all(1)].double().cpu()
+    if width is None or len(flat) < 4:
+        return Linear(width, None, None, None)
+    if width >= min(flat.shape):
+        return Linear(width, 1.0, 1.0, 1.0)
+    variance = feature_variance(flat)
+    if not float(variance.sum()):
+        return Linear(width, None, None, None)
+    centered = flat - flat.mean(0)
+    whole, features = _explained(centered, width)
+    along = (centered @ principal_components(centered, width)).square().mean(0) / variance.sum()
+    varies = variance > 0
+    _, standardized = _explained(centered[:, varies] / variance[varies].sqrt(), width)
+    wider: dict[int, float] = {}
+    if flat.shape[1] <= WIDE:
+        for more in (2 * width, 4 * width, 8 * width):
+            if more < min(flat.shape):
+                wider[more] = _explained(centered, more)[0]
+    return Linear(width, whole, features, standardized, wider, tuple(along.tolist()), float(variance.sum()))
+
+
+def held_out_linear(train: Tensor, held: Tensor, width: int | None) -> float | None:
+    """Explained variance on `held`, [rows, ...], of PCA fitted to `train`."""
+    if width is None:
+        return None
+    x, other = train.reshape(len(train), -1).double().cpu(), held.reshape(len(held), -1).double().cpu()
+    mean = x.mean(0)
+    components = principal_components((x - mean)[probe_rows(len(x), SAMPLE)], min(width, *x.shape))
+    centered = other - mean
+    return fit(mean + centered @ components @ components.T, other).explained
+
+
+def _explained(centered: Tensor, width: int) -> tuple[float, float]:
+    components = principal_components(centered, width)
+    missed = (centered - centered @ components @ components.T).square().mean(0)
+    variance = centered.square().mean(0)
+    varies = variance > 0
+    shares = 1 - missed[varies] / variance[varies]
+    return 1 - float(missed.sum() / variance.sum()), float(shares.clamp(min=0).mean())
+
+
+def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
+    """Every weight matrix; embeddings and normalizations are left out."""
+    found: list[Weight] = []
+    matrices = {id(module.weight) for _, module in weight_layers(model) if isinstance(module.weight, Tensor)}
+    normalizing = {
+        id(p) for module in model.modules() if "Norm" in type(module).__name__ or isinstance(module, nn.Embedding)
+        for p in module.parameters(recurse=False)
+    }  # fmt: skip
+    for name, parameter in model.named_parameters():
+        if parameter.ndim < 2 or id(parameter) in normalizing or isinstance(parameter, nn.UninitializedParameter):
+            continue
+        if id(parameter) not in matrices and min(parameter.shape[0], parameter[0].numel()) < 2:
+            continue
+        matrix = parameter.detach().float().reshape(len(parameter), -1)
+        std = float(matrix.std(correction=0)) if matrix.numel() > 1 else 0.0
+        root = math.sqrt(matrix.shape[1])
+        size = float(matrix.abs().max())
+        same = len(matrix) > 1 and float((matrix - matrix[0]).abs().max()) <= 1e-7 * size
+        rms = float(matrix.square().mean().sqrt())
+        found.append(Weight(name, std, rms * root, same, size == 0.0))
+    return tuple(found)
+
+
+def gather(subject: Subject) -> Facts:
+    """Run one batch forward and backward through a copy and measure what can be known from it.
+
+    Raises:
+        RuntimeError, ValueError, TypeError: the model or the loss can't compute this batch at all.
+    """
+    data = measure_data(subject.targets)
+    loop = Loop(subject)
+    rows = probe_rows(subject.rows, min(subject.rows, max(2, min(subject.batch_size or 256, 256))))
+    x, target = subject.inputs[rows], subject.targets[rows]
+    loop.model.train()
+    with loop.randomness.own():
+        with watching(loop.model) as watcher:
+            output = loop.forward(x, target)
+        made = output.reconstruction
+        kind = output_activation(made)
+        index = None
+        if kind:
+            index = next(
+                (
+                    call.index
+                    for call in reversed(watcher.calls)
+                    if call.kind == kind or (kind == "hardtanh" and call.kind in ("clamp", "tanh"))
+                ),
+                None,
+            )
+        terms, error = _terms(loop, output, target)
+        gradients, norms = _gradients(loop, terms, watcher.called)
+        update = _first_update(loop)
+    fitted = Loop(subject)
+    whole = subject.inputs[probe_rows(subject.rows)], subject.targets[probe_rows(subject.rows)]
+    at_start = fit(fitted.reconstruct(*whole), whole[1].flatten(1))
+    with fitted.looking(), watching(fitted.model) as quiet:
+        again = fitted.forward(*whole).reconstruction
+    activities = [activity(call, output=call.output is again or call.index == index) for call in quiet.calls]
+    low, high = RANGES.get(kind, (-math.inf, math.inf))
+    finite = target[torch.isfinite(target)]
+    slack = 1e-3 * max(1e-12, float(finite.max() - finite.min())) if finite.numel() else 0.0
+    outside = float(((finite < low - slack) | (finite > high + slack)).double().mean()) if finite.numel() else 0.0
+    if subject.loss.kind == "bce_logits":
+        low, high = 0.0, 1.0
+        outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
+    reach = _reach(subject.targets, low, high)
+    perfect, better, text = _perfect(loop, made, finite, target)
+    group = loop.optimizer.param_groups[0]
+    kl = output.kl()
+    noise_kinds = {place for place, _ in watcher.noise}
+    return Facts(
+        data=data,
+        linear=measure_linear(subject.targets, subject.code_width),
+        output=kind, output_index=index, low=low, high=high, outside=outside, reach=reach,
+        shape=tuple(made.shape), target_shape=tuple(target.shape),
+        fit=at_start,
+        activities=tuple(found for found in activities if found is not None),
+        weights=measure_weights(subject.model),
+        gradients=gradients,
+        terms={name: float(term.detach()) for name, term in terms.items()},
+        term_norms=norms,
+        perfect=perfect, better=better, better_text=text, loss_error=error,
+        handles_shape=_handles_shape(loop, output, target),
+        beta=_beta(subject, terms, output, target, kl),
+        kl_summed=None if kl is None else float(kl.detach()),
+        variational=kl is not None or KL in subject.penalties or (bool(subject.penalties) and "noise" in noise_kinds),
+        noise=_noise(subject, x, target, noise_kinds),
+        batch_norms=tuple(
+            (name, module.momentum) for name, module in subject.model.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        ),
+        lr=float(group["lr"]),
+        options={key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"},
+        update=update,
+        recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
+    )  # fmt: skip
+
+
+def _reach(targets: Tensor, low: float, high: float) -> float:
+    if math.isinf(low) and math.isinf(high):
+        return 1.0
+    flat = targets[probe_rows(len(targets)).to(targets.device)].flatten(1)
+    flat = flat[torch.isfinite(flat).all(1)]
+    return fit(flat.clamp(low, high), flat).explained if len(flat) > 1 else 1.0
+
+
+def _terms(loop: Loop, output: Output, target: Tensor) -> tuple[dict[str, Tensor], str]:
+    try:
+        return loop.terms(output, target), ""
+    except RuntimeError as error:
+        # What the loss refuses because of the values, it may take from values inside its domain.
+        inside = output.reconstruction.sigmoid()
+        safe = target.clamp(0, 1)
+        try:
+            loop.bound.loss(Output(inside, inside), safe)
+        except (RuntimeError, ValueError, TypeError, AttributeError):
+            raise error from None
+        return {}, str(error).splitlines()[0]
+
+
+def _gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) -> tuple[Gradients, dict[str, float]]:
+    named = dict(loop.model.named_parameters())
+    parameters = list(named.values())
+    norms: dict[str, float] = {}
+    leaves: dict[int, Tensor] = {}
+    reached: set[int] = set()
+    grads: dict[str, float] = {}
+    total = sum(terms.values(), start=torch.zeros((), device=loop.inputs.device)) if terms else None
+    wanted = [p for p in parameters if p.requires_grad]
+    if total is not None and total.requires_grad and wanted:
+        leaves = _leaves(total)
+        for name, term in terms.items():
+            if term.requires_grad:
+                parts = torch.autograd.grad(term, wanted, retain_graph=True, allow_unused=True)
+                present = [part for part in parts if part is not None]
+                norms[name] = (
+                    float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)))) if present else 0.0
+                )
+        total.backward()
+        for name, parameter in named.items():
+            if parameter.grad is not None:
+                reached.add(id(parameter))
+                grads[name] = float(torch.linalg.vector_norm(parameter.grad))
+    trained = {id(p) for p in loop.trained}
+    owners = {
+        name: owner for owner, module in loop.model.named_modules()
+        for name in (f"{owner}.{own}" if owner else own for own, _ in module.named_parameters(recurse=False))
+    }  # fmt: skip
+    used = {name for name in named if owners.get(name, "") in called or id(named[name]) in leaves}
+    frozen = tuple(name for name in used if not named[name].requires_grad)
+    none = tuple(name for name in used if named[name].requires_grad and id(named[name]) not in reached and leaves)
+    outside = tuple(name for name in used if id(named[name]) not in trained and named[name].requires_grad)
+    registered = {id(p) for p in parameters}
+    unregistered = sum(t.numel() for key, t in leaves.items() if key not in registered and key not in trained)
+    lost = {*frozen, *none, *outside}
+    order = {name: place for place, name in enumerate(named)}
+    gradients = Gradients(
+        none=tuple(sorted(none, key=order.__getitem__)),
+        frozen=tuple(sorted(frozen, key=order.__getitem__)),
+        outside=tuple(sorted(outside, key=order.__getitem__)),
+        unregistered=unregistered,
+        total=sum(named[name].numel() for name in used) + unregistered,
+        lost=sum(named[name].numel() for name in lost) + unregistered,
+        norms=grads,
+        unreachable=bool(terms) and not (total is not None and total.requires_grad),
+    )
+    return gradients, norms
+
+
+def _leaves(total: Tensor) -> dict[int, Tensor]:
+    """All parameters that the loss depends on, registered or not."""
+    found: dict[int, Tensor] = {}
+    seen: set[Any] = set()
+    stack: list[Any] = [total.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            found[id(variable)] = variable
+        stack.extend(parent for parent, _ in node.next_functions)
+    return found
+
+
+def _first_update(loop: Loop) -> float | None:
+    """Norm of the first update over the norm of all parameters, by taking it on the copy."""
+    trained = [p for p in loop.trained if p.grad is not None]
+    if not trained or any(not torch.isfinite(p.grad).all() for p in trained if p.grad is not None):
+        return None
+    before = [p.detach().clone() for p in trained]
+    loop.optimizer.step()
+    moved = torch.stack(torch._foreach_norm([p.detach() - old for p, old in zip(trained, before, strict=True)]))
+    size = torch.stack(torch._foreach_norm(before))
+    norm = float(torch.linalg.vector_norm(size))
+    return float(torch.linalg.vector_norm(moved)) / norm if norm else None
+
+
+def _perfect(loop: Loop, made: Tensor, finite: Tensor, target: Tensor) -> tuple[float | None, float | None, str]:
+    """The loss of a perfect copy of the targets, and a lower one near it.
+
+    A loss for reconstruction is least where output and target agree. Outputs may be logits, so
+    these are tried too; only a loss that rewards leaving both is out of its domain.
+    """
+    if not finite.numel() or loop.bound.takes_raw or made.shape != target.shape:
+        return None, None, ""
+    target = target.nan_to_num(0.0, 0.0, 0.0)
+    spread = max(float(target.std()), 1e-6)
+    copies = {"a perfect copy": target}
+    if float(target.min()) >= 0 and float(target.max()) <= 1:
+        copies["its logits"] = torch.logit(target, eps=1e-4)
+    best: tuple[float, float, str] | None = None
+    with torch.no_grad():
+        for name, copy in copies.items():
+            value = _loss_at(loop, copy, target)
+            if value is None:
+                continue
+            mean = copy.mean(0, keepdim=True)
+            nearby = {
+                "pushed away from the mean": mean + 1.5 * (copy - mean),
+                "pulled to the mean": mean + 0.7 * (copy - mean),
+                "moved up": copy + 0.3 * spread,
+                "moved down": copy - 0.3 * spread,
+                "made ten times larger": 10 * copy,
+            }
+            found = {text: _loss_at(loop, other, target) for text, other in nearby.items()}
+            lower = {text: other for text, other in found.items() if other is not None}
+            if not lower:
+                continue
+            text, least = min(lower.items(), key=lambda item: item[1])
+            margin = 0.02 * max(abs(value), abs(least), 1e-9)
+            if least >= value - margin:
+                return value, None, ""
+            if best is None or value - least < best[0] - best[1]:
+                best = value, least, f"{name} {text}"
+    return (best[0], best[1], best[2]) if best else (None, None, "")
+
+
+def _loss_at(loop: Loop, output: Tensor, target: Tensor) -> float | None:
+    try:
+        value = float(loop.bound.loss(Output(output, output), target))
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _handles_shape(loop: Loop, output: Output, target: Tensor) -> bool:
+    made = output.reconstruction
+    if made.shape == target.shape:
+        return True
+    if loop.bound.takes_raw or not made.numel() == target.numel():
+        return False
+    with torch.no_grad():
+        try:
+            as_is = float(loop.bound.loss(Output(made, made), target))
+            fitted = float(loop.bound.loss(Output(made.reshape(target.shape), made.reshape(target.shape)), target))
+        except (RuntimeError, ValueError):
+            return False
+    return abs(as_is - fitted) <= 1e-5 * max(abs(as_is), abs(fitted), 1e-12)
+
+
+def _beta(
+    subject: Subject, terms: dict[str, Tensor], output: Output, target: Tensor, kl: Tensor | None
+) -> float | None:
+    """Weight of the KL summed over the code, against half the squared error summed over the features.
+
+    For a cross-entropy, against the cross-entropy summed over the features. None where there is no
+    KL or it can't be told apart.
+    """
+    reconstruction = terms.get(RECONSTRUCTION)
+    weighted = terms.get(KL)
+    if weighted is None and kl is not None and len(subject.penalties) == 1:
+        weighted = terms.get(next(iter(subject.penalties)))
+    if reconstruction is None or weighted is None or output.reconstruction.numel() != target.numel():
+        return None
+    made = output.reconstruction.detach().reshape(target.shape)
+    if subject.loss.kind in ("bce", "bce_logits"):
+        summed = float(reconstruction.detach()) * (1 if subject.loss.summed else target[0].numel())
+    else:
+        summed = 0.5 * float((made - target).square().flatten(1).sum(1).mean())
+    factor = float(reconstruction.detach()) / summed if summed else 0.0
+    if kl is None or not factor:
+        return None
+    true = float(kl.detach())
+    return float(weighted.detach()) / true / factor if abs(true) > 1e-9 else None
+
+
+def _noise(subject: Subject, x: Tensor, target: Tensor, kinds: set[str]) -> dict[str, float]:
+    """Dropped share, and how much train-mode passes over the same rows differ, in standard deviations of the data."""
+    found: dict[str, float] = {}
+    dropped = [float(m.p) for m in subject.model.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
+    if dropped or "dropout" in kinds:
+        found["dropout"] = max(dropped, default=0.0)
+    if "noise" in kinds:
+        loop = Loop(subject)
+        with loop.looking(train=True):
+            first, second = (loop.forward(x, target).reconstruction for _ in range(2))
+        found["noise"] = float((first - second).std()) / max(float(target.std()), 1e-12)
+    return found

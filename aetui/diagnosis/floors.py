@@ -1,0 +1,25 @@
+"""The losses that need no training, for a subject's loss where it has a name."""
+
+from __future__ import annotations
+
+from aetui.diagnosis.subject import Subject
+from aetui.gauges.floors import floors
+from aetui.spec import sections as s
+from aetui.training.losses import Objective
+
+_SECTIONS: dict[str, type[s.Loss]] = {
+    "mse": s.Mse, "mae": s.Mae, "bce": s.Bce, "bce_logits": s.BceLogits, "huber": s.Huber, "log_cosh": s.LogCosh,
+}  # fmt: skip
+
+
+def floors_of(subject: Subject) -> dict[str, float | None]:
+    """Mean, linear and entropy floor; empty where the loss is the caller's own."""
+    objective = subject.objective
+    if objective is None:
+        section = _SECTIONS.get(subject.loss.kind)
+        if section is None or not subject.loss.named:
+            return {}
+        objective = Objective(section(reduction="sum" if subject.loss.summed else "mean"))
+    found = floors(subject.targets.flatten(1), objective, subject.code_width or 1)
+    linear = found.linear if subject.code_width is not None else None
+    return {"mean": found.mean, "linear": linear, "entropy": found.entropy}

@@ -1,0 +1,162 @@
+"""What a forward computes, seen and changed at the level of PyTorch's functions.
+
+Activations may be modules or calls in a user's forward; both end in the same few functions. A
+function mode sees them all, so nothing here needs to know how a model is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+ACTIVATIONS: dict[Any, str] = {
+    torch.relu: "relu", torch.relu_: "relu", F.relu: "relu", F.relu_: "relu", Tensor.relu: "relu",
+    Tensor.relu_: "relu", F.relu6: "relu", F.hardtanh: "tanh",
+    torch.sigmoid: "sigmoid", torch.sigmoid_: "sigmoid", Tensor.sigmoid: "sigmoid", Tensor.sigmoid_: "sigmoid",
+    F.sigmoid: "sigmoid", torch.special.expit: "sigmoid", F.hardsigmoid: "sigmoid",
+    torch.tanh: "tanh", torch.tanh_: "tanh", Tensor.tanh: "tanh", Tensor.tanh_: "tanh", F.tanh: "tanh",
+    F.leaky_relu: "leaky_relu", F.elu: "elu", F.selu: "elu", F.celu: "elu", F.gelu: "gelu", F.silu: "silu",
+    F.softplus: "softplus", F.mish: "silu", F.prelu: "leaky_relu", F.hardswish: "silu",
+    F.softmax: "softmax", torch.softmax: "softmax", Tensor.softmax: "softmax", F.log_softmax: "log_softmax",
+    torch.log_softmax: "log_softmax", Tensor.log_softmax: "log_softmax", F.softsign: "tanh",
+    torch.clamp: "clamp", Tensor.clamp: "clamp", torch.clip: "clamp", Tensor.clip: "clamp", F.logsigmoid: "logsigmoid",
+}  # fmt: skip
+"""PyTorch's functions by the name of the activation."""
+SQUASHING = ("sigmoid", "tanh")
+_WEIGHTED = (F.linear, F.conv1d, F.conv2d, F.conv3d, F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
+             torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, torch.bmm, F.bilinear)  # fmt: skip
+_DROPOUT = (F.dropout, torch.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout,
+            torch.dropout_, torch.feature_dropout)  # fmt: skip
+_NORMAL_LIKE = (torch.randn_like,)
+_UNIFORM_LIKE = (torch.rand_like,)
+_DETACHING = (Tensor.detach, torch.detach, Tensor.detach_)
+_KEPT = 1.0 - 1e-6
+"""What a uniform number becomes where noise is silenced: a mask `rand > p` then keeps everything."""
+
+
+@dataclass
+class Call:
+    """One activation in a forward."""
+
+    index: int
+    kind: str
+    where: str
+    """Name of the module it was computed in, '' for the model itself."""
+    output: Tensor
+
+
+@dataclass
+class Watcher(TorchFunctionMode):
+    """Records the activations of a forward, in order, and the inputs of its weighted layers.
+
+    `names` maps modules to their names; `enter` and `leave` are called by hooks on them.
+    """
+
+    calls: list[Call] = field(default_factory=list)
+    sums: list[tuple[str, Tensor]] = field(default_factory=list)
+    """Outputs of weighted layers, with the module they were computed in."""
+    stack: list[str] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
+    noise: list[tuple[str, str]] = field(default_factory=list)
+    """Kind of each random draw and the module that made it."""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        where = self.stack[-1] if self.stack else ""
+        kind = ACTIVATIONS.get(func)
+        if kind is not None and isinstance(result, Tensor):
+            self.calls.append(Call(len(self.calls), kind, where, result))
+        elif func in _WEIGHTED and isinstance(result, Tensor):
+            self.sums.append((where, result))
+        elif func in _DROPOUT or func in _NORMAL_LIKE or func in _UNIFORM_LIKE or _is_draw(func):
+            self.noise.append(("dropout" if func in _DROPOUT else "noise", where))
+        return result
+
+
+def _is_draw(func: Any) -> bool:
+    return func in (torch.randn, torch.rand, torch.normal, torch.bernoulli, Tensor.normal_, Tensor.bernoulli_,
+                    Tensor.uniform_)  # fmt: skip
+
+
+@dataclass
+class Altered(TorchFunctionMode):
+    """Computes a forward with some of its functions changed.
+
+    swaps: what takes the place of the activation calls with these numbers. every: the same by
+    kind, for all calls without an entry in `swaps`. silent: no dropout and no noise. attached:
+    `detach`, `.data` and `no_grad` do not cut gradients.
+    """
+
+    swaps: dict[int, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    every: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    silent: bool = False
+    attached: bool = False
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __enter__(self) -> Altered:
+        self.count = 0
+        return super().__enter__()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        kind = ACTIVATIONS.get(func)
+        if kind is not None:
+            number, self.count = self.count, self.count + 1
+            instead = self.swaps.get(number) or self.every.get(kind)
+            if instead is not None:
+                return instead(args[0])
+        if self.silent:
+            changed = _silenced(func, args, kwargs)
+            if changed is not None:
+                return changed
+        if self.attached:
+            if func in _DETACHING or func is Tensor.data.__get__:  # pyright: ignore[reportAttributeAccessIssue]
+                return args[0]
+            with torch.enable_grad():
+                return func(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it changes nothing."""
+        return not (self.swaps or self.every or self.silent or self.attached)
+
+
+def _silenced(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    """What a random function yields without its randomness; None for any other function."""
+    if func in _DROPOUT:
+        return args[0]
+    if func in _NORMAL_LIKE:
+        return torch.zeros_like(args[0])
+    if func in _UNIFORM_LIKE:
+        return torch.full_like(args[0], _KEPT)
+    if func in (torch.randn, torch.rand):
+        return func(*args, **kwargs).fill_(0.0 if func is torch.randn else _KEPT)
+    if func is torch.normal and args and isinstance(args[0], Tensor):
+        return args[0]
+    if func is torch.normal and isinstance(kwargs.get("mean", args[0] if args else 0.0), int | float):
+        return func(*args, **kwargs).fill_(float(kwargs.get("mean", args[0] if args else 0.0)))
+    if func is Tensor.normal_:
+        return args[0].fill_(float(kwargs.get("mean", args[1] if len(args) > 1 else 0.0)))
+    if func is Tensor.bernoulli_:
+        share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+        return args[0].copy_(share) if isinstance(share, Tensor) else args[0].fill_(float(share))
+    if func is torch.bernoulli:
+        return args[0].clone()
+    return None

@@ -1,0 +1,116 @@
+"""The diagnosis of a spec: the same model, data order, loss and schedule as its trainer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from aetui.data import Dataset
+from aetui.diagnosis.api import _finish
+from aetui.diagnosis.examine import Examination, Progress, examine
+from aetui.diagnosis.isolate import clone
+from aetui.diagnosis.losses import Loss
+from aetui.diagnosis.outputs import Output
+from aetui.diagnosis.subject import KL, Penalty, Subject
+from aetui.diagnosis.width import code_width
+from aetui.report import Report
+from aetui.spec import RunSpec
+from aetui.spec import sections as s
+from aetui.training import optimizers
+from aetui.training.trainer import Trainer, seeds
+
+_KINDS: dict[type, str] = {
+    s.Mse: "mse", s.Mae: "mae", s.Bce: "bce", s.BceLogits: "bce_logits", s.Huber: "huber", s.LogCosh: "log_cosh",
+}  # fmt: skip
+
+
+def diagnose_spec(
+    spec: RunSpec, *, steps: int | None = None, dataset: Dataset | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:  # fmt: skip
+    """Train as the spec says, watch it, and say what is wrong with the training, if anything.
+
+    Args:
+        steps: length of the training; without it the spec's own, and where it sets none, the diagnosis
+            decides how long to look.
+
+    Raises:
+        SpecError, DataError, ModelError: the spec, its data or its model can't be used.
+    """
+    trainer = Trainer(spec, dataset=dataset)
+    return _finish(examination(trainer, steps=steps or trainer.goal), progress)
+
+
+def examination(trainer: Trainer, *, steps: int | None = None, probes: bool = True) -> Examination:
+    """The diagnosis of a fresh trainer, step by step; the trainer itself is not trained."""
+    return examine(subject_of_trainer(trainer), steps=steps, probes=probes)
+
+
+def subject_of_trainer(trainer: Trainer) -> Subject:
+    """A trainer's run as a subject, from the weights that it has now."""
+    spec, objective = trainer.spec, trainer.objective
+    _, order_seed, _ = seeds(spec.train.seed)
+    held = trainer.validation_data
+    model = clone(trainer.model)
+    width = getattr(spec.model, "code", None) or code_width(model, trainer.train_data)
+    return Subject(
+        model=model,
+        inputs=trainer.train_data,
+        targets=trainer.train_data,
+        held_out=None if held is None else (held, held),
+        loss=Loss(_KINDS[type(spec.loss)], spec.loss.reduction == "sum", objective.reconstruction, named=True),
+        build_optimizer=_Builder(spec.optim),
+        optimizer=type(spec.optim).__name__.lower(),
+        batch_size=spec.train.batch_size,
+        clip=spec.clip,
+        schedule=spec.schedule,
+        horizon=trainer.goal,
+        seed=spec.train.seed,
+        order_seed=order_seed,
+        penalties=_penalties(trainer),
+        objective=objective,
+        settings=True,
+        code_width=width,
+    )
+
+
+class _Builder:
+    """The spec's optimizer over a copy's parameters."""
+
+    def __init__(self, section: s.Optim) -> None:
+        self.section = section
+
+    def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
+        return optimizers.over(self.section, list(model.parameters()))
+
+
+def _penalties(trainer: Trainer) -> dict[str, Penalty]:
+    objective, section = trainer.objective, trainer.spec.loss
+    found: dict[str, Penalty] = {}
+    if isinstance(trainer.spec.model, s.Vae) and trainer.spec.model.kl_weight:
+        model_section = trainer.spec.model
+        zero = torch.zeros((), device=trainer.device)
+
+        def kl(_model: nn.Module, output: Output, step: int) -> Tensor:
+            weight = model_section.kl_weight
+            if model_section.kl_warmup:
+                weight *= min(1.0, (step + 1) / model_section.kl_warmup)
+            value = getattr(output.raw, "kl", None)
+            return zero if value is None else weight * value
+
+        found[KL] = kl
+    if section.l1_code:
+
+        def l1(_model: nn.Module, output: Output, step: int) -> Tensor:
+            return section.l1_code * output.raw.code.abs().mean()
+
+        found["l1_code"] = l1
+    if section.variance_weight:
+
+        def variance(_model: nn.Module, output: Output, step: int) -> Tensor:
+            return section.variance_weight * objective.variance_term(objective.prediction(output.raw.output))
+
+        found["variance"] = variance
+    return found

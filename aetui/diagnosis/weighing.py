@@ -1,0 +1,168 @@
+"""From suspects and what their probes showed to findings, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from aetui.diagnosis.causes.catalog import CATALOG
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.observe import Fit
+from aetui.report import Evidence, Finding
+
+LEAST = 0.1
+"""Confidence below which a suspect is no finding."""
+MOST = 6
+"""Findings in a report."""
+
+_BAYES = ((0.0, 0.12), (0.15, 0.35), (0.35, 1.0), (0.6, 3.0), (0.9, 8.0), (1.0, 8.0))
+"""By the share of the gap that a probe closed: what the odds of its cause are multiplied with."""
+
+_EXPLAINS: tuple[tuple[str, str, float], ...] = (
+    ("input-scaling", "lr-too-low", 0.4),
+    ("input-scaling", "lr-too-high", 0.4),
+    ("input-scaling", "optimizer", 0.3),
+    ("input-scaling", "dead-units", 0.4),
+    ("input-scaling", "saturated-units", 0.4),
+    ("input-scaling", "exploding-gradients", 0.4),
+    ("input-scaling", "under-trained", 0.3),
+    ("output-range", "input-scaling", 0.6),
+    ("output-range", "saturated-units", 0.4),
+    ("output-range", "dead-units", 0.4),
+    ("loss-domain", "output-range", 0.7),
+    ("loss-domain", "input-scaling", 0.6),
+    ("lr-too-high", "dead-units", 0.4),
+    ("lr-too-high", "saturated-units", 0.4),
+    ("lr-too-high", "exploding-gradients", 0.6),
+    ("lr-too-high", "optimizer", 0.3),
+    ("lr-too-low", "optimizer", 0.35),
+    ("lr-too-low", "under-trained", 0.4),
+    ("init-scale", "dead-units", 0.5),
+    ("init-scale", "saturated-units", 0.5),
+    ("init-scale", "lr-too-low", 0.6),
+    ("init-scale", "lr-too-high", 0.6),
+    ("init-symmetry", "init-scale", 0.2),
+    ("init-symmetry", "dead-units", 0.2),
+    ("dead-units", "init-scale", 0.6),
+    ("posterior-collapse", "penalty-too-strong", 0.6),
+    ("clipping-too-tight", "lr-too-low", 0.5),
+    ("clipping-too-tight", "optimizer", 0.4),
+)
+"""(root, consequence, factor): where the first is suspected and its probe repairs, the second is what follows from it."""
+_ROOT = 0.35
+_REPAIRS = 0.5
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a probe came to: its fit after `steps` steps, None where the loss was not finite."""
+
+    probe: Probe
+    steps: int
+    fit: Fit | None
+    quality: float
+
+
+def recovery(outcomes: Sequence[Outcome], control: float, goal: float) -> float | None:
+    """Share of the gap between control and goal that the best of the probes closed; None without any."""
+    if not outcomes:
+        return None
+    if goal - control < 0.05:
+        return 0.0
+    return max(0.0, min(1.0, (max(one.quality for one in outcomes) - control) / (goal - control)))
+
+
+def confidence(suspicion: float, share: float | None) -> float:
+    """The suspicion as odds, multiplied with what the probe's recovery is worth."""
+    suspicion = min(0.99, max(0.001, suspicion))
+    factor = 1.0 if share is None else _interpolated(share)
+    odds = suspicion / (1 - suspicion) * factor
+    return odds / (1 + odds)
+
+
+def _interpolated(share: float) -> float:
+    for (left, low), (right, high) in zip(_BAYES, _BAYES[1:], strict=False):
+        if share <= right:
+            return low + (high - low) * (share - left) / (right - left)
+    return _BAYES[-1][1]
+
+
+def weigh(
+    d: Dossier, suspects: Sequence[Suspect], outcomes: Mapping[str, Sequence[Outcome]], control: float
+) -> tuple[Finding, ...]:
+    """Rank the suspects.
+
+    Args:
+        outcomes: of each cause's probes; a cause without any is left at its suspicion.
+        control: quality of the training without any change, at the probes' length.
+    """
+    goal = max([0.3, *(one.quality for group in outcomes.values() for one in group)])
+    shares = {suspect.cause: recovery(outcomes.get(suspect.cause, ()), control, goal) for suspect in suspects}
+    by_cause = {suspect.cause: suspect for suspect in suspects}
+    weighed: list[tuple[float, Suspect]] = []
+    for suspect in suspects:
+        suspicion, follows = suspect.suspicion, suspect.follows
+        for root, consequence, factor in _EXPLAINS:
+            if consequence != suspect.cause or root not in by_cause:
+                continue
+            share = shares.get(root)
+            if (
+                by_cause[root].suspicion >= _ROOT
+                and (share is None or share >= _REPAIRS)
+                and (by_cause[root].suspicion >= suspicion - 0.15)
+            ):
+                suspicion *= factor
+                follows = follows or root
+        value = (
+            suspicion
+            if suspect.certain and shares[suspect.cause] is None
+            else confidence(suspicion, shares[suspect.cause])
+        )
+        if suspect.certain:
+            value = max(value, suspicion)
+        weighed.append((value, replace(suspect, follows=follows)))
+    weighed.sort(key=lambda item: -item[0])
+    best = weighed[0][1].cause if weighed else ""
+    kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST] or weighed[:1]
+    return tuple(
+        finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), control), best) for value, suspect in kept
+    )
+
+
+def finding(suspect: Suspect, value: float, probed: tuple[Evidence, ...], best: str = "") -> Finding:
+    """A suspect in words."""
+    entry = CATALOG[suspect.cause]
+    return Finding(
+        cause=suspect.cause,
+        confidence=round(min(0.99, value), 2),
+        title=entry.title,
+        text=entry.text,
+        source=entry.source,
+        follows=suspect.follows if suspect.cause != best else "",
+        evidence=(*suspect.evidence, *probed),
+        remedies=suspect.remedies,
+    )
+
+
+def _shown(d: Dossier, outcomes: Sequence[Outcome], control: float) -> tuple[Evidence, ...]:
+    found: list[Evidence] = []
+    for one in outcomes:
+        if one.fit is None:
+            text = f"on a copy with {one.probe.label}, the loss was not finite within {one.steps:,} steps"
+            found.append(evidence(f"probe: {one.probe.label}", None, "", text))
+            continue
+        against = (
+            "repairs it"
+            if one.quality - control > 0.3
+            else "helps"
+            if one.quality - control > 0.1
+            else "changes little"
+        )
+        text = (
+            f"on a copy with {one.probe.label}, explained variance is {figure(one.fit.explained)} after {one.steps:,} steps: "
+            f"this {against}"
+        )
+        limit = d.facts.linear.explained
+        normal = "" if limit is None else f"PCA {figure(limit)}"
+        found.append(evidence(f"explained variance, {one.probe.label}", one.fit.explained, normal, text))
+    return tuple(found)
