@@ -34,11 +34,13 @@ def refuse_texts(source: Source, columns: np.ndarray) -> None:
     )
 
 
-def as_float32(source: Source, rows: np.ndarray | slice, columns: np.ndarray) -> np.ndarray:
-    """The chosen rows and columns as a float32 array of their own, C-contiguous and finite.
+def as_float32(
+    source: Source, rows: np.ndarray | slice, columns: np.ndarray, *, allow: bool = False
+) -> tuple[np.ndarray, bool]:
+    """The chosen rows and columns as a float32 array of their own, C-contiguous, and whether all are finite.
 
     Raises:
-        DataError: NaN or infinite entries, or numbers too large for float32.
+        DataError: NaN or infinite entries, or numbers too large for float32; not with `allow`.
     """
     whole = len(columns) == source.values.shape[1] and np.array_equal(columns, np.arange(len(columns)))
     chosen = source.values[rows]
@@ -48,9 +50,48 @@ def as_float32(source: Source, rows: np.ndarray | slice, columns: np.ndarray) ->
         with np.errstate(over="ignore"):
             result[part] = chosen[part] if whole else chosen[part][:, columns]
         finite = finite and bool(np.isfinite(result[part]).all())
-    if not finite:
+    if not (finite or allow):
         _refuse_not_finite(source, rows, columns, result)
-    return result
+    return result, finite
+
+
+def put_means(source: Source, columns: np.ndarray, train: np.ndarray, others: np.ndarray | None) -> None:
+    """Replace entries that are not finite by the mean of their column's finite training entries, in place.
+
+    Raises:
+        DataError: a column has no finite training entry.
+    """
+    total, known = np.zeros(train.shape[1]), np.zeros(train.shape[1], np.int64)
+    for part in blocks(train):
+        finite = np.isfinite(train[part])
+        total += np.where(finite, train[part], 0).sum(axis=0, dtype=np.float64)
+        known += finite.sum(axis=0)
+    if not known.all():
+        first = int(columns[np.flatnonzero(known == 0)[0]])
+        raise DataError(
+            "data.non_finite",
+            f"{source.name}: {_column(source, first)} has no finite entry in the {count(len(train), 'training row')}, "
+            "so it has no mean; leave it out with data.columns",
+        )
+    means = (total / known).astype(np.float32)
+    for values in (train,) if others is None else (train, others):
+        for part in blocks(values):
+            values[part] = np.where(np.isfinite(values[part]), values[part], means)
+
+
+def not_finite_warning(source: Source, values: np.ndarray, how: str) -> str:
+    """A warning that counts the entries that are not finite and says what became of them."""
+    wrong, columns = 0, np.zeros(values.shape[1], bool)
+    for part in blocks(values):
+        bad = ~np.isfinite(values[part])
+        wrong += int(bad.sum())
+        columns |= bad.any(axis=0)
+    became = {
+        "keep": "as they are; losses and gauges that meet them are not finite",
+        "mean": "as the mean of their column",
+    }
+    entries = count(wrong, "entry is", "entries are")
+    return f"{source.name}: {entries} not finite, in {count(int(columns.sum()), 'column')}, and taken {became[how]}"
 
 
 def _refuse_not_finite(source: Source, rows: np.ndarray | slice, columns: np.ndarray, values: np.ndarray) -> None:
@@ -81,8 +122,8 @@ def _refuse_not_finite(source: Source, rows: np.ndarray | slice, columns: np.nda
     where = "data.path" if large == 0 else "data.columns"
     raise DataError(
         where,
-        f"{source.name}: {_column(source, first)} has {kinds}{every}; repair the file, or choose others with "
-        "data.rows or data.columns",
+        f"{source.name}: {_column(source, first)} has {kinds}{every}; repair the file, choose others with "
+        "data.rows or data.columns, or set data.non_finite to mean or keep",
     )
 
 

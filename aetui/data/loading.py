@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from aetui.data import labels as labeling
 from aetui.data.arrays import read_npy, read_npz, read_pt
 from aetui.data.builtin import draw_gaussian, read_digits
-from aetui.data.checks import as_float32, constant_warning, refuse_texts
+from aetui.data.checks import as_float32, constant_warning, not_finite_warning, put_means, refuse_texts
 from aetui.data.dataset import Dataset
 from aetui.data.errors import DataError, count, hint
 from aetui.data.images import read_images
@@ -17,6 +18,7 @@ from aetui.data.scaling import Scaler
 from aetui.data.selection import numbers, select
 from aetui.data.source import Source
 from aetui.data.tables import read_csv, read_parquet
+from aetui.spec.change import PRESET
 from aetui.spec.sections import Data, Digits, File, Gaussian
 
 READERS: dict[str, Callable[[Path, File], Source]] = {
@@ -50,7 +52,7 @@ def _read(section: Data) -> Source:
         return read_digits()
     if isinstance(section, Gaussian):
         return draw_gaussian(section)
-    path = Path(section.path).expanduser()
+    path = located(section.path)
     try:
         if path.is_dir():
             return read_images(path.resolve(), section)
@@ -67,6 +69,13 @@ def _read(section: Data) -> Source:
         return reader(path, section)
     except OSError as error:
         raise DataError("data.path", f"{path.name}: can't be read: {error.strerror or error}") from None
+
+
+def located(path: str) -> Path:
+    """The file or folder that `data.path` names; after `preset:` it is one that comes with aetui."""
+    if path.startswith(PRESET):
+        return Path(str(files("aetui.presets").joinpath(path.removeprefix(PRESET))))
+    return Path(path).expanduser()
 
 
 def _missing(path: Path) -> str:
@@ -95,7 +104,9 @@ def _prepared(section: Data, source: Source) -> Dataset:
     codes, classes = None, ()
     if source.labels is not None:
         codes, classes = labeling.encode(source.labels[rows], source.name)
-    values = as_float32(source, rows, columns)
+    how = section.non_finite if isinstance(section, File) else "refuse"
+    values, finite = as_float32(source, rows, columns, allow=how != "refuse")
+    warnings = source.warnings if finite else (*source.warnings, not_finite_warning(source, values, how))
 
     train, validation = values, None
     train_labels, validation_labels = codes, None
@@ -104,7 +115,9 @@ def _prepared(section: Data, source: Source) -> Dataset:
         if codes is not None:
             train_labels, validation_labels = codes[~held], codes[held]
     del values
-    warnings = (*source.warnings, *constant_warning(source, columns, train))
+    if how == "mean" and not finite:
+        put_means(source, columns, train, validation)
+    warnings = (*warnings, *constant_warning(source, columns, train))
     scaler = Scaler.fit(section.scaling, train, source.name)
     scaler.transform(train, out=train)
     if validation is not None:

@@ -30,7 +30,8 @@ class Scaler:
 
     `standardize` takes mean and standard deviation (over n, not n - 1), `minmax` the least
     value and the range, `center` the mean and 1, `max` 0 and the largest value of all. A
-    constant feature has scale 1, so it becomes 0 and never divides by zero.
+    constant feature has scale 1, so it becomes 0 and never divides by zero. Entries that are not finite
+    stay so, and do not count for the others of their column.
     """
 
     kind: str = "none"
@@ -49,6 +50,8 @@ class Scaler:
         if kind not in KINDS:
             raise DataError("data.scaling", f"{kind!r} is not allowed; it takes one of {', '.join(KINDS)}")
         features = train.shape[1]
+        if not all(np.isfinite(train[part]).all() for part in blocks(train)):
+            return cls._fit_finite(kind, train, name)
         if kind == "max":
             largest = float(train.max())
             if largest <= 0:
@@ -69,6 +72,21 @@ class Scaler:
             return cls(kind, mean, np.ones(features))
         square = sum((np.square(train[part] - mean).sum(axis=0) for part in blocks(train)), np.zeros(features))
         return cls(kind, mean, np.where(constant, 1.0, np.sqrt(square / len(train))))
+
+    @classmethod
+    def _fit_finite(cls, kind: str, train: np.ndarray, name: str) -> "Scaler":
+        """The scaler of `kind` for the finite entries of each column; a column without any is left as it is."""
+        columns = [column[np.isfinite(column)][:, None] for column in train.T]
+        if kind == "max":
+            finite = [column for column in columns if len(column)] or [np.zeros((1, 1), np.float32)]
+            one = cls.fit(kind, np.concatenate(finite), name)
+            return cls(kind, np.zeros(len(columns)), np.full(len(columns), one.scale[0]))
+        fitted = [cls.fit(kind, column, name) if len(column) else None for column in columns]
+        return cls(
+            kind,
+            np.array([one.shift[0] if one else 0.0 for one in fitted]),
+            np.array([one.scale[0] if one else 1.0 for one in fitted]),
+        )
 
     def transform(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """`values` [..., features] in the model's scale, float32; `out` may be `values` itself."""

@@ -13,6 +13,7 @@ from aetui import protocol as p
 from aetui.models.build import architecture
 from aetui.models.custom import OwnAutoencoder
 from aetui.models.errors import ForwardError
+from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
 from aetui.training.losses import domain_warning
@@ -54,7 +55,7 @@ def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
 def warnings(trainer: Trainer) -> tuple[str, ...]:
     """What the loss's domain and the data give reason to say, one sentence each, the gravest first."""
     spec, data = trainer.spec, trainer.train_data
-    remark = domain_warning(spec.loss, spec.model, float(data.min()), float(data.max()))
+    remark = domain_warning(spec.loss, spec.model, *finite_range(data))
     eps = getattr(spec.optim, "eps", 1.0)
     vanishes = torch.tensor(eps, dtype=trainer.dtype).item() == 0
     found = [

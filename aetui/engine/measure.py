@@ -13,6 +13,7 @@ from aetui.gauges.code import measure_code
 from aetui.gauges.layers import measure_layers
 from aetui.gauges.pairs import measure_pairs
 from aetui.gauges.variance import measure_variance
+from aetui.models.moments import finite_range
 from aetui.training.trainer import Trainer
 
 PROBE_ROWS = 2048
@@ -31,7 +32,7 @@ class Gauges:
         self._probe = trainer.train_data[torch.from_numpy(rows).to(trainer.device)]
         self._labels = None if dataset.train_labels is None else dataset.train_labels[rows].tolist()
         self._samples, self._titles = _samples(trainer)
-        self._low, self._high = float(self._samples.min()), float(self._samples.max())
+        self._low, self._high = finite_range(self._samples)
         self._updates: dict[str, float] | None = None
         self._probed: tuple[tuple[int, object], Tensor, Tensor] | None = None
         self._versions = 0

@@ -55,6 +55,8 @@ def measure_units(model: nn.Module, probe: Tensor) -> dict[nn.Module, Units]:
         elif current is None or output.numel() != shape.numel():
             return
         values = output.reshape(shape)
+        if values.ndim > 2 and not isinstance(current, _ConvNd):
+            values = values.movedim(-1, 1)  # a dense layer over a sequence has its units last
         spread = values.amax(0) - values.amin(0)
         if spread.ndim > 1:
             spread = spread.flatten(1).amax(1)

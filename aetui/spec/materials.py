@@ -56,6 +56,10 @@ class File(SubsetSection, tag="file", kw_only=True, frozen=True):
     label: Annotated[
         str, Meta(description="column (csv, parquet) or array (npz, pt) that colors the code; it is not trained on")
     ] = ""
+    non_finite: Annotated[
+        Literal["refuse", "keep", "mean"],
+        Meta(description="NaN and infinite entries: refuse the data, keep them, or put the column's mean in"),
+    ] = "refuse"
 
 
 Data = Digits | Gaussian | File

@@ -141,14 +141,14 @@ def _mean_of(elementwise: Pointwise, output: Tensor, target: Tensor) -> Tensor:
 
 
 def binary_cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
-    """PyTorch's binary cross-entropy of each entry, logarithms cut at -100; NaN for no probability.
+    """PyTorch's binary cross-entropy of each entry, logarithms cut at -100; NaN for no probability and for a NaN.
 
     The formula is linear in the target and goes on beyond 0..1, as PyTorch's does on logits: the
     validation part may exceed the range that minmax fits on the training part. PyTorch raises for
     either on a CPU and aborts the process's CUDA context on a GPU.
     """
     valid = (probability >= 0) & (probability <= 1)
-    probability, within = torch.where(valid, probability, 0.5), target.clamp(0, 1)
+    probability, within = torch.where(valid, probability, 0.5), target.nan_to_num().clamp(0, 1)
     slope = torch.logit(probability, eps=torch.finfo(probability.dtype).eps)
     loss = F.binary_cross_entropy(probability, within, reduction="none") - (target - within) * slope
     return torch.where(valid, loss, torch.nan)

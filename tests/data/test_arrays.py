@@ -159,7 +159,7 @@ def test_entries_that_are_not_finite(tmp_path: Path) -> None:
     array[17, 2] = array[20, 2] = np.nan
     array[60, 2] = np.inf
     path = saved(tmp_path / "points.npy", array)
-    way = "repair the file, or choose others with data.rows or data.columns"
+    way = "repair the file, choose others with data.rows or data.columns, or set data.non_finite to mean or keep"
     assert refusal(path) == (
         "data.path",
         f"points.npy: column 2 has 2 NaN and 1 infinite of 100 entries, the first in row 17; {way}",

@@ -127,7 +127,7 @@ def test_missing_values_are_named(tmp_path: Path) -> None:
     assert refusal(path) == (
         "data.path",
         "points.csv: column 'age' has 2 NaN of 4 entries, the first in row 1; 4 entries in 2 columns are not finite; "
-        "repair the file, or choose others with data.rows or data.columns",
+        "repair the file, choose others with data.rows or data.columns, or set data.non_finite to mean or keep",
     )
     assert "column 'b' has 1 infinite of 2 entries" in refusal(table(tmp_path, "a,b\n1,2\n3,inf\n"))[1]
 

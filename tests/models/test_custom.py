@@ -15,6 +15,7 @@ from aetui.engine.measure import Gauges
 from aetui.models.build import ModelError, build
 from aetui.models.custom import OwnAutoencoder
 from aetui.models.errors import ForwardError
+from aetui.models.units import measure_units
 from aetui.spec import RunSpec, changed
 from aetui.training.trainer import Trainer
 
@@ -429,3 +430,21 @@ def test_a_file_that_comes_with_aetui_is_found_beside_the_presets(tmp_path, monk
 def test_a_path_of_another_form_is_refused_by_the_spec(path):
     with pytest.raises(ValueError, match=r"model\.path: .* is not allowed"):
         changed(RunSpec(), {"model.kind": "file", "model.path": path})
+
+
+def test_a_dense_layer_over_a_sequence_has_its_own_units(tmp_path):
+    text = """
+class AE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enc, self.act, self.dec = nn.Linear(8, 3), nn.ReLU(), nn.Linear(3, 8)
+        with torch.no_grad():
+            self.enc.weight[1].zero_()
+
+    def forward(self, x):
+        return self.dec(self.act(self.enc(x.view(-1, 8, 8))))
+"""
+    model = own(tmp_path, text)
+    units = measure_units(model, batch())
+    layer = model.inner.get_submodule("enc")
+    assert len(units[layer].spread) == 3 and int(units[layer].dead()) == 1
