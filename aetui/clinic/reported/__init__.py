@@ -4,7 +4,7 @@ They measure the diagnosis on what users meet; `python -m aetui.clinic.reported.
 that its repair really repairs.
 """
 
-from aetui.clinic.reported import kl, output_range, scaling
+from aetui.clinic.reported import dead, kl, output_range, rates, scaling
 from aetui.clinic.reported.case import ReportedCase
 
 __all__ = ["ReportedCase", "cases"]
@@ -12,4 +12,4 @@ __all__ = ["ReportedCase", "cases"]
 
 def cases() -> tuple[ReportedCase, ...]:
     """All cases, failures first; names are unique."""
-    return (*output_range.CASES, *scaling.CASES, *kl.CASES)
+    return (*output_range.CASES, *scaling.CASES, *kl.CASES, *dead.CASES, *rates.CASES)

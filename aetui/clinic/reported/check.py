@@ -1,6 +1,7 @@
 """Trains every reported case with a plain loop and shows that it fails and that its repair works.
 
-`python -m aetui.clinic.reported.check [part of a name ...]` prints a table; exit status 1 if a case does not hold.
+`python -m aetui.clinic.reported.check [seed] [part of a name ...]` prints a table; its exit status is 1 if a case does
+not hold.
 """
 
 from __future__ import annotations
@@ -164,13 +165,14 @@ def holds(case: ReportedCase, broken: Outcome, repaired: Outcome | None) -> str:
 
 
 def main(names: list[str]) -> int:
+    seed = int(names.pop(0)) if names and names[0].isdigit() else 0
     torch.set_num_threads(1)
     chosen = [case for case in cases() if not names or any(name in case.name for name in names)]
     off = 0
     print(f"{'case':30}{'cause':22}{'whole':>8}{'median':>8}{'PCA':>7}{'fixed':>8}{'median':>8}{'steps':>7}{'s':>6}")
     for case in chosen:
-        broken = train(case.make(0), case.code)
-        repaired = train(case.repair(0), case.code) if case.repair else None
+        broken = train(case.make(seed), case.code)
+        repaired = train(case.repair(seed), case.code) if case.repair else None
         figures = f"{broken.whole:8.3f}{broken.median:8.3f}{broken.linear:7.3f}"
         fixed = f"{repaired.whole:8.3f}{repaired.median:8.3f}" if repaired else " " * 16
         trouble = holds(case, broken, repaired)
