@@ -198,5 +198,5 @@ def test_data_that_comes_with_aetui_is_named_from_any_folder(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     data = load_data(File(path="preset:clinic/digits.npz", key="one", scaling="none", validation=0))
     assert data.train.shape == (200, 64) and (data.train == data.train[0]).all()
-    with pytest.raises(DataError, match=r"clinic/digit\.npz: there is no such file; did you mean digits\.npz"):
+    with pytest.raises(DataError, match=r"clinic/digit\.npz: there is no such file"):
         load_data(File(path="preset:clinic/digit.npz"))
