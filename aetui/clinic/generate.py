@@ -74,7 +74,7 @@ class Case:
     attempt: int
     plan: Plan
     figures: dict[str, float] = field(default_factory=dict)
-    """Explained variance of broken and repaired run, and of PCA with the repaired code's width."""
+    """Explained variance of broken and repaired run (`features`: its mean over the features), and of PCA."""
 
     @property
     def cause(self) -> str | None:
@@ -150,7 +150,8 @@ def check(case: Case) -> dict[str, float] | None:
         outcome = trial.run(arguments(rival), rival.steps)
         if outcome.finite and outcome.whole > _RIVALS * repaired.whole:
             return None
-    return {"broken": broken.whole, "repaired": repaired.whole, "principal": principal}
+    figures = {"broken": broken.whole, "repaired": repaired.whole, "principal": principal}
+    return figures | {"broken features": broken.features, "repaired features": repaired.features}
 
 
 def repairs(whole: float, principal: float, family: str) -> bool:
