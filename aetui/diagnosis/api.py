@@ -16,7 +16,7 @@ from aetui.diagnosis.change import affine
 from aetui.diagnosis.examine import Examination, Progress, examine, preflight_findings
 from aetui.diagnosis.isolate import Randomness, clone, rebound
 from aetui.diagnosis.outputs import Output, OutputError, take_apart
-from aetui.diagnosis.subject import Penalty, Subject
+from aetui.diagnosis.subject import Penalty, Subject, takes_raw
 from aetui.diagnosis.width import code_width
 from aetui.report import Finding, Report
 from aetui.spec import sections as s
@@ -166,7 +166,7 @@ def subject_of(
     resolved = losses.resolve(loss)
     build, name = _optimizer(optimizer, lr, optimizer_options or {})
     penalties: dict[str, Penalty] = {} if penalty is None else {"penalty": _penalty(penalty)}
-    _try(model, x, y, seed, batch_size)
+    tried = _try(model, x, y, seed, batch_size)
     if not name:
         copy = clone(model)
         name = type(rebound(build, model, copy)(copy)).__name__.lower()
@@ -184,6 +184,7 @@ def subject_of(
         seed=seed,
         order_seed=seed,
         penalties=penalties,
+        takes_raw=not resolved.named and takes_raw(rebound(resolved.call, model, tried[0]), tried[1], y[: tried[2]]),
         code_width=code_width(model, x, seed),
     )
 
@@ -282,20 +283,24 @@ def _penalty(penalty: Callable[[nn.Module], Tensor]) -> Penalty:
     return call
 
 
-def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> None:
-    """Forward one batch through a copy, so that what can't run at all is said in one sentence."""
+def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> tuple[nn.Module, Output, int]:
+    """Forward one batch through a copy, so that what can't run at all is said in one sentence.
+
+    Returns the copy, its output, and the number of rows.
+    """
     rows = min(len(x), batch_size or len(x), 8)
     copy = clone(model).train()
     shape = f"[{rows}, {', '.join(map(str, x.shape[1:]))}]"
     try:
         with Randomness(seed, x.device).own(), torch.no_grad():
-            made = take_apart(copy(x[:rows]), y[:rows].shape).reconstruction
+            output = take_apart(copy(x[:rows]), y[:rows].shape)
     except OutputError as error:
         raise ValueError(f"model: {error}") from None
     except Exception as error:
         raise ValueError(
             f"model: its forward can't take a batch of shape {shape}: {type(error).__name__}: {str(error).splitlines()[0]}"
         ) from error
+    made = output.reconstruction
     try:
         torch.broadcast_shapes(made.shape, y[:rows].shape)
     except RuntimeError:
@@ -303,3 +308,4 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
             f"model: it returned shape {list(made.shape)} for targets of shape {list(y[:rows].shape)}, which no loss can "
             "compare; return the reconstruction in the shape of the data"
         ) from None
+    return copy, output, rows

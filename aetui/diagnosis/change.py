@@ -63,7 +63,11 @@ def _smooth(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, torch.expm1(x.clamp(max=0)))
 
 
-_INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {"identity": _identity, "leaky": _leaky, "elu": _smooth}
+def _squash(x: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-x))
+
+
+_INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {"identity": _identity, "leaky": _leaky, "elu": _smooth, "sigmoid": _squash}
 
 
 @dataclass(frozen=True)

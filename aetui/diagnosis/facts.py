@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, math.inf), "softmax": (0.0, 1.0),
     "log_softmax": (-math.inf, 0.0), "softplus": (0.0, math.inf), "logsigmoid": (-math.inf, 0.0),
     "hardtanh": (-1.0, 1.0), "hardsigmoid": (0.0, 1.0), "elu": (-1.0, math.inf),
+    "recurrent": (-1.0, 1.0),
 }  # fmt: skip
 """What an output activation can produce."""
 _NODES = {
@@ -183,6 +186,34 @@ def output_activation(reconstruction: Tensor) -> str:
     return ""
 
 
+@contextmanager
+def _recurrent_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
+    """The hidden states that recurrent layers return during a forward; they lie in -1..1."""
+    found: list[Tensor] = []
+
+    def note(module: nn.Module, _inputs: object, output: Any) -> None:
+        if getattr(module, "nonlinearity", "tanh") == "tanh" and not getattr(module, "proj_size", 0):
+            found.extend(one for one in _tensors(output))
+
+    kinds = (nn.RNNBase, nn.RNNCellBase)
+    hooks = [module.register_forward_hook(note) for module in model.modules() if isinstance(module, kinds)]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    return [one for part in value for one in _tensors(part)] if isinstance(value, tuple | list) else []
+
+
+def _is_one_of(tensor: Tensor, others: list[Tensor]) -> bool:
+    return any(one.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr() for one in others)
+
+
 def measure_data(x: Tensor) -> Data:
     """Figures of [rows, ...]."""
     flat = x.reshape(len(x), -1)
@@ -288,10 +319,10 @@ def gather(subject: Subject) -> Facts:
     x, target = subject.inputs[rows], subject.targets[rows]
     loop.model.train()
     with loop.randomness.own():
-        with watching(loop.model) as watcher:
+        with watching(loop.model) as watcher, _recurrent_outputs(loop.model) as recurrent:
             output = loop.forward(x, target)
         made = output.reconstruction
-        kind = output_activation(made)
+        kind = output_activation(made) or ("recurrent" if _is_one_of(made, recurrent) else "")
         index = None
         if kind:
             index = next(
@@ -318,7 +349,7 @@ def gather(subject: Subject) -> Facts:
     if subject.loss.kind == "bce_logits":
         low, high = 0.0, 1.0
         outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
-    reach = _reach(subject.targets, low, high)
+    reach = _reach(subject.targets, low, high, kind)
     perfect, better, text = _perfect(loop, made, finite, target)
     group = loop.optimizer.param_groups[0]
     kl = output.kl()
@@ -351,7 +382,11 @@ def gather(subject: Subject) -> Facts:
     )  # fmt: skip
 
 
-def _reach(targets: Tensor, low: float, high: float) -> float:
+def _reach(targets: Tensor, low: float, high: float, kind: str) -> float:
+    if kind in ("softmax", "log_softmax"):
+        flat = targets[probe_rows(len(targets)).to(targets.device)].flatten(1).nan_to_num(0.0, 0.0, 0.0)
+        shares = flat.clamp(min=0) / flat.clamp(min=0).sum(1, keepdim=True).clamp(min=1e-12)
+        return fit(shares, flat).explained
     if math.isinf(low) and math.isinf(high):
         return 1.0
     flat = targets[probe_rows(len(targets)).to(targets.device)].flatten(1)
@@ -458,7 +493,7 @@ def _perfect(loop: Loop, made: Tensor, finite: Tensor, target: Tensor) -> tuple[
     A loss for reconstruction is least where output and target agree. Outputs may be logits, so
     these are tried too; only a loss that rewards leaving both is out of its domain.
     """
-    if not finite.numel() or loop.bound.takes_raw or made.shape != target.shape:
+    if not finite.numel() or loop.subject.takes_raw or made.shape != target.shape:
         return None, None, ""
     target = target.nan_to_num(0.0, 0.0, 0.0)
     spread = max(float(target.std()), 1e-6)
@@ -504,7 +539,7 @@ def _handles_shape(loop: Loop, output: Output, target: Tensor) -> bool:
     made = output.reconstruction
     if made.shape == target.shape:
         return True
-    if loop.bound.takes_raw or not made.numel() == target.numel():
+    if loop.subject.takes_raw or not made.numel() == target.numel():
         return False
     with torch.no_grad():
         try:

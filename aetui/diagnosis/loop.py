@@ -14,7 +14,7 @@ from aetui.diagnosis.change import Affine, Change, affine, reset
 from aetui.diagnosis.isolate import Randomness
 from aetui.diagnosis.losses import resolve
 from aetui.diagnosis.outputs import Output, take_apart
-from aetui.diagnosis.subject import RECONSTRUCTION, Bound, Subject
+from aetui.diagnosis.subject import OUT_OF_DOMAIN, RECONSTRUCTION, Bound, Subject
 from aetui.spec import sections as s
 from aetui.training.batches import Batches
 from aetui.training.schedules import RateSchedule
@@ -135,7 +135,7 @@ class Loop:
                 total.backward()
         except RuntimeError as error:
             # PyTorch's own cross-entropy raises where outputs leave 0..1, NaN included.
-            if not ("between 0 and 1" in str(error) or "nan" in str(error).lower()):
+            if not (OUT_OF_DOMAIN in str(error) or "nan" in str(error).lower()):
                 raise
             return self._break(math.nan)
         grads = [p.grad for p in self.trained if p.grad is not None]

@@ -21,6 +21,8 @@ BuildOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
 RECONSTRUCTION = "reconstruction"
 KL = "kl"
+OUT_OF_DOMAIN = "between 0 and 1"
+"""Part of what PyTorch's cross-entropy says where outputs or targets leave its domain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ class Subject:
     settings: bool = False
     """Whether there is a spec, so that remedies name its settings."""
     code_width: int | None = None
-    code_penalized: bool = False
+    takes_raw: bool = False
+    """Whether the loss takes all that the forward returned."""
     caller_model: nn.Module | None = None
     """Whose parts the caller's callables may mention."""
 
@@ -82,7 +85,7 @@ class Subject:
         told apart by calling it again with a standard normal code.
         """
         terms = {RECONSTRUCTION: bound.loss(output, target)}
-        if bound.takes_raw and output.places is not None:
+        if bound.takes_raw and output.variational:
             without = bound.loss_of(output.without_kl(), target)
             terms = {RECONSTRUCTION: without, KL: terms[RECONSTRUCTION] - without}
         for name, penalty in bound.penalties.items():
@@ -98,21 +101,25 @@ class Bound:
         self.penalties: dict[str, Penalty] = {
             name: subject.bound(penalty, copy) for name, penalty in subject.penalties.items()
         }
-        self._named = subject.loss.named or bool(subject.loss.kind)
-        self._tried = self._named
-        self.takes_raw = False
-        """Whether the caller's loss takes all that the forward returned."""
+        self.takes_raw = subject.takes_raw
 
     def loss(self, output: Output, target: Tensor) -> Tensor:
-        """The loss of an output. A caller's callable gets the whole return value if it can use it, else the
-        reconstruction: the other way round, one that indexes a tuple would take samples for its parts."""
-        if not self._tried and not isinstance(output.raw, Tensor):
-            self._tried = True
-            try:
-                value = self.loss_of(output.raw, target)
-            except (TypeError, AttributeError, ValueError, KeyError, IndexError, RuntimeError):
-                self.takes_raw = False
-            else:
-                self.takes_raw = isinstance(value, Tensor) and value.numel() == 1
+        """The loss of an output, 0-dim."""
         value = self.loss_of(output.raw if self.takes_raw else output.reconstruction, target)
         return value if value.ndim == 0 else value.mean()
+
+
+def takes_raw(loss: Callable[[Any, Tensor], Tensor], output: Output, target: Tensor) -> bool:
+    """Whether a caller's loss takes all that a forward returned, and not the reconstruction alone.
+
+    The whole is tried first: a loss that indexes a tuple would take samples of a tensor for its parts.
+    """
+    if isinstance(output.raw, Tensor):
+        return False
+    try:
+        value = loss(output.raw, target)
+    except RuntimeError as error:
+        return OUT_OF_DOMAIN in str(error)
+    except (TypeError, AttributeError, ValueError, KeyError, IndexError):
+        return False
+    return isinstance(value, Tensor) and value.numel() == 1

@@ -102,6 +102,17 @@ def _loss_domain(d: Dossier) -> Suspect | None:
         ]
         probes.append(Probe("no activation at the output", Change(swaps=_output_off(d))))
         suspicion = max(suspicion, 0.9)
+    first = f.terms.get("reconstruction", 0.0)
+    if not math.isfinite(first) and f.fit.finite and not f.data.bad:
+        text = "the loss of the first outputs is not a number although outputs and targets are: it is not defined there"
+        facts.append(evidence("loss at the first step", None, "a number", text))
+        suspicion = max(suspicion, 0.92)
+    late = sum(d.losses[-20:]) / len(d.losses[-20:]) if d.losses and d.broken is None else first
+    if min(late, first, f.perfect if f.perfect is not None else first) < 0 and kind not in ("bce", "bce_logits"):
+        lowest = min(late, first, f.perfect if f.perfect is not None else first)
+        text = f"the loss reaches {figure(lowest)}: below zero it rewards something else than agreement with the targets"
+        facts.append(evidence("least value of the loss", lowest, "0", text))
+        suspicion = max(suspicion, 0.8 if beyond else 0.5)
     if kind in _CLASSES:
         text = f"{_CLASSES[kind]} is for classes or distributions: it does not compare each value with its target"
         facts.append(evidence("loss", _CLASSES[kind], "mse, or bce for 0..1", text))
@@ -130,6 +141,8 @@ def _output_off(d: Dossier) -> tuple[tuple[int, str], ...]:
 
 def _output_range(d: Dossier) -> Suspect | None:
     f = d.facts
+    if f.output == "softmax":
+        return _softmax(d)
     if d.subject.loss.kind in ("bce", "bce_logits"):
         return _logits_range(d)
     if not f.output or f.outside <= 0.005:
@@ -158,6 +171,22 @@ def _output_range(d: Dossier) -> Suspect | None:
         Probe(f"data in {'-1..1' if f.output == 'tanh' else '0..1'}", Change(scale=scale)),
     )
     return Suspect("output-range", suspicion, tuple(facts), tuple(remedies), probes)
+
+
+def _softmax(d: Dossier) -> Suspect | None:
+    f = d.facts
+    if f.reach > 0.9:
+        return None
+    text = (
+        "softmax makes the outputs of a row sum to 1, which the targets do not: at best "
+        f"{max(0.0, f.reach):.0%} of their variance can be explained"
+    )
+    facts = (evidence("output activation", "softmax", "linear or sigmoid", text, "output"),)
+    remedy = Remedy(id="sigmoid-output", text="End the model with a sigmoid, or with no activation.",
+                    set={"model.output_activation": "sigmoid"})  # fmt: skip
+    off = "identity" if d.subject.loss.kind != "bce" else "sigmoid"
+    index = () if f.output_index is None else ((f.output_index, off),)
+    return Suspect("output-range", 0.92, facts, (remedy,), (Probe("no softmax at the output", Change(swaps=index)),))
 
 
 def _logits_range(d: Dossier) -> Suspect | None:
