@@ -22,7 +22,7 @@ from aetui.report import CAUSES
 
 SPLITS = {"calibration": 1, "test": 2}
 """Each split's share of the seeds: none of its cases uses a seed of the other."""
-ATTEMPTS = 80
+ATTEMPTS = 200
 """Candidates drawn for one case at most."""
 
 _FAILS = 0.6

@@ -43,7 +43,7 @@ def score(
     from aetui.clinic.generate import identities
 
     ids = [str(identity) for identity in identities(split, cases, healthy, seed, only)]
-    attempts: dict[str, int] = json.loads(remember.read_text()) if remember and remember.exists() else {}
+    attempts = _known(remember)
     results: dict[str, Result] = {}
     began = time.monotonic()
     for result in _results(ids, attempts, jobs):
@@ -55,10 +55,15 @@ def score(
             elapsed = time.monotonic() - began
             first = result.ranked[0][0] if result.ranked else "-"
             line = f"{len(results)}/{len(ids)} {elapsed:.0f} s  {result.id}  {result.verdict or 'error'}: {first}"
-            print(f"\r{line[:118]:118}", end="", file=sys.stderr, flush=True)
-    if progress and ids:
+            shown, end = (f"\r{line[:78]:78}", "") if sys.stderr.isatty() else (line, "\n")
+            print(shown, end=end, file=sys.stderr, flush=True)
+    if progress and ids and sys.stderr.isatty():
         print(file=sys.stderr)
     return [results[name] for name in ids]
+
+
+def _known(remember: Path | None) -> dict[str, int]:
+    return json.loads(remember.read_text()) if remember and remember.exists() else {}
 
 
 def score_and_print(
@@ -139,7 +144,7 @@ def _single_threaded() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def show(name: str) -> None:
+def show(name: str, attempt: int | None = None) -> None:
     """Print what was planted in the case of that id, and its report in full."""
     import torch
 
@@ -147,7 +152,7 @@ def show(name: str) -> None:
     from aetui.diagnosis import diagnose
 
     torch.set_num_threads(1)
-    case = generate(CaseId.parse(name))
+    case = generate(CaseId.parse(name), attempt)
     plan = case.plan
     print(f"{case.id}  {case.variant}  (candidate {case.attempt}, checked at {case.steps} steps)")
     print("plain loop: " + ", ".join(f"{key} {value:.3f}" for key, value in case.figures.items()))
@@ -171,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--show", metavar="ID", help="print one case with its report, and nothing else")
     options = parser.parse_args(arguments)
     if options.show:
-        show(options.show)
+        show(options.show, _known(options.remember).get(options.show))
         return 0
     results = score(
         split=options.split, cases=options.cases, healthy=options.healthy, seed=options.seed, jobs=options.jobs,
