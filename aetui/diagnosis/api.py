@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.change import affine
-from aetui.diagnosis.examine import Examination, Progress, examine, preflight_findings
+from aetui.diagnosis.examine import Examination, examine, preflight_findings
 from aetui.diagnosis.isolate import Randomness, clone, rebound
 from aetui.diagnosis.outputs import Output, OutputError, take_apart
+from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import Penalty, Subject, takes_raw
 from aetui.diagnosis.width import code_width
 from aetui.report import Finding, Report

@@ -67,7 +67,12 @@ def _squash(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
 
 
-_INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {"identity": _identity, "leaky": _leaky, "elu": _smooth, "sigmoid": _squash}
+_INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": _identity,
+    "leaky": _leaky,
+    "elu": _smooth,
+    "sigmoid": _squash,
+}
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class Dossier:
 ORDINARY_BETA = 1.5
 """Weight of the KL up to which its cost belongs to the model and is no fault."""
 UNEVEN = 30.0
-"""Ratio between the features' standard deviations from which a squared error sees only the large ones."""
+"""Ratio between the features' ranges from which a squared error sees only the large ones."""
 
 
 def _share(value: float, limit: float | None) -> float:

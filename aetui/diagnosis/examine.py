@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import torch
 
 from aetui.diagnosis import causes
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect
+from aetui.diagnosis.dossier import Dossier, Suspect
 from aetui.diagnosis.facts import Facts, gather, held_out_linear
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Fit, Observer, fit, probe_rows
+from aetui.diagnosis.observe import fit
+from aetui.diagnosis.observer import Observer, probe_rows
 from aetui.diagnosis.outputs import take_apart
+from aetui.diagnosis.probing import Outcomes, Progress, Rows, budget_of, go_on, length_of, probe_suspects
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
-from aetui.diagnosis.weighing import Outcome, weigh
+from aetui.diagnosis.weighing import weigh
 from aetui.models.units import weight_layers
 from aetui.report import FINE, Explained, Finding, Report
 
@@ -26,21 +27,10 @@ WORK = 2e11
 """Multiplications and additions that a diagnosis takes by itself, about half a minute of one core."""
 ENOUGH = 0.97
 """Share of the yardstick at which a training needs no further watching."""
-PROBE_STEPS = (150, 400)
-"""Least and most steps of a probe."""
 CERTAIN = 0.5
 """Suspicion from which a finding is reported of a run that is fine otherwise."""
 _SLICE = 25
 """Steps between two signs of life."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a diagnosis is: what it does, and steps of it done and planned."""
-
-    stage: str
-    done: int
-    total: int
 
 
 Examination = Generator[Progress, None, Report]
@@ -64,7 +54,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     yield Progress("looking at data, model and loss", 0, 1)
     facts = gather(subject)
     loop = Loop(subject)
-    observer = Observer(loop, probe_rows(subject.rows))
+    observer = Observer(loop, Rows.of(subject, probe_rows(subject.rows)))
     observer.take()
     d = Dossier(subject, facts, observer.snapshots, loop.losses, loop.totals, loop.norms, loop.clipped, goal=steps)
     longest = steps or planned_steps(subject)
@@ -81,18 +71,17 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         _look_closer(d, loop, observer)
     verdict = judge(d)
     suspects = causes.suspects(d)
-    outcomes: dict[str, list[Outcome]] = {}
+    outcomes: Outcomes = {}
     probe_steps = 0
     findings: tuple[Finding, ...] = ()
     if verdict.name in FINE:
         findings = weigh(d, _advice(suspects), {}, 0.0) if _advice(suspects) else ()
     elif verdict.name != "trivial-data":
-        length = max(PROBE_STEPS[0], min(PROBE_STEPS[1], loop.steps // 3 or PROBE_STEPS[1]))
-        control = min(d.quality, _quality_at(d, length))
+        control = min(d.quality, quality_at(d, length_of(loop.steps)))
         if probes and not facts.data.bad:
-            outcomes, probe_steps = yield from _probe(d, suspects, length, control, observer, loop)
+            outcomes, probe_steps = yield from _checked(d, suspects, control, observer.rows, loop)
         findings = weigh(d, suspects, outcomes, control)
-        verdict = _revised(d, verdict, outcomes, findings)
+        verdict = _revised(d, verdict, findings)
     return _report(d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start)
 
 
@@ -164,20 +153,19 @@ def _look_closer(d: Dossier, loop: Loop, observer: Observer) -> None:
     observer.take()
     if not d.fit.finite:
         return
-    d.train_fit = fit(loop.reconstruct(observer.x, observer.target, train=True), observer.flat_target)
+    d.train_fit = observer.rows.fit(loop, train=True)
     if d.subject.held_out is not None:
         x, target = d.subject.held_out
         d.held_fit = fit(loop.reconstruct(x, target), target.flatten(1))
         d.held_linear = held_out_linear(d.subject.targets, target, d.subject.code_width)
     with loop.looking():
-        inner = observer.x if loop.affine is None else loop.affine.apply(observer.x)
-        output = take_apart(loop.model(inner), observer.target.shape)
+        output = take_apart(loop.model(observer.rows.x), observer.rows.target.shape)
     if output.mean is not None:
         means = output.mean.flatten(1)
         d.code_active = int((means.var(0) > 0.01).sum()), means.shape[1]
 
 
-def _quality_at(d: Dossier, step: int) -> float:
+def quality_at(d: Dossier, step: int) -> float:
     """Quality at the last snapshot up to `step`."""
     before = [shot for shot in d.snapshots if shot.step <= 1.2 * step]
     return d.quality_of(before[-1].fit) if before else d.quality
@@ -188,70 +176,19 @@ def _advice(suspects: list[Suspect]) -> list[Suspect]:
     return [one for one in suspects if one.cause in ("code-too-small", "code-too-large") and one.suspicion >= CERTAIN]
 
 
-def _probe(
-    d: Dossier, suspects: list[Suspect], length: int, control: float, observer: Observer, loop: Loop
-) -> Generator[Progress, None, tuple[dict[str, list[Outcome]], int]]:
-    """Run the suspects' probes, the most suspicious first, within the budget of steps."""
-    budget = int(max(6 * length, 1.5 * loop.steps))
-    planned = [(suspect, probe) for suspect in suspects for probe in suspect.probes]
-    outcomes: dict[str, list[Outcome]] = {}
-    done: dict[object, Outcome] = {}
-    spent = 0
-    repaired = 0.0
-    for number, (suspect, probe) in enumerate(planned, start=1):
-        if repaired >= 0.9 and suspect.suspicion < 0.15:
-            continue
-        outcome = done.get(probe.change)
-        if outcome is None:
-            if spent + length > budget:
-                continue
-            stage = f"probe {number} of {len(planned)}: {probe.label}"
-            outcome = yield from _run(d, probe, length, observer, stage)
-            done[probe.change] = outcome
-            spent += outcome.steps
-        outcomes.setdefault(suspect.cause, []).append(outcome)
-        if suspect.suspicion >= 0.5 and outcome.quality > control + 0.2:
-            repaired = max(repaired, outcome.quality)
-    few = next((suspect for suspect in suspects if suspect.cause == "under-trained"), None)
-    if few is not None and loop.broken is None:
-        more = min(4 * loop.steps, max(budget, 2 * length))
-        outcome = yield from _go_on(d, loop, observer, more)
-        outcomes["under-trained"] = [outcome]
+def _checked(
+    d: Dossier, suspects: list[Suspect], control: float, rows: Rows, loop: Loop
+) -> Generator[Progress, None, tuple[Outcomes, int]]:
+    """The probes of the suspects, and more steps where there may have been too few."""
+    outcomes, spent = yield from probe_suspects(d, suspects, loop.steps, control, rows)
+    if loop.broken is None and any(suspect.cause == "under-trained" for suspect in suspects):
+        more = min(4 * loop.steps, max(budget_of(loop.steps), 2 * length_of(loop.steps)))
+        outcomes["under-trained"] = [(yield from go_on(d, loop, rows, more))]
         spent += more
     return outcomes, spent
 
 
-def _run(d: Dossier, probe: Probe, length: int, observer: Observer, stage: str) -> Generator[Progress, None, Outcome]:
-    copy = Loop(d.subject, probe.change)
-    while copy.steps < length:
-        yield Progress(stage, copy.steps, length)
-        if not copy.advance(min(_SLICE, length - copy.steps)):
-            return Outcome(probe, copy.steps, None, 0.0)
-    made = fit(copy.reconstruct(observer.x, observer.target), observer.flat_target)
-    return Outcome(probe, length, made, d.quality_of(made))
-
-
-def _go_on(d: Dossier, loop: Loop, observer: Observer, more: int) -> Generator[Progress, None, Outcome]:
-    """The training itself, beyond the caller's own length."""
-    from aetui.diagnosis.change import Change
-
-    probe = Probe(f"{more:,} more steps", Change())
-    losses, snapshots = len(loop.losses), len(observer.snapshots)
-    end = loop.steps + more
-    finite = True
-    while finite and loop.steps < end:
-        yield Progress("probe: more steps", loop.steps, end)
-        finite = loop.advance(min(_SLICE, end - loop.steps))
-    made: Fit | None = fit(loop.reconstruct(observer.x, observer.target), observer.flat_target) if finite else None
-    del loop.losses[losses:], loop.totals[losses:], loop.norms[losses:], loop.clipped[losses:]
-    del observer.snapshots[snapshots:]
-    loop.steps = losses
-    return Outcome(probe, more, made, d.quality_of(made) if made else 0.0)
-
-
-def _revised(
-    d: Dossier, verdict: Verdict, outcomes: dict[str, list[Outcome]], findings: tuple[Finding, ...]
-) -> Verdict:
+def _revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:
     """A collapse that more steps alone undo is an unfinished training."""
     best = findings[0].cause if findings else ""
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):

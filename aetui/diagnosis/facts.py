@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Activity, Fit, activity, fit, probe_rows, watching
+from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, watching
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
 from aetui.gauges.floors import principal_components
@@ -58,7 +58,8 @@ class Data:
     offset: float
     """Norm of the feature means over the norm of their standard deviations."""
     uneven: float
-    """Ratio of the 95th to the 5th percentile of the standard deviations of the features that vary."""
+    """Ratio of the 95th to the 5th percentile of the features' ranges, among those that vary: seldom lit pixels
+    have small variances, but the range of the others."""
     constant: int
     """Features that do not vary."""
     integers: bool
@@ -223,7 +224,7 @@ def measure_data(x: Tensor) -> Data:
         flat = flat[finite.all(1)] if int(finite.all(1).sum()) > 1 else flat.nan_to_num(0.0, 0.0, 0.0)
     flat = flat[probe_rows(len(flat), SAMPLE).to(flat.device)].double()
     variance = feature_variance(flat)
-    spread = variance[variance > 0].sqrt().sort().values
+    spread = (flat.amax(0) - flat.amin(0))[variance > 0].sort().values
     uneven = 1.0
     if len(spread) > 1:
         uneven = float(spread[int(0.95 * (len(spread) - 1))] / spread[int(0.05 * (len(spread) - 1))])
@@ -341,7 +342,7 @@ def gather(subject: Subject) -> Facts:
     at_start = fit(fitted.reconstruct(*whole), whole[1].flatten(1))
     with fitted.looking(), watching(fitted.model) as quiet:
         again = fitted.forward(*whole).reconstruction
-    activities = [activity(call, output=call.output is again or call.index == index) for call in quiet.calls]
+    activities = measured(quiet, again)
     low, high = RANGES.get(kind, (-math.inf, math.inf))
     finite = target[torch.isfinite(target)]
     slack = 1e-3 * max(1e-12, float(finite.max() - finite.min())) if finite.numel() else 0.0
@@ -360,7 +361,7 @@ def gather(subject: Subject) -> Facts:
         output=kind, output_index=index, low=low, high=high, outside=outside, reach=reach,
         shape=tuple(made.shape), target_shape=tuple(target.shape),
         fit=at_start,
-        activities=tuple(found for found in activities if found is not None),
+        activities=activities,
         weights=measure_weights(subject.model),
         gradients=gradients,
         terms={name: float(term.detach()) for name, term in terms.items()},

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.modes import SQUASHING, Call, Watcher
 from aetui.gauges.variance import variance_ratio_summary
 from aetui.models.moments import feature_variance
@@ -165,64 +164,16 @@ def activity(call: Call, *, output: bool) -> Activity | None:
     )
 
 
-class Observer:
-    """Takes snapshots of a loop at steps that double, on a fixed set of rows."""
-
-    def __init__(self, loop: Loop, rows: Tensor) -> None:
-        self.loop = loop
-        self.x, self.target = loop.subject.inputs[rows], loop.subject.targets[rows]
-        self.flat_target = self.target.flatten(1)
-        self.snapshots: list[Snapshot] = []
-
-    def take(self) -> Snapshot:
-        """Measure the present state, once per step."""
-        if self.snapshots and self.snapshots[-1].step == self.loop.steps:
-            return self.snapshots[-1]
-        loop = self.loop
-        made = fit(loop.reconstruct(self.x, self.target), self.flat_target)
-        activities = tuple(self._activities())
-        grads = {
-            name: float(torch.linalg.vector_norm(p.grad))
-            for name, p in loop.model.named_parameters()
-            if p.grad is not None
-        }
-        snapshot = Snapshot(loop.steps, made, activities, grads, self._updates())
-        self.snapshots.append(snapshot)
-        return snapshot
-
-    def advance(self, steps: int) -> bool:
-        """Train, measuring the update of the last of the steps."""
-        if steps > 1 and not self.loop.advance(steps - 1):
-            return False
-        self._before = {name: p.detach().clone() for name, p in self.loop.model.named_parameters()}
-        return self.loop.advance(1)
-
-    _before: dict[str, Tensor] | None = None
-
-    def _updates(self) -> dict[str, float]:
-        if self._before is None or self.loop.broken is not None:
-            return {}
-        ratios: dict[str, float] = {}
-        for name, parameter in self.loop.model.named_parameters():
-            size = float(torch.linalg.vector_norm(parameter.detach()))
-            if size > 0 and name in self._before:
-                ratios[name] = float(torch.linalg.vector_norm(parameter.detach() - self._before[name])) / size
-        return ratios
-
-    def _activities(self) -> Iterator[Activity]:
-        loop = self.loop
-        inner = self.x if loop.affine is None else loop.affine.apply(self.x)
-        with loop.looking(), watching(loop.model) as watcher:
-            made = loop.forward(inner, self.target).reconstruction
-        for call in watcher.calls:
-            is_output = call.output is made or (
-                call.output.numel() == made.numel() and call.output.data_ptr() == made.data_ptr()
-            )
-            found = activity(call, output=is_output)
-            if found is not None:
-                yield found
-
-
 def probe_rows(total: int, wanted: int = PROBE_ROWS) -> Tensor:
     """Up to `wanted` row numbers spread evenly over `total`."""
     return torch.linspace(0, total - 1, min(total, wanted)).round().long().unique()
+
+
+def measured(watcher: Watcher, made: Tensor) -> tuple[Activity, ...]:
+    """The activations that a watcher saw, the one that `made` comes from marked as the output."""
+    found = (activity(call, output=_is_output(call.output, made)) for call in watcher.calls)
+    return tuple(one for one in found if one is not None)
+
+
+def _is_output(values: Tensor, made: Tensor) -> bool:
+    return values is made or (values.numel() == made.numel() and values.data_ptr() == made.data_ptr())

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from aetui.data import Dataset
 from aetui.diagnosis.api import _finish
-from aetui.diagnosis.examine import Examination, Progress, examine
+from aetui.diagnosis.examine import Examination, examine
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
+from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import KL, Penalty, Subject
 from aetui.diagnosis.width import code_width
 from aetui.report import Report

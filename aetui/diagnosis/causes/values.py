@@ -110,7 +110,9 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     late = sum(d.losses[-20:]) / len(d.losses[-20:]) if d.losses and d.broken is None else first
     if min(late, first, f.perfect if f.perfect is not None else first) < 0 and kind not in ("bce", "bce_logits"):
         lowest = min(late, first, f.perfect if f.perfect is not None else first)
-        text = f"the loss reaches {figure(lowest)}: below zero it rewards something else than agreement with the targets"
+        text = (
+            f"the loss reaches {figure(lowest)}: below zero it rewards something else than agreement with the targets"
+        )
         facts.append(evidence("least value of the loss", lowest, "0", text))
         suspicion = max(suspicion, 0.8 if beyond else 0.5)
     if kind in _CLASSES:
@@ -228,7 +230,7 @@ def _input_scaling(d: Dossier) -> Suspect | None:
         facts.append(evidence("size of the values", size, "about 1", f"the values are only {figure(size)} in size"))
         doubts.append(0.35 if size > 0.03 else 0.75)
     if data.uneven > UNEVEN:
-        text = f"the standard deviations of the features differ by a factor of {figure(data.uneven)}"
+        text = f"the ranges of the features differ by a factor of {figure(data.uneven)}"
         facts.append(evidence("spread of the features' scales", data.uneven, "below 10", text))
         doubts.append(0.3 if data.uneven < 100 else 0.6)
     if d.facts.output in ("sigmoid", "softmax") and d.facts.reach < 0.5 and data.high > 2:

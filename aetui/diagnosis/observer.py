@@ -1,0 +1,54 @@
+"""Takes snapshots of a training loop in its course."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.observe import Snapshot, measured, probe_rows, watching
+from aetui.diagnosis.probing import Rows
+
+__all__ = ["Observer", "probe_rows"]
+
+
+class Observer:
+    """Measures a loop on a fixed set of rows, at the steps it is told to."""
+
+    def __init__(self, loop: Loop, rows: Rows) -> None:
+        self.loop, self.rows = loop, rows
+        self.snapshots: list[Snapshot] = []
+        self._before: dict[str, Tensor] | None = None
+
+    def take(self) -> Snapshot:
+        """Measure the present state, once per step."""
+        loop = self.loop
+        if self.snapshots and self.snapshots[-1].step == loop.steps:
+            return self.snapshots[-1]
+        with loop.looking(), watching(loop.model) as watcher:
+            made = loop.forward(self.rows.x, self.rows.target).reconstruction
+        grads = {
+            name: float(torch.linalg.vector_norm(parameter.grad))
+            for name, parameter in loop.model.named_parameters()
+            if parameter.grad is not None
+        }
+        snapshot = Snapshot(loop.steps, self.rows.fit(loop), measured(watcher, made), grads, self._updates())
+        self.snapshots.append(snapshot)
+        return snapshot
+
+    def advance(self, steps: int) -> bool:
+        """Train, measuring the update of the last of the steps."""
+        if steps > 1 and not self.loop.advance(steps - 1):
+            return False
+        self._before = {name: parameter.detach().clone() for name, parameter in self.loop.model.named_parameters()}
+        return self.loop.advance(1)
+
+    def _updates(self) -> dict[str, float]:
+        if self._before is None or self.loop.broken is not None:
+            return {}
+        ratios: dict[str, float] = {}
+        for name, parameter in self.loop.model.named_parameters():
+            size = float(torch.linalg.vector_norm(parameter.detach()))
+            if size > 0 and name in self._before:
+                ratios[name] = float(torch.linalg.vector_norm(parameter.detach() - self._before[name])) / size
+        return ratios
