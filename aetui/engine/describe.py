@@ -46,7 +46,7 @@ def run_info(trainer: Trainer, *, run: int, name: str, log: str) -> p.RunInfo:
         floors=trainer.floors(),
         warnings=warnings(trainer),
         title=spec.about.title,
-        text=spec.about.text,
+        text=f"{spec.about.text} Source: {spec.about.source}." if spec.about.source else spec.about.text,
         knobs=spec.about.knobs,
         log=log,
     )
