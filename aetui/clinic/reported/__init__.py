@@ -4,12 +4,22 @@ They measure the diagnosis on what users meet; `python -m aetui.clinic.reported.
 that its repair really repairs.
 """
 
-from aetui.clinic.reported import dead, kl, output_range, rates, scaling
+from aetui.clinic.reported import dead, healthy, initial, kl, output_range, rates, scaling, training, wiring
 from aetui.clinic.reported.case import ReportedCase
 
 __all__ = ["ReportedCase", "cases"]
 
 
 def cases() -> tuple[ReportedCase, ...]:
-    """All cases, failures first; names are unique."""
-    return (*output_range.CASES, *scaling.CASES, *kl.CASES, *dead.CASES, *rates.CASES)
+    """All cases, failures first and what is fine last; names are unique."""
+    return (
+        *output_range.CASES,
+        *scaling.CASES,
+        *kl.CASES,
+        *dead.CASES,
+        *rates.CASES,
+        *wiring.CASES,
+        *initial.CASES,
+        *training.CASES,
+        *healthy.CASES,
+    )

@@ -134,8 +134,8 @@ def recurrent_relu(seed: int, fixed: bool) -> Settings:
     verdicts=LOST,
     story="The last layer has a ReLU since pixels are not negative. In some runs "
     "every reconstruction is black and stays black; others work.",
-    source="github.com/FluxML/model-zoo/pull/34, relu leaves pixels of the reconstruction black forever; forum questions "
-    "on black output",
+    source="github.com/FluxML/model-zoo/pull/34, relu leaves pixels of the reconstruction black forever; forum "
+    "questions on black output",
 )
 def black_picture(seed: int, fixed: bool) -> Settings:
     class ConvAE(nn.Module):
