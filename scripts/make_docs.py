@@ -129,12 +129,13 @@ def keys_block() -> str:
     """The keys that a new user needs."""
     wanted = [
         (row, action) for row, action in zip(docs_table(), ACTIONS, strict=True)
-        if action.footer or action.id in ("run-steps", "maximize", "next-theme", "about")
+        if action.footer or action.id in ("examine", "run-steps", "maximize", "next-theme", "about")
     ]  # fmt: skip
     rows = [(_keys(row[0]), row[2]) for row, _ in wanted]
     names = ", ".join(title for _, title in PANES)
     rows.insert(
-        next(i for i, (_, one) in enumerate(wanted) if one.id == "maximize"), ("`1` to `7`", f"Go to a pane: {names}.")
+        next(i for i, (_, one) in enumerate(wanted) if one.id == "maximize"),
+        (f"`1` to `{len(PANES)}`", f"Go to a pane: {names}."),
     )
     return table(("keys", ""), rows)
 

@@ -44,13 +44,18 @@ PANES = (
     ("pairs", "Pairs"),
     ("layers", "Layers"),
     ("journal", "Journal"),
+    ("why", "Why"),
 )
 """Panes in the order of their number keys: name and title."""
 
 
+_LETTERS = {"why": ("y",)}
+"""Letters that go to a pane too: a digit starts a value where the form has the focus."""
+
+
 def _pane(number: int, name: str, title: str) -> Action:
     return Action(
-        f"pane-{name}", title, f"Go to the {title} pane.", (), (str(number),), "Panes",
+        f"pane-{name}", title, f"Go to the {title} pane.", (), (*_LETTERS.get(name, ()), str(number)), "Panes",
         method=f"show_pane('{name}')",
     )  # fmt: skip
 
@@ -63,6 +68,10 @@ ACTIONS: tuple[Action, ...] = (
         ("f5",), ("space",), TRAINING, True, priority=True,
     ),
     Action("step", "step", "Train one step and pause.", ("f6",), ("s",), TRAINING, True, priority=True),
+    Action(
+        "examine", "check suspects", "Check the suspects with short probes on copies; training pauses.",
+        ("f4",), ("x",), TRAINING, priority=True,
+    ),
     Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
     Action(
         "lr-down", "lr down", "Divide the learning rate by 10^(1/4).",

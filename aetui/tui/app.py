@@ -13,12 +13,13 @@ from textual.message import Message
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import dialogs
+from aetui.tui import dialogs, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs import PairsPane
+from aetui.tui.panes.why import WhyPane
 from aetui.tui.session import FramePacer, Session
 from aetui.tui.settings import Settings
 from aetui.tui.themes import choose, load_themes, variable_defaults
@@ -253,6 +254,9 @@ class Workbench(App[None]):
 
         self.push_screen(dialogs.AskSteps(), chosen)
 
+    def action_examine(self) -> None:
+        self.session.examine()
+
     def action_lr_down(self) -> None:
         self.session.nudge("optim.lr", -1)
 
@@ -289,6 +293,9 @@ class Workbench(App[None]):
 
     def on_spec_form_apply_requested(self, message: SpecForm.ApplyRequested) -> None:
         self.action_apply_form()
+
+    def on_why_pane_taken(self, message: WhyPane.Taken) -> None:
+        self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
 
     def action_reset_form(self) -> None:
         self.bench.form.reset()

@@ -1,5 +1,6 @@
 """The hyperparameters as a form, generated from the spec: one scrolling widget, one editor at a time."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -142,6 +143,21 @@ class SpecForm(Widget):
         """
         self.cancel()
         self._take(changed(self.draft, {path: text}, text=True))
+
+    def put(self, values: Mapping[str, Any]) -> list[Difference]:
+        """Put values into the draft, all or none; those that it changes against what is in force.
+
+        Raises:
+            SpecError: a setting does not exist or refuses its value.
+        """
+        draft = changed(self.draft, values)
+        touched = {*values, *(one.path for one in differences(self.draft, draft))}
+        found = [one for one in differences(self.applied, draft) if one.path in touched]
+        self.cancel()
+        self._take(draft)
+        if found:
+            self.select(found[0].path)
+        return found
 
     def select(self, path: str) -> None:
         """Move to the row of a setting."""

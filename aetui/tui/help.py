@@ -39,6 +39,12 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("dead unit", "A hidden unit whose output is the same for every sample."),
     ("update ratio", "Norm of a layer's last update / norm of its weights; around 0.001 is common."),
     ("clipped share", "Share of recent steps in which clipping changed the gradient."),
+    ("verdict", "What the run's figures say as a whole, in a word: healthy, under-trained, collapsed."),
+    ("finding", "A cause with its evidence. A root has to be changed; what follows from it mends with it."),
+    ("confidence", "From 0 to 1: how sure it is that this cause is what has to be changed."),
+    ("remedy", "A change that should help; where settings do it, a key puts them into the form."),
+    ("probe", "A short training on a copy of the run, with one thing changed and the same batches. The run itself "
+     "stays as it is."),
     ("live", "Takes effect between two steps of the present run."),
     ("new run", "Needs a run that starts over from step 0."),
 )  # fmt: skip

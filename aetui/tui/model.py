@@ -2,7 +2,7 @@
 
 Panes read it and never change it. `versions` counts changes by topic, so that a pane can tell
 cheaply whether anything it draws has moved: `run` (another run or its settings), `status`,
-`history`, `points`, `journal`, and the gauges `variance`, `code`, `pairs`, `layers`.
+`history`, `points`, `journal`, and the gauges `variance`, `code`, `pairs`, `layers`, `diagnosis`.
 """
 
 import time
@@ -72,6 +72,7 @@ class RunModel:
     code: p.Code | None = None
     pairs: p.Pairs | None = None
     layers: p.Layers | None = None
+    diagnosis: p.Diagnosis | None = None
     journal: list[Entry] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
@@ -184,7 +185,7 @@ class RunModel:
         self.loss, self.total, self.grad_norm = Series(), Series(), Series()
         self.points, self.marks, self.behind = [], [], False
         self._last_tweak = None
-        self.variance = self.code = self.pairs = self.layers = None
+        self.variance = self.code = self.pairs = self.layers = self.diagnosis = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1
 

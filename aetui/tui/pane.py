@@ -9,7 +9,9 @@ from textual.widget import Widget
 
 from aetui.tui.model import RunModel
 
-ROLES = ("text", "muted", "data", "output", "train", "validation", "floor", "warning", "good", "mark")
+ROLES = (
+    "text", "muted", "data", "output", "train", "validation", "floor", "warning", "error", "good", "mark",
+)  # fmt: skip
 """What a color means, everywhere on the screen; the theme gives each its color."""
 
 

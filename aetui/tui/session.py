@@ -69,6 +69,11 @@ class Session:
     def set(self, changes: dict[str, str]) -> None:
         self._send(lambda id: p.Set(id=id, changes=changes))
 
+    def examine(self) -> None:
+        """Have the suspected causes checked with probes on copies; the run pauses."""
+        self._running = False
+        self._send(lambda id: p.Examine(id=id))
+
     def cycle_clipping(self) -> None:
         """Next kind of clipping, keeping the threshold last used."""
         kinds = list(variants("clip"))

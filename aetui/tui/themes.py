@@ -18,13 +18,13 @@ _FALLBACK = {
     True: {
         "series-text": "#d6dce4", "series-muted": "#8694a5", "series-data": "#6cb6ff", "series-output": "#f0a85c",
         "series-train": "#6cb6ff", "series-validation": "#f0a85c", "series-floor": "#a58be0",
-        "series-warning": "#f2c14e", "series-good": "#7cc98a", "series-mark": "#e58fb1",
+        "series-warning": "#f2c14e", "series-error": "#f2777a", "series-good": "#7cc98a", "series-mark": "#e58fb1",
         "border-blurred": "#566476", "border": "#6cb6ff",
     },
     False: {
         "series-text": "#1c232b", "series-muted": "#5f6b78", "series-data": "#1763a6", "series-output": "#a84300",
         "series-train": "#1763a6", "series-validation": "#a84300", "series-floor": "#6f3fb0",
-        "series-warning": "#8a5a00", "series-good": "#23703a", "series-mark": "#a3286a",
+        "series-warning": "#8a5a00", "series-error": "#b3261e", "series-good": "#23703a", "series-mark": "#a3286a",
         "border-blurred": "#87929e", "border": "#1763a6",
     },
 }  # fmt: skip

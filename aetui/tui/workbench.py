@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 
-from aetui.tui.actions import PANES, footer_items
+from aetui.tui.actions import PANES, footer_items, key_text
 from aetui.tui.form import SpecForm
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
@@ -23,12 +23,18 @@ from aetui.tui.panes.layers import LayersPane
 from aetui.tui.panes.loss import LossPane
 from aetui.tui.panes.pairs import PairsPane
 from aetui.tui.panes.variance import VariancePane
+from aetui.tui.panes.why import WhyPane
 from aetui.tui.status import HeaderLine, Notice, StatusBar
+from aetui.tui.verdict import VerdictLine
 
 _MEDIUM = 100, 30
 _WIDE = 160, 40
-_SLOTS = {"medium": ("pairs", "code", "layers", "journal"), "wide": ("layers", "journal")}
+_TABS = 10
+"""Rows from which the panes are named above; below there is hardly one left for a pane."""
+_SLOTS = {"medium": ("pairs", "code", "layers", "journal", "why"), "wide": ("layers", "journal", "why")}
 """Panes that share the last place of a layout; the one chosen last is shown."""
+_COVERED = {"medium": "variance", "wide": "code"}
+"""The pane before the last place, which the Why pane takes too: it has sentences to say."""
 
 
 class TabLine(Widget):
@@ -52,22 +58,30 @@ class TabLine(Widget):
             self._visible = visible
             self.refresh()
 
+    def _tabs(self) -> list[tuple[str, str]]:
+        """Name and text of each tab: apart, close together, or the hidden ones by number only, as there is room."""
+        named = [(name, f" {number} {title} ") for number, (name, title) in enumerate(PANES, start=1)]
+        brief = [(name, text if name in self._visible else text[:3]) for name, text in named]
+        apart = [(name, f"{text} ") for name, text in named]
+        fitting = (tabs for tabs in (apart, named) if sum(len(text) for _, text in tabs) <= self.content_size.width)
+        return next(fitting, brief)
+
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
+        marked = base + Style(bold=True, reverse=True)
         parts = []
-        for number, (name, title) in enumerate(PANES, start=1):
-            style = base + Style(bold=True, reverse=True) if name in self._visible else base
-            parts += [Segment(f" {number} {title} ", style), Segment(" ", base)]
+        for name, text in self._tabs():
+            tab = text[:-1] if text.endswith("  ") else text
+            parts += [Segment(tab, marked if name in self._visible else base), Segment(text[len(tab) :], base)]
         return Strip(parts).adjust_cell_length(self.content_size.width, base)
 
     def on_click(self, event: events.Click) -> None:
         at = event.x - self.gutter.left
-        for number, (name, title) in enumerate(PANES, start=1):
-            width = len(f" {number} {title} ") + 1
-            if 0 <= at < width:
+        for name, text in self._tabs():
+            if 0 <= at < len(text):
                 self.post_message(self.Chosen(name))
                 return
-            at -= width
+            at -= len(text)
 
 
 class KeyLine(Widget):
@@ -117,7 +131,7 @@ class KeyLine(Widget):
 
 
 class WorkbenchScreen(Screen[None]):
-    """Header, panes, status, notice and keys.
+    """Header, verdict, panes, status, notice and keys.
 
     Narrow terminals show one pane at a time; wider ones a grid with the form on the left, the
     loss on top and the last place shared by the panes that do not fit.
@@ -132,6 +146,8 @@ class WorkbenchScreen(Screen[None]):
         &.-wide #panes { layout: grid; grid-size: 4 2; grid-columns: 42 1fr 1fr 1fr; grid-rows: 1fr 1fr; }
         &.-medium #settings, &.-wide #settings { row-span: 2; }
         &.-medium #loss, &.-wide #loss { column-span: 2; }
+        &.-medium #why, &.-wide #why { column-span: 2; }
+        &.-medium.-why #panes { grid-rows: 1fr 1fr; }
     }
     """
     AUTO_FOCUS: ClassVar[str | None] = ""
@@ -151,8 +167,10 @@ class WorkbenchScreen(Screen[None]):
             "code": CodePane(id="code"),
             "layers": LayersPane(id="layers"),
             "journal": JournalPane(id="journal"),
+            "why": WhyPane(keymap, id="why"),
         }
         self.header = HeaderLine(id="header")
+        self.verdict = VerdictLine(key_text("pane-why", keymap), id="verdict")
         self.tabs = TabLine()
         self.status = StatusBar(id="status")
         self.notice = Notice(id="notice")
@@ -161,11 +179,14 @@ class WorkbenchScreen(Screen[None]):
         """The pane that a narrow or maximized layout shows."""
         self.alone = False
         self._slot = {"medium": "pairs", "wide": "layers"}
+        self._beside = dict(self._slot)
+        """What the last place showed before the Why pane took it."""
         self._kind = ""
         self._visible: set[str] = set()
 
     def compose(self) -> ComposeResult:
         yield self.header
+        yield self.verdict
         yield self.tabs
         with Container(id="panes"):
             yield from self.panes.values()
@@ -203,13 +224,18 @@ class WorkbenchScreen(Screen[None]):
         for name in ("medium", "wide"):
             self.set_class(kind == name, f"-{name}")
         shared = _SLOTS.get(kind, ())
+        why = kind in _SLOTS and self._slot[kind] == "why"
+        self.set_class(why, "-why")
         visible = (
             {self.active}
             if kind == "tabs"
             else {name for name in self.panes if name not in shared or name == self._slot[kind]}
         )
+        if why:
+            visible.discard(_COVERED[kind])
         for name, pane in self.panes.items():
             pane.display = name in visible
+        self.tabs.display = self.app.size.height >= _TABS
         self.tabs.mark(visible)
         if visible != self._visible:
             self._visible = visible
@@ -223,15 +249,25 @@ class WorkbenchScreen(Screen[None]):
             return
         if kind == "tabs":
             self.active = kept
-        elif kept in _SLOTS[kind]:
-            self._slot[kind] = kept
+        else:
+            self._make_room(kind, kept)
+
+    def _make_room(self, kind: str, name: str) -> None:
+        """Let an arrangement show a pane."""
+        slot = self._slot[kind]
+        if name in _SLOTS[kind]:
+            if slot != "why":
+                self._beside[kind] = slot
+            self._slot[kind] = name
+        elif slot == "why" and name == _COVERED[kind]:
+            self._slot[kind] = self._beside[kind]
 
     def choose(self, name: str) -> None:
         """Bring a pane to the screen and give it the keys."""
         self.active = name
         kind = self.arrangement
-        if name in _SLOTS.get(kind, ()):
-            self._slot[kind] = name
+        if kind in _SLOTS:
+            self._make_room(kind, name)
         self.lay_out()
         self.panes[name].focus()
 
@@ -257,12 +293,13 @@ class WorkbenchScreen(Screen[None]):
 
     @property
     def gauges(self) -> list[str]:
-        """Gauges that the visible panes draw."""
-        return [gauge for pane in self.visible_panes for gauge in pane.GAUGES]
+        """Gauges that the verdict and the visible panes draw."""
+        return list(dict.fromkeys(gauge for pane in (self.verdict, *self.visible_panes) for gauge in pane.GAUGES))
 
     def show(self, model: RunModel, panes: bool = True) -> None:
         """Draw what has changed in the bars, and in the panes if they are wanted."""
         self.header.show(model)
+        self.verdict.show(model)
         self.status.show(model)
         self.notice.show(model)
         self.keys.show(model)

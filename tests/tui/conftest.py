@@ -14,19 +14,18 @@ from textual.geometry import Region
 from textual.pilot import Pilot
 
 from aetui import protocol as p
+from aetui.report import Evidence, Explained, Finding, Remedy, Report
 from aetui.spec import RunSpec, SpecError, changed, differences, dumps, loads
 from aetui.tui import status_parts
 from aetui.tui.app import Workbench
 from aetui.tui.model import Mark, RunModel
 from aetui.tui.pane import ROLES, Pane
 
-COLORS = dict(
-    zip(
-        ROLES,
-        ("#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#99c794", "#ec5f67"),
-        strict=True,
-    )
-)
+_HUES = (
+    "#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#ff5555", "#99c794",
+    "#ec5f67",
+)  # fmt: skip
+COLORS = dict(zip(ROLES, _HUES, strict=True))
 
 
 class Bench(App[None]):
@@ -152,6 +151,102 @@ def layers() -> p.Layers:
     )
 
 
+def collapsed() -> Report:
+    """Nearly constant outputs: one root, what follows from it, and a weaker suspect."""
+    return Report(
+        verdict="collapsed",
+        headline="outputs vary 0.4 % as much as the data",
+        explained_variance=Explained(whole=0.0114, median_feature=0.0032, linear=0.737),
+        variance_ratio={
+            "min": 0.0001, "p10": 0.0012, "median": 0.0041, "p90": 0.0093, "max": 0.021,
+            "below_0.1": 61, "features": 61,
+        },
+        floors={"mean": 0.953, "linear": 0.251, "entropy": None},
+        loss=0.941,
+        steps=1200,
+        settled="The outputs have not moved away from the mean for 600 steps.",
+        findings=(
+            Finding(
+                cause="lr-too-high",
+                confidence=0.93,
+                title="learning rate too high",
+                text="Each update moves the weights by a large part of their size. The hidden units are pushed out of "
+                "the range where they react to the input, and the outputs fall back to the mean of the data.",
+                source="Goodfellow, Bengio and Courville, Deep Learning (2016), section 11.4.1",
+                evidence=(
+                    Evidence(measure="update / weights", value=0.31, normal="1e-4 to 1e-2", where="encoder.0",
+                             text="The last update of encoder.0 is 0.31 times as large as its weights."),
+                    Evidence(measure="loss rose at first steps", value=41.2, normal="below 1.5", where="steps 1 to 20",
+                             text="The loss rose to 41.2 times its first value within 20 steps."),
+                    Evidence(measure="explained variance with lr / 10", value=0.812, normal="0.0114 now",
+                             text="A copy with a tenth of the learning rate reaches an explained variance of 0.812."),
+                ),
+                remedies=(
+                    Remedy(id="lr/10", text="Lower the learning rate: torch.optim.Adam(parameters, lr=1e-4).",
+                           set={"optim.lr": 1e-4}),
+                    Remedy(id="clip", text="Clip the joint norm of the gradient: clip_grad_norm_(parameters, 0.5).",
+                           set={"clip.kind": "global", "clip.threshold": 0.5}),
+                ),
+            ),
+            Finding(
+                cause="dead-units",
+                confidence=0.41,
+                title="dead units",
+                text="Hidden units that output the same for every sample pass nothing on and get no gradient.",
+                source="Lu et al., Dying ReLU and Initialization (2020), section 3",
+                follows="lr-too-high",
+                evidence=(
+                    Evidence(measure="dead units", value=117, normal="below 10 %", where="encoder.0, 128 units",
+                             text="117 of 128 units of encoder.0 do not vary over the samples."),
+                ),
+                remedies=(
+                    Remedy(id="width", text="Start again with the units alive: a new run with the same model.",
+                           set={"model.hidden": [256]}),
+                ),
+            ),
+            Finding(
+                cause="output-range",
+                confidence=0.08,
+                title="targets outside what the output layer can produce",
+                text="The output layer can't reach some of the targets.",
+                source="PyTorch documentation, torch.nn.Sigmoid",
+                evidence=(
+                    Evidence(measure="targets out of range", value=None, text="Some targets are not finite."),
+                ),
+                remedies=(Remedy(id="layer", text="Leave the activation after the last layer out."),),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def healthy() -> Report:
+    return Report(
+        verdict="healthy",
+        headline="explained variance 0.874, PCA with the same code width reaches 0.737",
+        explained_variance=Explained(whole=0.874, median_feature=0.861, linear=0.737),
+        variance_ratio={
+            "min": 0.12, "p10": 0.61, "median": 0.87, "p90": 0.97, "max": 1.08, "below_0.1": 0, "features": 61,
+        },
+        floors={"mean": 0.953, "linear": 0.251, "entropy": None},
+        loss=0.12,
+        steps=1200,
+        settled="The explained variance has been above that of PCA for 400 steps.",
+        notes=("3 of 64 features are constant in the data.",),
+    )  # fmt: skip
+
+
+def diagnosis(report: Report | None = None, version: int = 1, **changes: object) -> p.Diagnosis:
+    """A diagnosis at step 1,200: `collapsed()` unless another report is given."""
+    values: dict[str, object] = {"version": version, "step": 1200, "report": report or collapsed()}
+    return p.Diagnosis(**(values | changes))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture(scope="session")
+def reports() -> dict[str, Report]:
+    """`collapsed` with three findings and `healthy` with none."""
+    return {"collapsed": collapsed(), "healthy": healthy()}
+
+
 def make_model(steps: int = 1200, loss: np.ndarray | None = None, **info: object) -> RunModel:
     """A paused run of `steps` steps on the digits with every gauge measured; `info` changes its RunInfo."""
     model = RunModel()
@@ -191,9 +286,9 @@ def run_model() -> Callable[..., RunModel]:
     """Factory of a realistic run: `run_model(steps=1200, loss=None, **run_info_changes)`.
 
     Gauges may be replaced afterwards: `model.variance = variance(...)` with the makers that are
-    attributes of the factory (`run_model.variance`, `.code`, `.pairs`, `.layers`, `.history`).
+    attributes of the factory (`run_model.variance`, `.code`, `.pairs`, `.layers`, `.history`, `.diagnosis`).
     """
-    for maker in (variance, code, pairs, layers, history):
+    for maker in (variance, code, pairs, layers, history, diagnosis):
         setattr(make_model, maker.__name__, maker)
     return make_model
 
@@ -254,6 +349,8 @@ class FakeLink:
         self.fails = ""
         """Why the next run can't be loaded."""
         self.page, self.run, self.step, self.state = page, 0, 0, "loading"
+        self.diagnosis: p.Diagnosis | None = None
+        """What there is to look at; None until there is a verdict."""
         self.loss = history(4000)
         self.spec = RunSpec()
         self._info, self._kept, self._seq = info, [], 0
@@ -333,8 +430,11 @@ class FakeLink:
         gauges = {
             name: structs.replace(makers[name](), version=version, step=self.step)
             for name, have in look.have.items()
-            if have != version
+            if name in makers and have != version
         }
+        found = self.diagnosis
+        if found is not None and look.have.get("diagnosis", found.version) != found.version:
+            gauges["diagnosis"] = found
         if "pairs" in gauges:
             gauges["pairs"] = structs.replace(gauges["pairs"], first=look.sample)
         page = p.History(since, p.Array.of(loss), None, p.Array.of(0.5 + 2 * np.abs(loss)), self.step)
@@ -360,6 +460,9 @@ class FakeLink:
                 self.enter("paused")
             case p.Set():
                 self._set(command.id, command.changes)
+            case p.Examine():
+                self.say(p.Accepted(command=command.id, text="checking the suspects"))
+                self.enter("paused")
             case p.Nudge():
                 self._set(command.id, {"optim.lr": f"{self.spec.optim.lr * 10 ** (command.by / 4):.6g}"})
 

@@ -143,17 +143,18 @@ async def test_non_finite_values_show_where_and_the_program_goes_on(workbench: M
 async def test_only_the_gauges_on_the_screen_are_asked_for(workbench: Make, opened: Open) -> None:
     app, link = workbench()
     async with opened(app, NARROW) as pilot:
-        for key, gauges in (("2", ["variance"]), ("1", []), ("4", ["code"]), ("6", ["layers"]), ("3", [])):
+        for key, gauges in (("2", ["variance"]), ("1", []), ("4", ["code"]), ("6", ["layers"]), ("3", []), ("8", [])):
             link.sent.clear()
             await pilot.press(key)
             await pilot.pause()
-            assert list(link.looks()[-1].have) == gauges
+            assert list(link.looks()[-1].have) == ["diagnosis", *gauges]
+        await pilot.press("1")
         await pilot.resize_terminal(120, 40)
         await pilot.pause()
-        assert set(link.looks()[-1].have) == {"variance", "pairs"}
+        assert set(link.looks()[-1].have) == {"diagnosis", "variance", "pairs"}
         await pilot.resize_terminal(200, 50)
         await pilot.pause()
-        assert set(link.looks()[-1].have) == {"variance", "pairs", "code", "layers"}
+        assert set(link.looks()[-1].have) == {"diagnosis", "variance", "pairs", "code", "layers"}
 
 
 async def test_never_two_looks_at_once(workbench: Make, opened: Open) -> None:

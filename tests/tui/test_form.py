@@ -73,7 +73,7 @@ def every_kind() -> list[RunSpec]:
     specs = []
     for section in FORM_SECTIONS:
         for kind in filter(None, variants(section)):
-            extra = {"data.path": "x.npy"} if kind == "file" else {}
+            extra = {f"{section}.path": {"data": "x.npy", "model": "x.py:Net"}[section]} if kind == "file" else {}
             specs.append(changed(RunSpec(), {f"{section}.kind": kind, **extra}))
     return specs
 

@@ -38,11 +38,13 @@ def picture(workbench: Make, fake_link: type, snap_compare: Compare, monkeypatch
         keys: tuple[str, ...] = (),
         then: Steps | None = None,
         theme: str | None = None,
+        diagnosis: Any = None,
     ) -> bool:
         app, link = workbench(link=fake_link(**INTRODUCTION), theme=theme)
 
         async def reach(pilot: Pilot[None]) -> None:
             await pilot.pause()
+            link.diagnosis = diagnosis
             if state == "running":
                 link.train(400, "running")
                 await pilot.pause()
@@ -77,6 +79,22 @@ def test_layouts(picture: Any, size: str, state: str) -> None:
 @pytest.mark.parametrize("pane", ["2", "3", "4", "5", "6", "7"])
 def test_panes_at_80x24(picture: Any, pane: str) -> None:
     assert picture("80x24", keys=(pane,))
+
+
+@pytest.mark.parametrize("found", ["collapsed", "healthy", "waiting"])
+@pytest.mark.parametrize("size", SIZES)
+def test_why(picture: Any, run_model: Any, reports: dict[str, Any], size: str, found: str) -> None:
+    diagnosis = run_model.diagnosis(reports[found]) if found in reports else None
+    assert picture(size, "running" if diagnosis else "ready", keys=("y",), diagnosis=diagnosis)
+
+
+def test_probes_at_work(picture: Any, run_model: Any) -> None:
+    diagnosis = run_model.diagnosis(stage="probe 2 of 5: learning rate / 10")
+    assert picture("80x24", keys=("y", "down"), diagnosis=diagnosis)
+
+
+def test_verdict_beside_the_loss(picture: Any, run_model: Any) -> None:
+    assert picture(diagnosis=run_model.diagnosis())
 
 
 @pytest.mark.parametrize("theme", ["light", "high-contrast", "color-blind-safe", "ansi"])

@@ -25,7 +25,7 @@ class JournalPane(Pane):
     TITLE = "Journal"
     TOPICS = ("journal",)
     WAITING = "nothing has happened yet: every tweak, pause and warning will be listed here"
-    SMALLEST = (24, 3)
+    SMALLEST = (24, 2)
     BINDINGS: ClassVar = [
         Binding("up", "scroll_by(-1)", "up", show=False, id="journal.up"),
         Binding("down", "scroll_by(1)", "down", show=False, id="journal.down"),

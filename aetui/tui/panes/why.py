@@ -1,0 +1,241 @@
+"""Why the run is as it is: the verdict, its figures, the findings with their evidence, and what to change."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
+
+from aetui import protocol as p
+from aetui.report import Finding, Remedy
+from aetui.tui import texts, verdict
+from aetui.tui.actions import key_text, shown
+from aetui.tui.model import RunModel
+from aetui.tui.pane import Pane
+from aetui.tui.panes import why_text
+from aetui.tui.panes.why_text import Line, Piece
+
+_DETAIL = 4
+"""Rows of the selected finding that the list leaves."""
+_ROOMY = 8
+"""Rows of the selected finding with which the figures stand above the list."""
+
+
+class WhyPane(Pane):
+    """The verdict and the list of findings stay in place; the finding that is selected scrolls below."""
+
+    TITLE = "Why"
+    TOPICS = ("run", "diagnosis")
+    GAUGES = ("diagnosis",)
+    SMALLEST = (34, 5)
+    BINDINGS: ClassVar = [
+        Binding("up,k", "select(-1)", "previous finding", show=False, id="why.previous"),
+        Binding("down,j", "select(1)", "next finding", show=False, id="why.next"),
+        Binding("r,right", "turn(1)", "next remedy", show=False, id="why.next-remedy"),
+        Binding("left", "turn(-1)", "previous remedy", show=False, id="why.previous-remedy"),
+        Binding("f,enter", "take", "put the remedy into the form", show=False, id="why.take"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="why.page-up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="why.page-down"),
+        Binding("home", "scroll_by(-1000000)", "top of the finding", show=False, id="why.top"),
+        Binding("end", "scroll_by(1000000)", "end of the finding", show=False, id="why.end"),
+    ]
+
+    class Taken(Message):
+        """A remedy is to be put into the form."""
+
+        def __init__(self, remedy: Remedy) -> None:
+            self.remedy = remedy
+            super().__init__()
+
+    def __init__(self, keymap: Mapping[str, str] | None = None, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self._keymap = keymap or {}
+        self.cause = ""
+        """Cause of the finding that the reader selected, '' while it is the best one."""
+        self.top = 0
+        """First line of the selected finding on the screen."""
+        self._remedy: dict[str, str] = {}
+        self._place = 0
+        self._run = 0
+        self._rows = 1
+        self._length = 0
+        self._list_at = range(0)
+        self._first = 0
+
+    # --- what is selected -----------------------------------------------------------------------
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        found = self.model.diagnosis if self.model else None
+        return found.report.findings if found else ()
+
+    @property
+    def selected(self) -> int:
+        """Index of the selected finding; where its cause is gone, the one in its place."""
+        causes = [finding.cause for finding in self.findings]
+        if self.cause in causes:
+            return causes.index(self.cause)
+        return max(0, min(self._place if self.cause else 0, len(causes) - 1))
+
+    @property
+    def finding(self) -> Finding | None:
+        """The selected finding."""
+        return self.findings[self.selected] if self.findings else None
+
+    @property
+    def remedy(self) -> int:
+        """Index of the chosen remedy of the selected finding."""
+        finding = self.finding
+        ids = [remedy.id for remedy in finding.remedies] if finding else []
+        chosen = self._remedy.get(finding.cause, "") if finding else ""
+        return ids.index(chosen) if chosen in ids else 0
+
+    def view_state(self) -> object:
+        empty = self.model is None or self.model.diagnosis is None
+        return (
+            self.cause,
+            tuple(self._remedy.items()),
+            self.top,
+            verdict.waiting(self.model) if empty and self.model else "",
+        )
+
+    # --- keys and mouse -------------------------------------------------------------------------
+
+    def action_select(self, by: int) -> None:
+        if not self.findings:
+            self.action_scroll_by(by)
+            return
+        self._choose(max(0, min(self.selected + by, len(self.findings) - 1)))
+
+    def _choose(self, index: int) -> None:
+        before, self._place = self.selected, index
+        self.cause = self.findings[index].cause
+        if index != before:
+            self.top = 0
+        self.redraw()
+
+    def action_turn(self, by: int) -> None:
+        finding = self.finding
+        if finding is not None and finding.remedies:
+            self._remedy[finding.cause] = finding.remedies[(self.remedy + by) % len(finding.remedies)].id
+            self.redraw()
+
+    def action_take(self) -> None:
+        finding = self.finding
+        if finding is not None and finding.remedies:
+            self._choose(self.selected)
+            self.post_message(self.Taken(finding.remedies[self.remedy]))
+
+    def action_scroll_by(self, lines: int) -> None:
+        self.top = max(0, min(self.top + lines, self._length - self._rows))
+        self.redraw()
+
+    def action_page(self, pages: int) -> None:
+        self.action_scroll_by(pages * max(1, self._rows - 1))
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_scroll_by(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_scroll_by(-3)
+
+    def on_focus(self) -> None:
+        self._settle()
+
+    def on_click(self, event: events.Click) -> None:
+        row = event.y - self.gutter.top
+        if row in self._list_at:
+            self._choose(self._first + row - self._list_at.start)
+
+    # --- drawing --------------------------------------------------------------------------------
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        found = model.diagnosis
+        run = model.info.run if model.info else 0
+        if run != self._run:
+            self._run, self.cause, self.top = run, "", 0
+            self._remedy.clear()
+        if found is None:
+            self._length, self._list_at = 0, range(0)
+            lines = why_text.waiting_lines(verdict.waiting(model), key_text("examine", self._keymap), width)
+            return [self._strip(line) for line in lines]
+        self._settle()
+        return [self._strip(line) for line in self._lines_of(model, found, width, height)]
+
+    def _settle(self) -> None:
+        """Keep to the selected cause, or where it is gone to the one that stands in its place."""
+        if self.findings and (self.cause or self.has_focus):
+            index = self.selected
+            if self.cause != self.findings[index].cause:
+                self.top = 0
+            self.cause, self._place = self.findings[index].cause, index
+
+    def _lines_of(self, model: RunModel, found: p.Diagnosis, width: int, height: int) -> list[Line]:
+        report, findings = found.report, self.findings
+        foot = height >= 8
+        room = height - foot
+        head = self._head(found, width, 2 if room >= 14 else 1)
+        numbers = why_text.figure_lines(report, why_text.code_width(model), width)
+        listed = why_text.finding_lines(findings, self.selected, width)
+        roomy = room - len(head) - len(numbers) - len(listed) - 3 >= _ROOMY
+        lines = [*head, (), *numbers, ()] if roomy else head
+        count = min(len(listed), max(1, room - len(lines) - _DETAIL)) if listed else 0
+        self._first = max(0, min(self.selected - count // 2, len(listed) - count))
+        self._list_at = range(len(lines), len(lines) + count)
+        lines = [*lines, *listed[self._first : self._first + count], *([()] if roomy and listed else [])]
+        parts = [
+            *why_text.detail(report, self.finding, model.spec, self.remedy, width),
+            [] if roomy else numbers,
+            why_text.remarks(report, width),
+        ]
+        self._rows = max(1, room - len(lines))
+        body = why_text.stacked(parts, self._rows)
+        self._length = len(body)
+        self.top = max(0, min(self.top, self._length - self._rows))
+        lines += body[self.top : self.top + self._rows]
+        if foot:
+            lines += [()] * (height - 1 - len(lines))
+            lines.append((Piece(self._foot(width), "muted"),))
+        return lines
+
+    def _head(self, found: p.Diagnosis, width: int, rows: int) -> list[Line]:
+        """Verdict and headline in at most `rows` lines, and what they rest on."""
+        lead, color = verdict.word(found.report.verdict), verdict.role(found.report.verdict)
+        indent = " " * (len(lead) + 2)
+        said = texts.wrap(found.report.headline, max(1, width - len(indent)))
+        if len(said) > rows:
+            said[rows - 1 :] = [verdict.at_word(" ".join(said[rows - 1 :]), width - len(indent))]
+        state = why_text.state_line(found, key_text("examine", self._keymap))
+        return [
+            (Piece(lead, color, bold=True), Piece(f"  {said[0]}")),
+            *((Piece(indent), Piece(line)) for line in said[1:]),
+            (Piece(texts.cut(state.text, width), state.role),),
+        ]
+
+    def _foot(self, width: int) -> str:
+        """Place and keys, as many as fit."""
+        finding = self.finding
+        parts: list[str] = []
+        if len(self.findings) > 1:
+            parts.append(f"finding {self.selected + 1} of {len(self.findings)}")
+        if self._length > self._rows:
+            parts.append(f"lines {self.top + 1}-{min(self.top + self._rows, self._length)} of {self._length}")
+        if finding is not None and finding.remedies:
+            parts.append(f"{self._key('why.take')} into the form")
+            if len(finding.remedies) > 1:
+                parts.append(f"{self._key('why.next-remedy')} next remedy")
+        text = ""
+        for part in parts:
+            longer = f"{text}   {part}" if text else part
+            text = longer if len(longer) <= width else text
+        return text
+
+    def _key(self, name: str) -> str:
+        default = next(binding.key for binding in Binding.make_bindings(self.BINDINGS) if binding.id == name)
+        return shown(self._keymap.get(name, default).split(",")[0].strip())
+
+    def _strip(self, line: Line) -> Strip:
+        return Strip([Segment(piece.text, self.role(piece.role, bold=piece.bold)) for piece in line])
