@@ -93,7 +93,7 @@ def test_the_settings_file_of_the_readme_is_accepted(tmp_path: Path):
     path.write_text(text)
     settings, problems = load_settings(path)
     assert problems == []
-    assert settings.theme == "light" and settings.keymap["next-theme"] == "f4"
+    assert settings.theme == "light" and settings.keymap["next-theme"] == "f3"
 
 
 def test_settings_named_in_the_documentation_exist():
