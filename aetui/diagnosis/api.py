@@ -289,7 +289,7 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
 
     Returns the copy, its output, and the number of rows.
     """
-    rows = min(len(x), batch_size or len(x), 8)
+    rows = min(len(x), batch_size or len(x))
     copy = clone(model).train()
     shape = f"[{rows}, {', '.join(map(str, x.shape[1:]))}]"
     try:

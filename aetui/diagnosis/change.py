@@ -63,6 +63,11 @@ def _smooth(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, torch.expm1(x.clamp(max=0)))
 
 
+def _gentle(squash: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same activation of inputs that are brought to a size of at most 1."""
+    return lambda x: squash(x / x.detach().square().mean().sqrt().clamp(min=1.0))
+
+
 def _squash(x: Tensor) -> Tensor:
     return 1 / (1 + torch.exp(-x))
 
@@ -72,6 +77,8 @@ _INSTEAD: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky": _leaky,
     "elu": _smooth,
     "sigmoid": _squash,
+    "gentle sigmoid": _gentle(torch.sigmoid),
+    "gentle tanh": _gentle(torch.tanh),
 }
 
 

@@ -141,6 +141,14 @@ class Dossier:
     def hidden(self) -> tuple[Activity, ...]:
         return tuple(one for one in self.activities if not one.output)
 
+    @property
+    def dead_code(self) -> Activity | None:
+        """A rectified code with units that give the same for every row."""
+        width = self.facts.linear.width or 0
+        return next(
+            (one for one in self.hidden if one.kind == "relu" and one.units <= width and one.dead * one.units >= 1), None
+        )
+
     def worst(self, name: str, *, start: bool = False) -> Activity | None:
         """The hidden activation with the largest share `name` (`dead`, `saturated`)."""
         source = self.facts.activities if start else self.activities

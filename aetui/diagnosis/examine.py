@@ -27,6 +27,12 @@ WORK = 2e11
 """Multiplications and additions that a diagnosis takes by itself, about half a minute of one core."""
 ENOUGH = 0.97
 """Share of the yardstick at which a training needs no further watching."""
+NEARLY = 0.93
+"""Share of the yardstick below which strong suspects are probed even where the training does its work."""
+GAIN = 0.07
+"""What a probe has to gain there, in shares of the yardstick, for the training to be at fault."""
+DOUBT = 0.35
+"""Suspicion from which that is done."""
 CERTAIN = 0.5
 """Suspicion from which a finding is reported of a run that is fine otherwise."""
 _SLICE = 25
@@ -74,7 +80,14 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     outcomes: Outcomes = {}
     probe_steps = 0
     findings: tuple[Finding, ...] = ()
-    if verdict.name in FINE:
+    if verdict.name in FINE and probes and d.quality < NEARLY and (doubted := _doubted(suspects)):
+        outcomes, probe_steps = yield from probe_suspects(d, doubted, loop.steps, d.quality, observer.rows)
+        if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
+            verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
+            findings = weigh(d, suspects, outcomes, d.quality)
+    if findings:
+        pass
+    elif verdict.name in FINE:
         findings = weigh(d, _advice(suspects), {}, 0.0) if _advice(suspects) else ()
     elif verdict.name != "trivial-data":
         control = min(d.quality, quality_at(d, length_of(loop.steps)))
@@ -174,6 +187,10 @@ def quality_at(d: Dossier, step: int) -> float:
 def _advice(suspects: list[Suspect]) -> list[Suspect]:
     """What is worth saying of a run that is fine: nothing that only might be a fault."""
     return [one for one in suspects if one.cause in ("code-too-small", "code-too-large") and one.suspicion >= CERTAIN]
+
+
+def _doubted(suspects: list[Suspect]) -> list[Suspect]:
+    return [suspect for suspect in suspects if suspect.suspicion >= DOUBT and suspect.probes]
 
 
 def _checked(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.loop import Loop, leaves_of
 from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, watching
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
@@ -419,7 +419,7 @@ def _gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) -> tuple[
     total = sum(terms.values(), start=torch.zeros((), device=loop.inputs.device)) if terms else None
     wanted = [p for p in parameters if p.requires_grad]
     if total is not None and total.requires_grad and wanted:
-        leaves = _leaves(total)
+        leaves = leaves_of(total)
         for name, term in terms.items():
             if term.requires_grad:
                 parts = torch.autograd.grad(term, wanted, retain_graph=True, allow_unused=True)
@@ -456,23 +456,6 @@ def _gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) -> tuple[
         unreachable=bool(terms) and not (total is not None and total.requires_grad),
     )
     return gradients, norms
-
-
-def _leaves(total: Tensor) -> dict[int, Tensor]:
-    """All parameters that the loss depends on, registered or not."""
-    found: dict[int, Tensor] = {}
-    seen: set[Any] = set()
-    stack: list[Any] = [total.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            found[id(variable)] = variable
-        stack.extend(parent for parent, _ in node.next_functions)
-    return found
 
 
 def _first_update(loop: Loop) -> float | None:
@@ -537,17 +520,17 @@ def _loss_at(loop: Loop, output: Tensor, target: Tensor) -> float | None:
 
 
 def _handles_shape(loop: Loop, output: Output, target: Tensor) -> bool:
+    """Whether the loss itself brings output and target into one shape, tried on random outputs in 0..1."""
     made = output.reconstruction
     if made.shape == target.shape:
         return True
-    if loop.subject.takes_raw or not made.numel() == target.numel():
+    if loop.subject.takes_raw or loop.subject.loss.named or made.numel() != target.numel():
         return False
-    with torch.no_grad():
-        try:
-            as_is = float(loop.bound.loss(Output(made, made), target))
-            fitted = float(loop.bound.loss(Output(made.reshape(target.shape), made.reshape(target.shape)), target))
-        except (RuntimeError, ValueError):
-            return False
+    generator = torch.Generator(made.device).manual_seed(0)
+    other = torch.rand(made.shape, generator=generator, device=made.device, dtype=made.dtype)
+    as_is, fitted = (_loss_at(loop, one, target) for one in (other, other.reshape(target.shape)))
+    if as_is is None or fitted is None:
+        return False
     return abs(as_is - fitted) <= 1e-5 * max(abs(as_is), abs(fitted), 1e-12)
 
 

@@ -80,9 +80,9 @@ class Loop:
         _adopt(optimizer, self.subject.caller_model or self.subject.model, model)
         if change.unfreeze:
             known = {id(p) for group in optimizer.param_groups for p in group["params"]}
-            rest = [p for p in model.parameters() if id(p) not in known]
+            rest = [p for p in (*model.parameters(), *self._unlisted()) if id(p) not in known]
             if rest:
-                optimizer.add_param_group({"params": rest})
+                optimizer.add_param_group({"params": list(dict.fromkeys(rest))})
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * change.lr
             if not change.weight_decay and "weight_decay" in group:
@@ -90,6 +90,13 @@ class Loop:
             if change.momentum is not None and "momentum" in group:
                 group["momentum"] = change.momentum
         return optimizer
+
+    def _unlisted(self) -> list[Tensor]:
+        """Parameters that the model computes with and does not list."""
+        rows = slice(0, min(2, self.subject.rows))
+        with self._mode:
+            output = take_apart(self.model(self.inputs[rows]), self.targets[rows].shape)
+        return list(leaves_of(output.reconstruction.sum()).values())
 
     # --- stepping -------------------------------------------------------------------------------
 
@@ -258,3 +265,20 @@ def _clip(section: s.Clip, parameters: list[Tensor], grads: list[Tensor], norm: 
         if size > section.threshold:
             grad.mul_(section.threshold / size)
     return max(sizes) > section.threshold
+
+
+def leaves_of(total: Tensor) -> dict[int, Tensor]:
+    """All parameters that the loss depends on, registered or not."""
+    found: dict[int, Tensor] = {}
+    seen: set[Any] = set()
+    stack: list[Any] = [total.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            found[id(variable)] = variable
+        stack.extend(parent for parent, _ in node.next_functions)
+    return found

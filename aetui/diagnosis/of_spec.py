@@ -16,6 +16,8 @@ from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import KL, Penalty, Subject
 from aetui.diagnosis.width import code_width
+from aetui.models.base import evaluating
+from aetui.models.custom import OwnAutoencoder
 from aetui.report import Report
 from aetui.spec import RunSpec
 from aetui.spec import sections as s
@@ -40,7 +42,7 @@ def diagnose_spec(
     Raises:
         SpecError, DataError, ModelError: the spec, its data or its model can't be used.
     """
-    trainer = Trainer(spec, dataset=dataset)
+    trainer = Trainer(spec, dataset=dataset, strict=False)
     return _finish(examination(trainer, steps=steps or trainer.goal), progress)
 
 
@@ -54,12 +56,17 @@ def subject_of_trainer(trainer: Trainer) -> Subject:
     spec, objective = trainer.spec, trainer.objective
     _, order_seed, _ = seeds(spec.train.seed)
     held = trainer.validation_data
+    targets = trainer.train_data
+    if isinstance(trainer.model, OwnAutoencoder) and _misshapen(trainer.model, targets[:4]):
+        # The user's loop would compare the output with rows in the shape that the model takes.
+        targets = trainer.model.shaped(targets)
+        held = None
     model = clone(trainer.model)
     width = getattr(spec.model, "code", None) or code_width(model, trainer.train_data)
     return Subject(
         model=model,
         inputs=trainer.train_data,
-        targets=trainer.train_data,
+        targets=targets,
         held_out=None if held is None else (held, held),
         loss=Loss(_KINDS[type(spec.loss)], spec.loss.reduction == "sum", objective.reconstruction, named=True),
         build_optimizer=_Builder(spec.optim),
@@ -75,6 +82,12 @@ def subject_of_trainer(trainer: Trainer) -> Subject:
         settings=True,
         code_width=width,
     )
+
+
+def _misshapen(model: OwnAutoencoder, rows: Tensor) -> bool:
+    """Whether the output is not in the shape of flat rows."""
+    with evaluating(model):
+        return model(rows).output.shape != rows.shape
 
 
 class _Builder:

@@ -15,6 +15,8 @@ NARROW = 0.02
 """Explained variance of PCA below which no code of this width could show anything."""
 HEALTHY = 0.5
 """Explained variance from which a run that reaches its limit is called healthy, and not at the limit."""
+LOST_UNITS = 0.3
+"""Share of dead units in a rectified code from which they count as lost."""
 MOVING = 0.02
 """Fall of the loss over the last quarter, relative, from which a training is still on its way."""
 
@@ -27,12 +29,8 @@ class Verdict:
     headline: str
 
 
-def judge(d: Dossier, attainable: float | None = None) -> Verdict:
-    """The verdict on a training as it stands.
-
-    Args:
-        attainable: quality that a probe reached in a few hundred steps, None without probes.
-    """
+def judge(d: Dossier) -> Verdict:
+    """The verdict on a training as it stands."""
     fit, linear = d.fit, d.limit
     if d.facts.data.distinct == 1 and not d.facts.data.bad:
         return Verdict("trivial-data", "all rows of the data are the same: there is nothing to reconstruct")
@@ -55,7 +53,7 @@ def judge(d: Dossier, attainable: float | None = None) -> Verdict:
         return Verdict("at-limit", f"{explained}{beside}: a code of this width can hold no more of these data")
     moving = d.trend > MOVING and not mismatch
     if quality < COLLAPSED or (fit.spread < 0.02 and quality < 0.5):
-        if moving and d.goal is not None and d.steps >= d.goal and attainable is None:
+        if moving and d.goal is not None and d.steps >= d.goal:
             return Verdict("under-trained", f"{explained}{beside}, and still rising")
         return Verdict("collapsed", spread + ("" if fit.explained > -0.5 else f", {explained}"))
     if quality < NEAR_LINEAR:
@@ -69,6 +67,9 @@ def judge(d: Dossier, attainable: float | None = None) -> Verdict:
         return Verdict("partial", f"{explained} on training rows, {figure(d.held_fit.explained)} on rows held out")
     if mismatch:
         return Verdict("partial", f"{explained} in eval mode, {figure(d.train_fit.explained)} in train mode")  # pyright: ignore[reportOptionalMemberAccess]
+    code = d.dead_code
+    if code is not None and code.dead >= LOST_UNITS:
+        return Verdict("partial", f"{round(code.dead * code.units)} of {code.units} code units are dead; {explained}{beside}")
     if fit.explained >= HEALTHY:
         return Verdict("healthy", f"{explained}{beside}")
     return Verdict("at-limit", f"{explained}{beside}: as good as these data allow for this code width")

@@ -186,7 +186,7 @@ def _saturated(d: Dossier) -> Suspect | None:
                               start.where))  # fmt: skip
         suspicion = 0.8 if start.saturated >= 0.7 else 0.5
         if d.facts.data.std > 4 or d.facts.data.offset > 4:
-            suspicion *= 0.6
+            suspicion *= 0.5
     elif d.started and now.saturated >= 0.5:
         facts.append(evidence("saturated units", now.saturated, "below 0.3",
                               f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part", now.where))  # fmt: skip
@@ -205,6 +205,9 @@ def _saturated(d: Dossier) -> Suspect | None:
         ),
     )  # fmt: skip
     probes = [Probe("no squashing in hidden layers", Change(swaps=tuple((one.index, "elu") for one in squashed)))]
+    if start.saturated >= 0.3:
+        gentle = tuple((one.index, f"gentle {one.kind}") for one in squashed)
+        probes.insert(0, Probe("inputs of the squashing layers brought to size 1", Change(swaps=gentle)))
     return Suspect("saturated-units", suspicion, tuple(facts), remedies, tuple(probes))
 
 

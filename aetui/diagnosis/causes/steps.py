@@ -205,6 +205,8 @@ def _few(d: Dossier) -> Suspect | None:
     if not d.started or d.broken is not None or d.goal is None:
         return None
     falling = d.trend
+    if d.steps < d.goal or (falling < 0.003 and d.steps > 150):
+        return None
     low, _, _ = usual(d)
     facts = [
         evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps"),

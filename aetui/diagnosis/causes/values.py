@@ -221,7 +221,9 @@ def _input_scaling(d: Dossier) -> Suspect | None:
         facts.append(
             evidence("size of the values", size, "about 1", f"the values are {figure(size)} in size (root mean square)")
         )
-        doubts.append(0.25 if size < 10 else 0.5 if size < 40 else 0.8)
+        squashed = d.worst("saturated", start=True)
+        felt = squashed is not None and squashed.saturated >= 0.3
+        doubts.append((0.6 if felt else 0.25) if size < 10 else 0.6 if size < 40 else 0.85)
     if data.offset > 2 and data.mean * data.mean > 4 * data.std * data.std / max(1, data.features) and size > 0.5:
         text = f"the features' means are {figure(data.offset)} times their standard deviations: every row looks alike"
         facts.append(evidence("offset", data.offset, "below 1", text))
