@@ -14,6 +14,9 @@ from msgspec import Struct
 FINE = ("healthy", "at-limit")
 """Verdicts under which nothing is wrong with the run."""
 
+LEARNING = ""
+"""In place of a verdict while a training moves and is not judged yet."""
+
 VERDICTS: dict[str, str] = {
     "healthy": "the outputs follow the data",
     "at-limit": "as good as these data allow for this code width",
@@ -94,7 +97,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """The outcome of a diagnosis."""
 
     verdict: str
-    """A key of VERDICTS."""
+    """A key of VERDICTS, or LEARNING in the report on a run that still trains."""
     headline: str
     """The verdict in one line, with its figure: `outputs vary 0.4 % as much as the data`."""
     findings: tuple[Finding, ...] = ()

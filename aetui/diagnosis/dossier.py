@@ -70,12 +70,14 @@ class Dossier:
     """Explained variance of PCA on the rows held out, fitted to those trained on."""
     code_active: tuple[int, int] | None = None
     """Code units that vary over the rows, and all of them."""
+    taken: int | None = None
+    """Steps taken, where `losses` are only some of them."""
     parts: dict[str, float] = field(default_factory=dict)
     """Parts of the last loss."""
 
     @property
     def started(self) -> bool:
-        return bool(self.losses)
+        return len(self.losses) > 0
 
     @property
     def fit(self) -> Fit:
@@ -83,7 +85,7 @@ class Dossier:
 
     @property
     def steps(self) -> int:
-        return len(self.losses)
+        return len(self.losses) if self.taken is None else self.taken
 
     @cached_property
     def kl_limit(self) -> float | None:

@@ -10,6 +10,7 @@ import torch
 from aetui.diagnosis import causes
 from aetui.diagnosis.dossier import Dossier, Suspect
 from aetui.diagnosis.facts import Facts, gather, held_out_linear
+from aetui.diagnosis.floors import floors_of
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit
 from aetui.diagnosis.observer import Observer, probe_rows
@@ -95,7 +96,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
             outcomes, probe_steps = yield from _checked(d, suspects, control, observer.rows, loop)
         findings = weigh(d, suspects, outcomes, control)
         verdict = _revised(d, verdict, findings)
-    return _report(d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start)
+    return report_of(d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start, floors_of(subject))
 
 
 def planned_steps(subject: Subject) -> int:
@@ -215,7 +216,7 @@ def _revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Ver
     return verdict
 
 
-def _report(
+def report_of(
     d: Dossier,
     verdict: Verdict,
     findings: tuple[Finding, ...],
@@ -223,9 +224,9 @@ def _report(
     probe_steps: int,
     settled: str,
     seconds: float,
+    floors: dict[str, float | None],
 ) -> Report:
-    from aetui.diagnosis.floors import floors_of
-
+    """Put a report together from what is known."""
     made = d.fit
     return Report(
         verdict=verdict.name,
@@ -237,8 +238,8 @@ def _report(
             linear=d.facts.linear.explained,
         ),
         variance_ratio=dict(made.ratio),
-        floors=floors_of(d.subject),
-        loss=sum(d.losses[-20:]) / len(d.losses[-20:]) if d.losses else None,
+        floors=floors,
+        loss=sum(d.losses[-20:]) / len(d.losses[-20:]) if d.started else None,
         steps=steps,
         probe_steps=probe_steps,
         settled=settled,

@@ -21,8 +21,8 @@ from aetui.models.units import weight_layers
 
 SAMPLE = 2048
 """Rows from which the data's figures and principal components are taken."""
-WIDE = 4096
-"""Features up to which components are computed for codes of several widths."""
+NARROW = 1024
+"""Rows that are enough where there are more features than that."""
 
 RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, math.inf), "softmax": (0.0, 1.0),
@@ -243,26 +243,49 @@ def measure_data(x: Tensor) -> Data:
 def measure_linear(x: Tensor, width: int | None) -> Linear:
     """What PCA of [rows, ...] explains with a code of `width`."""
     flat = x.reshape(len(x), -1)
-    flat = flat[probe_rows(len(flat), SAMPLE).to(flat.device)]
+    rows = SAMPLE if min(SAMPLE, flat.shape[1]) <= NARROW else min(SAMPLE, max(NARROW, 4 * (width or 1)))
+    flat = flat[probe_rows(len(flat), rows).to(flat.device)]
     flat = flat[torch.isfinite(flat).all(1)].double().cpu()
     if width is None or len(flat) < 4:
         return Linear(width, None, None, None)
     if width >= min(flat.shape):
         return Linear(width, 1.0, 1.0, 1.0)
     variance = feature_variance(flat)
-    if not float(variance.sum()):
+    total = float(variance.sum())
+    if not total:
         return Linear(width, None, None, None)
     centered = flat - flat.mean(0)
-    whole, features = _explained(centered, width)
-    along = (centered @ principal_components(centered, width)).square().mean(0) / variance.sum()
     varies = variance > 0
-    _, standardized = _explained(centered[:, varies] / variance[varies].sqrt(), width)
-    wider: dict[int, float] = {}
-    if flat.shape[1] <= WIDE:
-        for more in (2 * width, 4 * width, 8 * width):
-            if more < min(flat.shape):
-                wider[more] = _explained(centered, more)[0]
-    return Linear(width, whole, features, standardized, wider, tuple(along.tolist()), float(variance.sum()))
+    along, directions = _components(centered)
+    shares = (along / total).cumsum(0)
+    scaled = _components(centered[:, varies] / variance[varies].sqrt())
+    more = [count for count in (2 * width, 4 * width, 8 * width) if count < min(flat.shape)]
+    return Linear(
+        width,
+        explained=float(shares[width - 1]),
+        features=_per_feature(along, directions[varies], variance[varies], width),
+        standardized=_per_feature(*scaled, torch.ones(int(varies.sum()), dtype=torch.float64), width),
+        wider={count: float(shares[count - 1]) for count in more},
+        variances=tuple((along[:width] / total).tolist()),
+        total=total,
+    )
+
+
+def _components(centered: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances along the principal components, largest first, and their directions, [features, components]."""
+    rows, features = centered.shape
+    if features <= rows:
+        values, vectors = torch.linalg.eigh(centered.T @ centered / rows)
+        return values.flip(0).clamp(min=0), vectors.flip(1)
+    values, vectors = torch.linalg.eigh(centered @ centered.T / rows)
+    directions = torch.nn.functional.normalize(centered.T @ vectors.flip(1), dim=0)
+    return values.flip(0).clamp(min=0), directions
+
+
+def _per_feature(along: Tensor, directions: Tensor, variance: Tensor, width: int) -> float:
+    """Mean over the features of what the leading components explain of each."""
+    explained = (directions[:, :width].square() * along[:width]).sum(1) / variance
+    return float(explained.clamp(0, 1).mean())
 
 
 def held_out_linear(train: Tensor, held: Tensor, width: int | None) -> float | None:
@@ -274,15 +297,6 @@ def held_out_linear(train: Tensor, held: Tensor, width: int | None) -> float | N
     components = principal_components((x - mean)[probe_rows(len(x), SAMPLE)], min(width, *x.shape))
     centered = other - mean
     return fit(mean + centered @ components @ components.T, other).explained
-
-
-def _explained(centered: Tensor, width: int) -> tuple[float, float]:
-    components = principal_components(centered, width)
-    missed = (centered - centered @ components @ components.T).square().mean(0)
-    variance = centered.square().mean(0)
-    varies = variance > 0
-    shares = 1 - missed[varies] / variance[varies]
-    return 1 - float(missed.sum() / variance.sum()), float(shares.clamp(min=0).mean())
 
 
 def measure_weights(model: nn.Module) -> tuple[Weight, ...]:

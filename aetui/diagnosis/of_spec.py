@@ -51,8 +51,12 @@ def examination(trainer: Trainer, *, steps: int | None = None, probes: bool = Tr
     return examine(subject_of_trainer(trainer), steps=steps, probes=probes)
 
 
-def subject_of_trainer(trainer: Trainer) -> Subject:
-    """A trainer's run as a subject, from the weights that it has now."""
+def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subject:
+    """A trainer's run as a subject, under the settings in force.
+
+    Args:
+        model: with the initial weights; a copy of the trainer's own as it is now by default.
+    """
     spec, objective = trainer.spec, trainer.objective
     _, order_seed, _ = seeds(spec.train.seed)
     held = trainer.validation_data
@@ -61,7 +65,7 @@ def subject_of_trainer(trainer: Trainer) -> Subject:
         # The user's loop would compare the output with rows in the shape that the model takes.
         targets = trainer.model.shaped(targets)
         held = None
-    model = clone(trainer.model)
+    model = clone(trainer.model) if model is None else model
     width = getattr(spec.model, "code", None) or code_width(model, trainer.train_data)
     return Subject(
         model=model,

@@ -56,6 +56,13 @@ class History:
                 end=self._length,
             )
 
+    def sampled(self, most: int = 4000) -> tuple[list[float], list[float]]:
+        """Loss and gradient norm of up to `most` steps, evenly spread, the last one among them."""
+        with self._lock:
+            chosen = np.unique(np.linspace(0, max(0, self._length - 1), min(self._length, most)).round().astype(np.int64))
+            part = self._columns[:, chosen]
+            return part[0].tolist(), part[2].tolist()
+
     def last_finite(self) -> tuple[int, float, float] | None:
         """Step, loss and gradient norm of the newest step where both were finite."""
         with self._lock:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aetui import protocol as p
+from aetui.diagnosis.probing import Progress
 from aetui.engine import describe
 from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
 from aetui.engine.steering import Ladder
 from aetui.engine.watch import Watch
+from aetui.report import LEARNING
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
@@ -20,7 +24,9 @@ class LiveRun:
         self.trainer = trainer
         self.info = info
         self.history = History()
-        self.watch = Watch(Gauges(trainer))
+        self.watch = Watch(Gauges(trainer, self.history))
+        self._probes: Iterator[Progress] | None = None
+        self._verdict = LEARNING
         self.speed = SpeedMeter()
         self._clipped = ClippedShare()
         self._ladders: dict[str, Ladder] = {}
@@ -64,6 +70,46 @@ class LiveRun:
                 return True
             self.watch.measure(name)
         return False
+
+    # --- diagnosis ------------------------------------------------------------------------------
+
+    def begin_probes(self) -> None:
+        """Prepare to check the suspected causes; `probe_on` does the work."""
+        self._probes = self.watch.gauges.probe()
+
+    @property
+    def probing(self) -> bool:
+        return self._probes is not None
+
+    def probe_on(self) -> None:
+        """One slice of the probes' work; publishes what they are busy with, and in the end what they showed."""
+        assert self._probes is not None
+        gauges = self.watch.gauges
+        try:
+            progress = next(self._probes)
+        except StopIteration:
+            self._probes = None
+            self.watch.publish("diagnosis", gauges.diagnose(probed=True))
+            return
+        stage = progress.stage
+        if self.watch.diagnosis is None or self.watch.diagnosis.stage != stage:
+            self.watch.publish("diagnosis", gauges.staged(stage))
+
+    def end_probes(self) -> None:
+        """Leave off probing, where it goes on."""
+        if self._probes is not None:
+            self._probes = None
+            self.watch.publish("diagnosis", self.watch.gauges.staged(""))
+
+    def verdict_changed(self) -> str:
+        """A line for the journal where the published verdict is another than before, else ''."""
+        diagnosis = self.watch.diagnosis
+        if diagnosis is None or diagnosis.report.verdict in (self._verdict, LEARNING):
+            return ""
+        report, self._verdict = diagnosis.report, diagnosis.report.verdict
+        best = report.findings[0] if report.findings else None
+        cause = f"; most likely: {best.title} ({best.confidence:.2f})" if best else ""
+        return f"verdict {report.verdict}: {report.headline}{cause}"
 
     def step_measured(self) -> bool:
         """One training step whose updates the layers gauge shows; False where it was not finite."""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from aetui import data as data_
 from aetui import protocol as p
+from aetui.diagnosis.live import LiveDiagnosis, same
+from aetui.diagnosis.probing import Progress
+from aetui.engine.history import History
 from aetui.gauges import explained
 from aetui.gauges.code import measure_code
 from aetui.gauges.layers import measure_layers
 from aetui.gauges.pairs import measure_pairs
 from aetui.gauges.variance import measure_variance
 from aetui.models.moments import finite_range
+from aetui.report import Report
 from aetui.training.trainer import Trainer
 
 PROBE_ROWS = 2048
@@ -25,8 +31,10 @@ PAGE = 16
 class Gauges:
     """What is measured of a trainer; nothing here changes its weights, buffers or randomness."""
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
+    def __init__(self, trainer: Trainer, history: History) -> None:
+        self.trainer, self.history = trainer, history
+        self.diagnosis = LiveDiagnosis(trainer)
+        self._shown: p.Diagnosis | None = None
         dataset = trainer.dataset
         rows = _spread(len(dataset.train), PROBE_ROWS)
         self._probe = trainer.train_data[torch.from_numpy(rows).to(trainer.device)]
@@ -64,8 +72,41 @@ class Gauges:
         """Keep the update norms of a step for the layers gauge."""
         self._updates = updates
 
-    def measure(self, name: str, first: int) -> p.Variance | p.Code | p.Pairs | p.Layers:
+    def diagnose(self, *, stage: str = "", probed: bool = False) -> p.Diagnosis:
+        """The report on the present step; the same message as before where nothing of it has changed."""
+        before = self._shown
+        report = self.diagnosis.look(*self.history.sampled(), self._broken())
+        probed = probed or (before is not None and before.probed and report.probe_steps > 0)
+        if before is not None and same(before.report, report) and (before.stage, before.probed) == (stage, probed):
+            return before
+        return self._show(report, stage, probed)
+
+    def staged(self, stage: str) -> p.Diagnosis:
+        """The last report, with what its probes are busy with."""
+        shown = self._shown or self.diagnose()
+        return self._show(shown.report, stage, shown.probed)
+
+    def probe(self) -> Iterator[Progress]:
+        """Check the suspects on copies, a slice of work at a time."""
+        return self.diagnosis.probe(*self.history.sampled(), self._broken())
+
+    def _show(self, report: Report, stage: str, probed: bool) -> p.Diagnosis:
+        self._versions += 1
+        self._shown = p.Diagnosis(
+            version=self._versions, step=self.trainer.steps, report=report, stage=stage, probed=probed
+        )
+        return self._shown
+
+    def _broken(self) -> int | None:
+        """The last step, where it was not finite."""
+        last = self.history.last_finite()
+        steps = len(self.history)
+        return None if not steps or (last is not None and last[0] == steps) else steps
+
+    def measure(self, name: str, first: int) -> p.Diagnosis | p.Variance | p.Code | p.Pairs | p.Layers:
         """One gauge of `protocol.GAUGES`; `first` is the first pair wanted."""
+        if name == "diagnosis":
+            return self.diagnose()
         self._versions += 1
         trainer, version = self.trainer, self._versions
         if name == "variance":

@@ -21,7 +21,7 @@ _UNWATCHED_PERIOD = 1.0
 _INTEREST = 3.0
 """Seconds for which a look counts as somebody watching."""
 
-Gauge = p.Variance | p.Code | p.Pairs | p.Layers
+Gauge = p.Diagnosis | p.Variance | p.Code | p.Pairs | p.Layers
 
 
 class Watch:
@@ -110,6 +110,21 @@ class Watch:
             return f"the {name} pane can't be measured: {type(error).__name__}: {error}" if first else ""
         self._broken.discard(name)
         return ""
+
+    @property
+    def diagnosis(self) -> p.Diagnosis | None:
+        """The diagnosis as it was last published."""
+        found = self._published.get("diagnosis")
+        return found if isinstance(found, p.Diagnosis) else None
+
+    def publish(self, name: str, gauge: Gauge) -> None:
+        """Put a measurement where looks find it."""
+        self._published[name] = gauge
+        self._stale.discard(name)
+
+    @property
+    def gauges(self) -> Gauges:
+        return self._gauges
 
     @property
     def has_updates(self) -> bool:

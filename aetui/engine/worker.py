@@ -90,9 +90,13 @@ class Engine:
                 self._rest(run)
 
     def _rest(self, run: LiveRun | None) -> None:
-        """Wait for something to do, measuring gauges that a screen has begun to show."""
+        """Wait for something to do, measuring gauges that a screen has begun to show, and probing where asked to."""
         if run is not None and (missing := run.watch.missing()):
             self._note_trouble(run.watch.measure(missing[0]))
+            self._note_verdict(run)
+            return
+        if run is not None and run.probing:
+            self._probe_on(run)
             return
         with self._wake:
             if not self._inbox and not (run and run.watch.missing()):
@@ -127,15 +131,20 @@ class Engine:
             case _ if run is None:
                 self._refuse(command, "there is no run yet: its data or model could not be loaded")
             case p.Run():
+                run.end_probes()
                 self._begin(run, command)
             case p.Pause() if self._state == "running":
                 self._accept(command, "paused")
                 self._settle(run, "paused")
             case p.Pause():
                 self._accept(command, "not running")
+            case p.Examine():
+                self._examine(run, command)
             case p.Set():
+                run.end_probes()
                 self._set(run, command, command.changes)
             case p.Nudge():
+                run.end_probes()
                 moved = run.moved(command.path, command.by)
                 if moved is None:
                     self._refuse(command, f"{command.path}: is not a number that keys can move")
@@ -198,6 +207,29 @@ class Engine:
             if trainer.goal is not None and trainer.goal <= trainer.steps:
                 self._finish(run)
 
+    def _examine(self, run: LiveRun, command: p.Examine) -> None:
+        if run.probing:
+            self._accept(command, "the probes are under way")
+            return
+        self._accept(command, "checking the suspected causes on copies of the run")
+        if self._state == "running":
+            self._settle(run, "paused", "paused for the probes; F5 trains on")
+        run.begin_probes()
+
+    def _probe_on(self, run: LiveRun) -> None:
+        try:
+            run.probe_on()
+        except Exception as error:
+            log.exception("probes failed")
+            run.end_probes()
+            self._emit(p.Noted(text=f"the probes failed: {describe.failure(error)}", warning=True))
+        self._note_verdict(run)
+
+    def _note_verdict(self, run: LiveRun) -> None:
+        text = run.verdict_changed()
+        if text:
+            self._emit(p.Noted(text=text))
+
     # --- training -------------------------------------------------------------------------------
 
     def _train(self, run: LiveRun) -> None:
@@ -226,6 +258,7 @@ class Engine:
                         self._stop_at_non_finite(run, bad)
                         return
                     measured = run.measure_due()
+                    self._note_verdict(run)
                     run.publish("running", len(inbox))
                     service = clock() + watch.period
         except Exception as error:

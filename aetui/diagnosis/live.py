@@ -1,0 +1,170 @@
+"""The diagnosis of a run that trains elsewhere: evidence as it comes, findings that hold still, probes on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import torch
+from msgspec.structs import replace
+
+from aetui.diagnosis import causes
+from aetui.diagnosis.dossier import Dossier, Suspect
+from aetui.diagnosis.examine import quality_at, report_of
+from aetui.diagnosis.facts import Facts, gather
+from aetui.diagnosis.isolate import clone
+from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
+from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.probing import Outcomes, Progress, Rows, length_of, probe_suspects
+from aetui.diagnosis.subject import Subject
+from aetui.diagnosis.verdict import Verdict, judge
+from aetui.diagnosis.weighing import weigh
+from aetui.models.base import evaluating
+from aetui.report import FINE, LEARNING, Finding, Report
+from aetui.training.trainer import Trainer
+
+KEPT = 48
+"""Snapshots that are kept; beyond, every second one of the older half goes."""
+EARLY = 200
+"""Steps before which nothing is said of a training that moves."""
+STILL = 0.01
+"""Fall of the loss over the last quarter, relative, below which a training no longer moves."""
+AHEAD = 0.5
+"""Suspicion from which a cause is named before there is a verdict."""
+
+
+class LiveDiagnosis:
+    """Watches a trainer. Everything here runs in the thread that trains, and changes nothing of the training.
+
+    The weights at the time of construction are those that probes start from.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+        self._initial = clone(trainer.model)
+        self._settings: object = None
+        self._subject: Subject | None = None
+        self._facts: Facts | None = None
+        self._rows = probe_rows(len(trainer.train_data))
+        self._snapshots: list[Snapshot] = []
+        self._outcomes: Outcomes = {}
+        self._spent = 0
+        self._pending = ""
+        self.report: Report | None = None
+        """What is shown, None before the first look."""
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def look(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Report:
+        """Measure the present state, and return the report on it.
+
+        Args:
+            losses: reconstruction term of the steps, or of a part of them evenly spread, oldest first.
+            norms: joint gradient norms of the same steps.
+            broken: step at which the loss was not finite, None while it is.
+        """
+        d = self._dossier(losses, norms, broken)
+        verdict = self._held(self._judge(d))
+        suspects = causes.suspects(d)
+        findings = self._findings(d, verdict, suspects)
+        known = self._trainer.floors()
+        floors = {"mean": known.mean, "linear": known.linear, "entropy": known.entropy}
+        self.report = report_of(d, verdict, findings, d.steps, self._spent, "", 0.0, floors)
+        return self.report
+
+    def _dossier(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Dossier:
+        subject, facts = self._known()
+        self._take_snapshot(subject)
+        return Dossier(
+            subject,
+            facts,
+            tuple(self._snapshots),
+            losses,
+            losses,
+            norms,
+            (),
+            broken=broken,
+            goal=self._trainer.goal,
+            taken=self._trainer.steps,
+        )
+
+    def _known(self) -> tuple[Subject, Facts]:
+        """Subject and facts under the settings in force."""
+        settings = self._trainer.spec
+        if self._subject is None or self._facts is None or settings != self._settings:
+            self._subject = subject_of_trainer(self._trainer, clone(self._initial))
+            self._facts = gather(self._subject)
+            self._settings, self._outcomes, self._spent = settings, {}, 0
+        return self._subject, self._facts
+
+    def _take_snapshot(self, subject: Subject) -> None:
+        trainer = self._trainer
+        if self._snapshots and self._snapshots[-1].step == trainer.steps:
+            self._snapshots.pop()
+        x, target = subject.inputs[self._rows], subject.targets[self._rows]
+        with evaluating(trainer.model), watching(trainer.model) as watcher:
+            output = trainer.model(x).output
+        found = measured(watcher, output)
+        compared = trainer.objective.prediction(output)
+        made = _fit(compared, target)
+        self._snapshots.append(Snapshot(trainer.steps, made, found))
+        if len(self._snapshots) > KEPT:
+            half = KEPT // 2
+            self._snapshots = [*self._snapshots[:half][::2], *self._snapshots[half:]]
+
+    def _judge(self, d: Dossier) -> Verdict:
+        verdict = judge(d)
+        if verdict.name in FINE and d.steps or verdict.name in ("diverged", "trivial-data"):
+            return verdict
+        if not d.steps:
+            return Verdict(LEARNING, "not trained yet")
+        over = d.goal is not None and d.steps >= d.goal
+        if over or (d.steps >= EARLY and abs(d.trend) < STILL):
+            return verdict
+        return Verdict(LEARNING, verdict.headline.removesuffix(", and still rising"))
+
+    def _held(self, verdict: Verdict) -> Verdict:
+        """A change of verdict has to be seen twice, but for one that can't wait."""
+        shown = self.report
+        urgent = verdict.name == "diverged" or shown is None or shown.verdict == LEARNING and not shown.steps
+        if shown is None or verdict.name == shown.verdict or urgent or self._pending == verdict.name:
+            self._pending = ""
+            return verdict
+        self._pending = verdict.name
+        return Verdict(shown.verdict, verdict.headline if shown.verdict == LEARNING else shown.headline)
+
+    def _findings(self, d: Dossier, verdict: Verdict, suspects: list[Suspect]) -> tuple[Finding, ...]:
+        if verdict.name in (*FINE, "trivial-data"):
+            return ()
+        if verdict.name == LEARNING:
+            suspects = [suspect for suspect in suspects if suspect.suspicion >= AHEAD and suspect.evidence]
+            return weigh(d, suspects, {}, 0.0) if suspects else ()
+        return weigh(d, suspects, self._outcomes, self._control(d))
+
+    def _control(self, d: Dossier) -> float:
+        return min(d.quality, quality_at(d, length_of(d.steps)))
+
+    # --- probes ---------------------------------------------------------------------------------
+
+    def probe(
+        self, losses: Sequence[float], norms: Sequence[float], broken: int | None
+    ) -> Generator[Progress, None, Report]:
+        """Check the suspects on copies of the run as it was at step 0; yields between short slices of work."""
+        d = self._dossier(losses, norms, broken)
+        suspects = causes.suspects(d)
+        rows = Rows.of(d.subject, self._rows)
+        steps = max(d.steps, 600)
+        self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)
+        return self.look(losses, norms, broken)
+
+
+def _fit(output: torch.Tensor, target: torch.Tensor) -> Fit:
+    return fit(output.reshape(len(target), -1), target.flatten(1))
+
+
+def same(one: Report, other: Report) -> bool:
+    """Whether two reports would look the same, steps aside."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(report: Report) -> Report:
+    return replace(report, steps=0, seconds=0.0, loss=None)
