@@ -194,7 +194,7 @@ def after_a_hundred_batches(seed: int, fixed: bool) -> Settings:
             return self.decoder(self.encoder(x))
 
     return run(
-        model=autoencoder(), data=images(8) * 2 - 1, loss=nn.MSELoss(), lr=1e-3 if fixed else 0.1, batch_size=128,
+        model=autoencoder(), data=images(8) * 2 - 1, loss=nn.MSELoss(), lr=1e-3 if fixed else 0.5, batch_size=128,
         optimizer_options={"weight_decay": 1e-5}, steps=1500,
     )  # fmt: skip
 
