@@ -34,7 +34,8 @@ class ReportedCase:
     """Verdicts that are right."""
     story: str
     source: str
-    """The report, or reports of this kind."""
+    """The report, or reports of this kind. Where a report leaves its cause open, the fault here is one that gives the
+    same symptom."""
     make: Callable[[int], Settings]
     """seed -> settings of the run as reported; the same seed gives the same model and data."""
     repair: Callable[[int], Settings] | None

@@ -126,7 +126,7 @@ def relu_everywhere(seed: int, fixed: bool) -> Settings:
     verdicts=LOST,
     story="The decoder is an LSTM with one unit whose hidden state is returned as the reconstruction; the series are "
     "temperatures in degrees. A hidden state never leaves -1..1: the output is a flat line at 1.",
-    source="github.com/keras-team/keras/issues/10753 and /5203: LSTM(1, return_sequences=True) as the last layer",
+    source="github.com/keras-team/keras/issues/5203: LSTM(1, return_sequences=True) as the last layer",
 )
 def hidden_state_as_output(seed: int, fixed: bool) -> Settings:
     class LSTMAutoencoder(nn.Module):

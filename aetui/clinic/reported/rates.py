@@ -91,7 +91,7 @@ def gray_squares(seed: int, fixed: bool) -> Settings:
     verdicts=SLOW,
     story="An LSTM autoencoder with Adam at 1e-6, as the fine-tuning recipe of another model had it. The output is a "
     "straight line through all sine waves.",
-    source="github.com/keras-team/keras/issues/10753: only able to get it to learn the average of the signal",
+    source="github.com/keras-team/keras/issues/10753, LSTM autoencoder learns only the average of a sine (symptom)",
 )
 def fine_tuning_rate(seed: int, fixed: bool) -> Settings:
     class Seq2Seq(nn.Module):

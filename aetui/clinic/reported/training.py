@@ -46,7 +46,7 @@ def sparsity_of_the_blog(seed: int, fixed: bool) -> Settings:
     verdicts=(*LOST, "under-trained"),
     story="Adam with weight_decay=0.1, since 'more regularization can't hurt an anomaly detector'. Every reading is "
     "reconstructed as the average of the plant.",
-    source="discuss.pytorch.org/t/82449 and others: Adam with weight decay in small autoencoders",
+    source="questions on weight decay in small autoencoders that output the mean",
     code=4,
 )
 def heavy_weight_decay(seed: int, fixed: bool) -> Settings:
@@ -252,7 +252,7 @@ def one_epoch(seed: int, fixed: bool) -> Settings:
     verdicts=SLOW,
     story="An attention model for windows of sensor data, five epochs on 300 windows. All reconstructions are the mean "
     "curve; after five hundred epochs they were good.",
-    source="github.com/JulesBelveze/time-series-autoencoder and similar: questions after very few epochs",
+    source="questions on flat reconstructions of windows after a handful of epochs",
 )
 def five_epochs(seed: int, fixed: bool) -> Settings:
     class AttentionAE(nn.Module):
