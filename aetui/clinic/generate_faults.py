@@ -152,7 +152,7 @@ def optimizer(rng: np.random.Generator, draw: Draw) -> Fault:
 
 
 def clipping(rng: np.random.Generator, draw: Draw) -> Fault:
-    sgd = rng.random() < 0.8
+    sgd = rng.random() < 0.9
     plan = draw(optimizers=("momentum",) if sgd else ("adam", "adamw"), families=PLAIN)
     clip = log_uniform(rng, 1e-6, 5e-3) if sgd else log_uniform(rng, 1e-12, 1e-8)
     repaired = replace(plan, clip=pick(rng, (None, 1.0, 5.0)))

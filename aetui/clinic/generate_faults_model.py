@@ -127,6 +127,8 @@ def train_eval(rng: np.random.Generator, draw: Draw) -> Fault:
                          criterion="train-eval")  # fmt: skip
         momentum = pick(rng, (0.0, 1e-5, 1e-4, 1e-3))
         hidden = replace(plan.model.hidden, momentum=momentum)
+        # The running statistics arrive in the end, so the length of the training is part of the fault.
+        plan = replace(plan, given=plan.given or momentum > 0)
         broken = replace(plan, model=replace(plan.model, hidden=hidden))
         return Fault(broken, plan, f"batch norm with momentum {momentum:g}", criterion="train-eval")
     plan = draw(families=PLAIN, norms=("none",))
