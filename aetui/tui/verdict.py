@@ -5,7 +5,7 @@ from rich.segment import Segment
 from textual import events
 from textual.strip import Strip
 
-from aetui.report import FINE, Finding
+from aetui.report import FINE, LEARNING, Finding
 from aetui.tui import texts
 from aetui.tui.model import RunModel
 from aetui.tui.status import Bar
@@ -20,11 +20,13 @@ _LEAST_SAID = 16
 
 def word(verdict: str) -> str:
     """A verdict as it stands on the screen."""
-    return texts.plain(verdict).upper()
+    return NONE_YET if verdict == LEARNING else texts.plain(verdict).upper()
 
 
 def role(verdict: str) -> str:
     """The color of a verdict; its word says the same."""
+    if verdict == LEARNING:
+        return "muted"
     return "good" if verdict in FINE else "warning" if verdict in MILD else "error"
 
 

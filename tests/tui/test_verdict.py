@@ -10,7 +10,7 @@ from msgspec import structs
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, VERDICTS, Finding, Report
+from aetui.report import FINE, LEARNING, VERDICTS, Finding, Report
 from aetui.tui import verdict
 from aetui.tui.app import Workbench
 from aetui.tui.model import RunModel
@@ -59,7 +59,13 @@ def test_it_is_shortened_from_the_least_telling_on(model: RunModel, width: int, 
     assert len(line) == width
 
 
-@given(st.text(max_size=60), st.text(max_size=40), st.sampled_from(list(VERDICTS)), st.integers(1, 130), st.booleans())
+@given(
+    st.text(max_size=60),
+    st.text(max_size=40),
+    st.sampled_from([LEARNING, *VERDICTS]),
+    st.integers(1, 130),
+    st.booleans(),
+)
 def test_it_never_exceeds_its_width_and_starts_with_the_verdict(
     headline: str, title: str, name: str, width: int, probing: bool
 ) -> None:
@@ -85,6 +91,12 @@ def test_a_fine_verdict_names_no_cause(model: RunModel, reports: dict[str, Repor
     line = text(with_report(model, healthy))
     assert line.startswith("HEALTHY  explained variance 0.874")
     assert "learning rate" not in line
+
+
+def test_a_training_that_is_not_judged_yet_shows_its_figures(model: RunModel) -> None:
+    report = Report(verdict=LEARNING, headline="explained variance 0.178, PCA with 20 0.295")
+    assert text(with_report(model, report)).startswith("NO VERDICT YET  explained variance 0.178, PCA with 20 0.295  ")
+    assert verdict.role(LEARNING) == "muted"
 
 
 @pytest.mark.parametrize("name", VERDICTS)

@@ -10,7 +10,7 @@ from msgspec import structs
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import Evidence, Finding, Remedy, Report
+from aetui.report import LEARNING, Evidence, Finding, Remedy, Report
 from aetui.spec import RunSpec
 from aetui.tui import remedies
 from aetui.tui.app import Workbench
@@ -115,6 +115,13 @@ def test_a_healthy_run_is_said_to_be_so_with_its_figures(
     ):
         assert said in screen, said
     assert "F4" not in screen
+
+
+def test_a_training_that_is_not_judged_yet_is_neither_fine_nor_wrong(model: RunModel, render_pane: Render) -> None:
+    replaced(model, verdict=LEARNING, findings=())
+    screen = "\n".join(render_pane(WhyPane(), model, (80, 17)))
+    assert "NO VERDICT YET  outputs vary" in screen
+    assert "not judged yet; nothing speaks against it so far." in screen
 
 
 def test_something_wrong_without_a_cause_is_not_called_fine(model: RunModel, render_pane: Render) -> None:

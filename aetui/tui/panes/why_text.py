@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, VERDICTS, Evidence, Finding, Remedy, Report
+from aetui.report import FINE, LEARNING, VERDICTS, Evidence, Finding, Remedy, Report
 from aetui.spec import RunSpec
 from aetui.tui import figures, remedies, texts
 from aetui.tui.model import RunModel
@@ -159,6 +159,8 @@ def stacked(parts: Iterable[list[Line]], rows: int) -> list[Line]:
 
 
 def _without_finding(report: Report, width: int) -> list[Line]:
+    if report.verdict == LEARNING:
+        return indented("The training moves and is not judged yet; nothing speaks against it so far.", width)
     meaning = VERDICTS.get(report.verdict, "")
     if report.verdict in FINE:
         return indented(f"Nothing has to be changed: {meaning}.", width, "good")
