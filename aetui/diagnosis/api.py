@@ -218,7 +218,9 @@ def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> 
     if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
         values = torch.stack([value.detach() for value in values])
     try:
-        made = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values, dtype=np.float64))
+        if not isinstance(values, Tensor):
+            values = torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
+        made = values.detach()
         made = made.to(device=device, dtype=dtype, copy=True)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name}: {type(values).__name__} can't be read as numbers: {error}") from None
@@ -294,7 +296,7 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
     shape = f"[{rows}, {', '.join(map(str, x.shape[1:]))}]"
     try:
         with Randomness(seed, x.device).own(), torch.no_grad():
-            output = take_apart(copy(x[:rows]), y[:rows].shape)
+            output = take_apart(copy(x[:rows].clone()), y[:rows].shape)
     except OutputError as error:
         raise ValueError(f"model: {error}") from None
     except Exception as error:

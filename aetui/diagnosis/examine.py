@@ -118,7 +118,7 @@ def planned_steps(subject: Subject) -> int:
     hooks = [module.register_forward_hook(count) for module in layers]
     rows = min(2, subject.rows)
     with loop.looking():
-        loop.forward(subject.inputs[:rows], subject.targets[:rows])
+        loop.forward(subject.inputs[:rows].clone(), subject.targets[:rows])
     for hook in hooks:
         hook.remove()
     counted = 3 * sum(sizes.values()) / rows * batch
@@ -173,7 +173,7 @@ def _look_closer(d: Dossier, loop: Loop, observer: Observer) -> None:
         d.held_fit = fit(loop.reconstruct(x, target), target.flatten(1))
         d.held_linear = held_out_linear(d.subject.targets, target, d.subject.code_width)
     with loop.looking():
-        output = take_apart(loop.model(observer.rows.x), observer.rows.target.shape)
+        output = take_apart(loop.model(observer.rows.x.clone()), observer.rows.target.shape)
     if output.mean is not None:
         means = output.mean.flatten(1)
         d.code_active = int((means.var(0) > 0.01).sum()), means.shape[1]

@@ -92,49 +92,111 @@ def _prepare(value: Any, memo: dict[int, Any]) -> None:
 def rebound(function: Any, old: nn.Module, new: nn.Module) -> Any:
     """`function` speaking of `new` and its parts wherever it spoke of `old`.
 
-    A penalty or loss is often a lambda over the caller's model, or a method of it. Where it is
-    neither, or does not mention the model, it comes back as it is.
+    A penalty or loss is often a lambda over the caller's model, a method of it or of an object that
+    holds it. Where it does not mention the model, it comes back as it is.
     """
+    if old is new:
+        return function
     twins: dict[int, Any] = {id(one): two for one, two in zip(old.modules(), new.modules(), strict=True)}
     twins |= {id(one): two for one, two in zip(old.parameters(), new.parameters(), strict=True)}
-    return _rebound(function, twins)
+    twins |= {id(one): two for one, two in zip(old.buffers(), new.buffers(), strict=True)}
+    return _Rebinding(twins).of(function)
 
 
-def _rebound(function: Any, twins: dict[int, Any]) -> Any:
-    if isinstance(function, types.MethodType) and id(function.__self__) in twins:
-        return types.MethodType(function.__func__, twins[id(function.__self__)])
-    if isinstance(function, partial):
-        args = [twins.get(id(value), value) for value in function.args]
-        keywords = {key: twins.get(id(value), value) for key, value in function.keywords.items()}
-        return partial(_rebound(function.func, twins), *args, **keywords)
-    if not isinstance(function, types.FunctionType):
-        return function
-    # A function calls other functions of its closure and module, which may mention the model too.
-    cells = tuple(_cell(cell, twins) for cell in function.__closure__ or ())
-    used = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
-    replaced = {name: twins[id(value)] for name, value in used.items() if id(value) in twins}
-    if not replaced and all(new is old for new, old in zip(cells, function.__closure__ or (), strict=True)):
-        return function
-    scope = {**function.__globals__, **replaced} if replaced else function.__globals__
-    made: Callable[..., Any] = types.FunctionType(
-        function.__code__, scope, function.__name__, function.__defaults__, cells or None
-    )
-    made.__kwdefaults__ = function.__kwdefaults__
-    return made
+_DEEPEST = 6
+"""Functions, objects and containers inside each other that are followed."""
+_LONGEST = 10_000
+"""Entries up to which a container is looked through."""
+_LIBRARIES = ("torch", "numpy", "builtins")
 
 
-def _cell(cell: types.CellType, twins: dict[int, Any]) -> types.CellType:
-    try:
-        content = cell.cell_contents
-    except ValueError:
-        return cell
-    if id(content) in twins:
-        return types.CellType(twins[id(content)])
-    if isinstance(content, types.FunctionType | types.MethodType | partial):
-        again = (
-            _rebound(content, twins)
-            if not (isinstance(content, types.FunctionType) and cell in (content.__closure__ or ()))
-            else content
+class _Rebinding:
+    """Copies of what mentions the model: functions, methods, partials, containers, objects that hold it."""
+
+    def __init__(self, twins: dict[int, Any]) -> None:
+        self._twins = twins
+        self._made: dict[int, Any] = {}
+        self._depth = 0
+
+    def of(self, value: Any) -> Any:
+        """`value` itself where it mentions nothing that has a twin."""
+        key = id(value)
+        if key in self._twins:
+            return self._twins[key]
+        if key in self._made or self._depth >= _DEEPEST:
+            return self._made.get(key, value)
+        self._made[key] = value
+        self._depth += 1
+        self._made[key] = self._copied(value)
+        self._depth -= 1
+        return self._made[key]
+
+    def _copied(self, value: Any) -> Any:
+        if isinstance(value, types.MethodType):
+            owner, function = self.of(value.__self__), self.of(value.__func__)
+            same = owner is value.__self__ and function is value.__func__
+            return value if same else types.MethodType(function, owner)
+        if isinstance(value, partial):
+            function, args, keywords = self.of(value.func), self.of(value.args), self.of(value.keywords)
+            same = function is value.func and args is value.args and keywords is value.keywords
+            return value if same else partial(function, *args, **keywords)
+        if isinstance(value, types.FunctionType):
+            return value if _library(value.__module__) else self._function(value)
+        if type(value) in (list, tuple, dict):
+            return self._container(value)
+        if _library(type(value).__module__) and not isinstance(value, nn.Module):
+            return value
+        held = getattr(value, "__dict__", None)
+        if type(held) is not dict or (mine := self._container(held)) is held:
+            return value
+        made = copy.copy(value)
+        vars(made).update(mine)
+        return made
+
+    def _container(self, value: Any) -> Any:
+        if len(value) > _LONGEST:
+            return value
+        old = list(value.values()) if isinstance(value, dict) else value
+        parts = [self.of(part) for part in old]
+        if all(new is part for new, part in zip(parts, old, strict=True)):
+            return value
+        return dict(zip(value, parts, strict=True)) if isinstance(value, dict) else type(value)(parts)
+
+    def _function(self, function: types.FunctionType) -> Any:
+        cells = tuple(self._cell(cell) for cell in function.__closure__ or ())
+        defaults, keywords = self.of(function.__defaults__), self.of(function.__kwdefaults__)
+        scope = function.__globals__
+        used = {name: scope[name] for name in _names(function.__code__) if name in scope}
+        # Functions of other modules know nothing of the caller's model.
+        mine = {
+            name: value
+            for name, value in used.items()
+            if not isinstance(value, types.FunctionType) or value.__globals__ is scope
+        }
+        replaced = {name: new for name, value in mine.items() if (new := self.of(value)) is not value}
+        same = all(new is old for new, old in zip(cells, function.__closure__ or (), strict=True))
+        if same and not replaced and defaults is function.__defaults__ and keywords is function.__kwdefaults__:
+            return function
+        made: Callable[..., Any] = types.FunctionType(
+            function.__code__, {**scope, **replaced} if replaced else scope, function.__name__, defaults, cells or None
         )
+        made.__kwdefaults__ = keywords
+        return made
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            return cell
+        again = self.of(content)
         return cell if again is content else types.CellType(again)
-    return cell
+
+
+def _library(name: str | None) -> bool:
+    return (name or "").partition(".")[0] in _LIBRARIES
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Names that a function looks up, comprehensions and functions inside it too."""
+    inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -77,7 +79,7 @@ class Loop:
             return torch.optim.Adam(model.parameters(), lr=change.adam)
         build = self.subject.bound(self.subject.build_optimizer, model)
         optimizer: torch.optim.Optimizer = build(model)
-        _adopt(optimizer, self.subject.caller_model or self.subject.model, model)
+        optimizer = _adopted(optimizer, self.subject.caller_model or self.subject.model, model)
         if change.unfreeze:
             known = {id(p) for group in optimizer.param_groups for p in group["params"]}
             rest = [p for p in (*model.parameters(), *self._unlisted()) if id(p) not in known]
@@ -95,7 +97,7 @@ class Loop:
         """Parameters that the model computes with and does not list."""
         rows = slice(0, min(2, self.subject.rows))
         with self._mode:
-            output = take_apart(self.model(self.inputs[rows]), self.targets[rows].shape)
+            output = take_apart(self.model(self.inputs[rows].clone()), self.targets[rows].shape)
         return list(leaves_of(output.reconstruction.sum()).values())
 
     # --- stepping -------------------------------------------------------------------------------
@@ -211,7 +213,8 @@ class Loop:
                 if train and len(chunk) < 2 and parts:
                     parts.append(wanted.reshape(len(wanted), -1))
                     continue
-                made = self.compared(self.forward(chunk, wanted).reconstruction)
+                # A forward may change its input in place.
+                made = self.compared(self.forward(chunk.clone(), wanted).reconstruction)
                 made = _fitted(made, wanted)
                 parts.append((made if self._target_affine is None else self._target_affine.undo(made)).flatten(1))
         return torch.cat(parts)
@@ -236,13 +239,21 @@ def _fitted(made: Tensor, wanted: Tensor) -> Tensor:
         return made.flatten(1).mean(1).reshape(-1, *[1] * (wanted.ndim - 1)).expand(wanted.shape)
 
 
-def _adopt(optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module) -> None:
-    """An optimizer that was built over the caller's own parameters trains the copy's instead."""
-    if old is new:
-        return
+def _adopted(optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer over the copy's parameters in place of one that was built over the caller's own."""
     twins: dict[int, nn.Parameter] = {id(one): two for one, two in zip(old.parameters(), new.parameters(), strict=True)}
-    for group in optimizer.param_groups:
-        group["params"] = [twins.get(id(parameter), parameter) for parameter in group["params"]]
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if old is new or not any(id(parameter) in twins for parameter in held):
+        return optimizer
+    # The caller may hand out the same optimizer each time, and train on with it.
+    made = copy.copy(optimizer)
+    made.param_groups = [
+        {**group, "params": [twins.get(id(parameter), parameter) for parameter in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    states = {twins.get(id(one), one): copy.deepcopy(kept) for one, kept in optimizer.state.items()}
+    made.state = defaultdict(dict, states)
+    return made
 
 
 def _joint_norm(grads: list[Any]) -> Tensor:

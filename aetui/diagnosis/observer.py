@@ -26,7 +26,7 @@ class Observer:
         if self.snapshots and self.snapshots[-1].step == loop.steps:
             return self.snapshots[-1]
         with loop.looking(), watching(loop.model) as watcher:
-            made = loop.forward(self.rows.x, self.rows.target).reconstruction
+            made = loop.forward(self.rows.x.clone(), self.rows.target).reconstruction
         grads = {
             name: float(torch.linalg.vector_norm(parameter.grad))
             for name, parameter in loop.model.named_parameters()

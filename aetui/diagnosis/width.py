@@ -18,7 +18,7 @@ def code_width(model: nn.Module, x: Tensor, seed: int = 0) -> int | None:
     A code distribution that the model returns has its mean's width. The cells of a recurrent layer
     count as one state per row. None where no layer's output is per row.
     """
-    copy, rows = clone(model).eval(), x[: min(8, len(x))]
+    copy, rows = clone(model).eval(), x[: min(8, len(x))].clone()
     batch = len(rows)
     widths: list[int] = []
 
