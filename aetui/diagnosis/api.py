@@ -27,6 +27,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamax": torch.optim.Adamax, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
     "adagrad": torch.optim.Adagrad, "adadelta": torch.optim.Adadelta, "rprop": torch.optim.Rprop,
 }  # fmt: skip
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+"""Optimizers with a kernel for all parameters at once on every device."""
 _SCALINGS = {"none": "none", "standardize": "standardize", "minmax": "unit", "unit": "unit", "symmetric": "symmetric"}
 _HELD_OUT = 10
 """One row in so many is held out where the caller gives none."""
@@ -254,6 +256,8 @@ def _optimizer(
         given = OPTIMIZERS[name]
     if isinstance(given, type):
         kind: Callable[..., torch.optim.Optimizer] = given
+        if given in _FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
+            options = {**options, "fused": True}
 
         def from_class(model: nn.Module) -> torch.optim.Optimizer:
             parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]

@@ -148,7 +148,8 @@ class Dossier:
         """A rectified code with units that give the same for every row."""
         width = self.facts.linear.width or 0
         return next(
-            (one for one in self.hidden if one.kind == "relu" and one.units <= width and one.dead * one.units >= 1), None
+            (one for one in self.hidden if one.kind == "relu" and one.units <= width and one.dead * one.units >= 1),
+            None,
         )
 
     def worst(self, name: str, *, start: bool = False) -> Activity | None:

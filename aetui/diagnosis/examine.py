@@ -81,8 +81,14 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     outcomes: Outcomes = {}
     probe_steps = 0
     findings: tuple[Finding, ...] = ()
-    if verdict.name in FINE and probes and d.quality < NEARLY and (doubted := _doubted(suspects)):
-        outcomes, probe_steps = yield from probe_suspects(d, doubted, loop.steps, d.quality, observer.rows)
+    if (
+        verdict.name in FINE
+        and probes
+        and d.quality < NEARLY
+        and not facts.variational
+        and (strong := doubted(suspects))
+    ):
+        outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows)
         if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
             verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
             findings = weigh(d, suspects, outcomes, d.quality)
@@ -96,7 +102,9 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
             outcomes, probe_steps = yield from _checked(d, suspects, control, observer.rows, loop)
         findings = weigh(d, suspects, outcomes, control)
         verdict = _revised(d, verdict, findings)
-    return report_of(d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start, floors_of(subject))
+    return report_of(
+        d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start, floors_of(subject)
+    )
 
 
 def planned_steps(subject: Subject) -> int:
@@ -190,7 +198,8 @@ def _advice(suspects: list[Suspect]) -> list[Suspect]:
     return [one for one in suspects if one.cause in ("code-too-small", "code-too-large") and one.suspicion >= CERTAIN]
 
 
-def _doubted(suspects: list[Suspect]) -> list[Suspect]:
+def doubted(suspects: list[Suspect]) -> list[Suspect]:
+    """Those strong enough to be probed where the training does its work."""
     return [suspect for suspect in suspects if suspect.suspicion >= DOUBT and suspect.probes]
 
 

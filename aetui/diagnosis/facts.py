@@ -66,6 +66,8 @@ class Data:
     binary: bool
     distinct: int
     """Different rows among those looked at."""
+    outliers: float
+    """Norm of the largest row, from the mean, over that of the median row."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Weight:
     name: str
     std: float
     gain: float
-    """Standard deviation times the root of the fan in; PyTorch's default has 0.58, He's 1.41."""
+    """Root mean square times the root of the fan in, and once more where the mean makes up most of it; PyTorch's
+    default has 0.58, He's 1.41."""
     same: bool
     """Whether all units have the same weights."""
     zero: bool
@@ -187,6 +190,16 @@ def output_activation(reconstruction: Tensor) -> str:
     return ""
 
 
+def _outliers(x: Tensor) -> float:
+    flat = x.reshape(len(x), -1)
+    flat = flat[torch.isfinite(flat).all(1)].float()
+    if len(flat) < 4:
+        return 1.0
+    sizes = torch.linalg.vector_norm(flat - flat.median(0).values, dim=1)
+    middle = float(sizes.median())
+    return float(sizes.max()) / middle if middle else 1.0
+
+
 @contextmanager
 def _recurrent_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
     """The hidden states that recurrent layers return during a forward; they lie in -1..1."""
@@ -236,7 +249,7 @@ def measure_data(x: Tensor) -> Data:
         low=float(flat.min()), high=float(flat.max()), mean=float(flat.mean()), std=float(flat.std(correction=0)),
         offset=offset, uneven=uneven, constant=int((variance == 0).sum()), integers=integers,
         binary=integers and float(flat.min()) >= 0 and float(flat.max()) <= 1,
-        distinct=len(torch.unique(flat[:512], dim=0)),
+        distinct=len(torch.unique(flat[:512], dim=0)), outliers=_outliers(x),
     )  # fmt: skip
 
 
@@ -318,7 +331,11 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         size = float(matrix.abs().max())
         same = len(matrix) > 1 and float((matrix - matrix[0]).abs().max()) <= 1e-7 * size
         rms = float(matrix.square().mean().sqrt())
-        found.append(Weight(name, std, rms * root, same, size == 0.0))
+        gain = rms * root
+        if rms and abs(float(matrix.mean())) > 0.5 * rms:
+            # Weights with a mean of their own add up over the inputs instead of cancelling.
+            gain *= abs(float(matrix.mean())) / rms * root
+        found.append(Weight(name, std, gain, same, size == 0.0))
     return tuple(found)
 
 

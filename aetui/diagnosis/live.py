@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.dossier import Dossier, Suspect
-from aetui.diagnosis.examine import quality_at, report_of
+from aetui.diagnosis.examine import NEARLY, doubted, quality_at, report_of
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
@@ -27,7 +27,8 @@ KEPT = 48
 EARLY = 200
 """Steps before which nothing is said of a training that moves."""
 STILL = 0.01
-"""Fall of the loss over the last quarter, relative, below which a training no longer moves."""
+"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps, below
+which a training no longer moves."""
 AHEAD = 0.5
 """Suspicion from which a cause is named before there is a verdict."""
 
@@ -113,19 +114,19 @@ class LiveDiagnosis:
 
     def _judge(self, d: Dossier) -> Verdict:
         verdict = judge(d)
-        if verdict.name in FINE and d.steps or verdict.name in ("diverged", "trivial-data"):
+        if (verdict.name in FINE and d.steps) or verdict.name in ("diverged", "trivial-data"):
             return verdict
         if not d.steps:
             return Verdict(LEARNING, "not trained yet")
         over = d.goal is not None and d.steps >= d.goal
-        if over or (d.steps >= EARLY and abs(d.trend) < STILL):
+        if over or (d.steps >= EARLY and not _moves(d)):
             return verdict
         return Verdict(LEARNING, verdict.headline.removesuffix(", and still rising"))
 
     def _held(self, verdict: Verdict) -> Verdict:
         """A change of verdict has to be seen twice, but for one that can't wait."""
         shown = self.report
-        urgent = verdict.name == "diverged" or shown is None or shown.verdict == LEARNING and not shown.steps
+        urgent = verdict.name == "diverged" or shown is None or (shown.verdict == LEARNING and not shown.steps)
         if shown is None or verdict.name == shown.verdict or urgent or self._pending == verdict.name:
             self._pending = ""
             return verdict
@@ -151,10 +152,18 @@ class LiveDiagnosis:
         """Check the suspects on copies of the run as it was at step 0; yields between short slices of work."""
         d = self._dossier(losses, norms, broken)
         suspects = causes.suspects(d)
+        if judge(d).name in FINE:
+            suspects = doubted(suspects) if d.quality < NEARLY and not d.facts.variational else []
         rows = Rows.of(d.subject, self._rows)
         steps = max(d.steps, 600)
         self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)
         return self.look(losses, norms, broken)
+
+
+def _moves(d: Dossier) -> bool:
+    """Whether the loss falls and the outputs come closer to the data; noise of the loss alone is no progress."""
+    before = [shot for shot in d.snapshots if shot.step <= d.steps / 2] or list(d.snapshots[:1])
+    return d.trend > STILL and d.fit.explained > before[-1].fit.explained + STILL
 
 
 def _fit(output: torch.Tensor, target: torch.Tensor) -> Fit:

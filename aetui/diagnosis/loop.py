@@ -149,7 +149,7 @@ class Loop:
             return self._break(math.nan)
         grads = [p.grad for p in self.trained if p.grad is not None]
         norm = float(_joint_norm(grads)) if grads else 0.0
-        value = float(total)
+        value = total.item()
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
         if not (math.isfinite(value) and math.isfinite(norm)):
             return self._break(value)

@@ -36,6 +36,7 @@ _DROPOUT = (F.dropout, torch.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.a
 _NORMAL_LIKE = (torch.randn_like,)
 _UNIFORM_LIKE = (torch.rand_like,)
 _DETACHING = (Tensor.detach, torch.detach, Tensor.detach_)
+_DATA = Tensor.__dict__.get("data", torch._C.TensorBase.__dict__.get("data"))
 _KEPT = 1.0 - 1e-6
 """What a uniform number becomes where noise is silenced: a mask `rand > p` then keeps everything."""
 
@@ -126,7 +127,7 @@ class Altered(TorchFunctionMode):
             if changed is not None:
                 return changed
         if self.attached:
-            if func in _DETACHING or func is Tensor.data.__get__:  # pyright: ignore[reportAttributeAccessIssue]
+            if func in _DETACHING or getattr(func, "__self__", None) is _DATA:
                 return args[0]
             with torch.enable_grad():
                 return func(*args, **kwargs)

@@ -69,7 +69,9 @@ def judge(d: Dossier) -> Verdict:
         return Verdict("partial", f"{explained} in eval mode, {figure(d.train_fit.explained)} in train mode")  # pyright: ignore[reportOptionalMemberAccess]
     code = d.dead_code
     if code is not None and code.dead >= LOST_UNITS:
-        return Verdict("partial", f"{round(code.dead * code.units)} of {code.units} code units are dead; {explained}{beside}")
+        return Verdict(
+            "partial", f"{round(code.dead * code.units)} of {code.units} code units are dead; {explained}{beside}"
+        )
     if fit.explained >= HEALTHY:
         return Verdict("healthy", f"{explained}{beside}")
     return Verdict("at-limit", f"{explained}{beside}: as good as these data allow for this code width")

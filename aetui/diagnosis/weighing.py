@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +45,8 @@ _EXPLAINS: tuple[tuple[str, str, float], ...] = (
     ("init-symmetry", "init-scale", 0.2),
     ("init-symmetry", "dead-units", 0.2),
     ("dead-units", "init-scale", 0.6),
+    ("saturated-units", "init-scale", 0.6),
+    ("exploding-gradients", "lr-too-high", 0.6),
     ("posterior-collapse", "penalty-too-strong", 0.6),
     ("clipping-too-tight", "lr-too-low", 0.5),
     ("clipping-too-tight", "optimizer", 0.4),
@@ -81,7 +84,7 @@ def confidence(suspicion: float, share: float | None) -> float:
 
 
 def _interpolated(share: float) -> float:
-    for (left, low), (right, high) in zip(_BAYES, _BAYES[1:], strict=False):
+    for (left, low), (right, high) in itertools.pairwise(_BAYES):
         if share <= right:
             return low + (high - low) * (share - left) / (right - left)
     return _BAYES[-1][1]
@@ -97,7 +100,11 @@ def weigh(
         control: quality of the training without any change, at the probes' length.
     """
     goal = max([0.3, *(one.quality for group in outcomes.values() for one in group)])
-    shares = {suspect.cause: recovery(outcomes.get(suspect.cause, ()), control, goal) for suspect in suspects}
+    # More steps are compared with the end of the training, not with its state at the probes' length.
+    controls = {suspect.cause: d.quality if suspect.cause == "under-trained" else control for suspect in suspects}
+    shares = {
+        suspect.cause: recovery(outcomes.get(suspect.cause, ()), controls[suspect.cause], goal) for suspect in suspects
+    }
     by_cause = {suspect.cause: suspect for suspect in suspects}
     weighed: list[tuple[float, Suspect]] = []
     for suspect in suspects:
@@ -125,7 +132,8 @@ def weigh(
     best = weighed[0][1].cause if weighed else ""
     kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST] or weighed[:1]
     return tuple(
-        finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), control), best) for value, suspect in kept
+        finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), controls[suspect.cause]), best)
+        for value, suspect in kept
     )
 
 

@@ -97,7 +97,9 @@ def _init_scale(d: Dossier) -> Suspect | None:
         where, share = fading
         facts.append(evidence("signal at step 0", share, "above 0.01",
                               f"at {where} the rows differ by only {figure(share)} of the activations' size", where))  # fmt: skip
-        suspicion = max(suspicion, 0.3 if not odd else min(0.92, suspicion + 0.1))
+        silenced = any(one.saturated >= 0.3 or one.dead >= 0.5 for one in d.facts.activities)
+        alone = 0.1 if silenced else 0.3
+        suspicion = max(suspicion, alone if not odd else min(0.92, suspicion + 0.1))
     probes = (Probe("default initial weights", Change(reinit=True)),)
     return Suspect("init-scale", suspicion, tuple(facts), (REINIT,), probes)
 
@@ -187,6 +189,8 @@ def _saturated(d: Dossier) -> Suspect | None:
         suspicion = 0.8 if start.saturated >= 0.7 else 0.5
         if d.facts.data.std > 4 or d.facts.data.offset > 4:
             suspicion *= 0.5
+        if any(weight.gain > GAINS[1] for weight in d.facts.weights):
+            suspicion *= 0.6
     elif d.started and now.saturated >= 0.5:
         facts.append(evidence("saturated units", now.saturated, "below 0.3",
                               f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part", now.where))  # fmt: skip

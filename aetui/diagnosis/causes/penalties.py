@@ -132,7 +132,7 @@ def _noise(d: Dossier) -> Suspect | None:
         size = noise["noise"]
         text = f"passes over the same rows in train mode differ by {figure(size)} standard deviations of the data"
         facts.append(evidence("noise", size, "below 0.5", text, "network"))
-        suspicion = max(suspicion, 0.35)
+        suspicion = max(suspicion, 0.85 if size > 2 else 0.6 if size > 1 else 0.35)
     remedies = (
         Remedy(
             id="less-noise", text="Lower dropout or noise.",

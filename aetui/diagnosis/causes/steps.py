@@ -19,6 +19,11 @@ USUAL: dict[str, tuple[float, float, float]] = {
 """Low end, usual value and high end of learning rates, by optimizer."""
 _GRADIENT_SIZED = ("sgd",)
 """Optimizers whose step grows with the gradient, so that the update tells more than the rate."""
+CLIP = Remedy(
+    id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
+)
+OUTLIER = 15.0
+"""Distance of the largest row from the middle, in those of the median row, from which single rows rule the gradient."""
 UPDATES = (1e-4, 3e-2)
 """Norm of an update over the norm of the parameter: about 1e-3 is healthy (Karpathy's rule; Cockpit tracks the same)."""
 
@@ -48,7 +53,7 @@ def _rate_evidence(d: Dossier) -> list[Evidence]:
 
 
 def _low(d: Dossier) -> Suspect | None:
-    low, typical, _ = usual(d)
+    _, typical, _ = usual(d)
     lr = d.facts.lr
     factors = [10.0, 100.0]
     update = d.update
@@ -177,20 +182,25 @@ def _clipping(d: Dossier) -> Suspect | None:
 def _exploding(d: Dossier) -> Suspect | None:
     norms = np.asarray([norm for norm in d.norms if math.isfinite(norm)], dtype=np.float64)
     if not len(norms):
-        return None
+        return _at_once(d)
     median = float(np.median(norms))
     peak = float(norms.max())
     late = norms[len(norms) // 10 :]
     burst = float(late.max()) / median if len(late) and median else 0.0
-    if d.broken is None and burst < 30 and peak < 1e3:
+    outliers = d.facts.data.outliers
+    if d.broken is None and burst < 30 and peak < 1e3 and outliers < OUTLIER:
         return None
     facts = [evidence("largest gradient norm", peak, f"near the median, {figure(median)}",
                       f"the largest gradient norm is {figure(peak)}, the median {figure(median)}")]  # fmt: skip
     suspicion = 0.2
-    if burst > 100:
-        suspicion = 0.5
-    if d.facts.recurrent and (burst > 30 or d.broken is not None or peak > 100):
+    if outliers >= OUTLIER:
         suspicion = 0.65
+        text = f"the largest row lies {figure(outliers)} times as far from the middle as the median row"
+        facts.append(evidence("largest row against the median one", outliers, "below 5", text, "data"))
+    if burst > 100:
+        suspicion = max(suspicion, 0.5)
+    if d.facts.recurrent and (burst > 30 or d.broken is not None or peak > 100):
+        suspicion = max(suspicion, 0.65)
     if peak > 1e4 and d.facts.lr <= usual(d)[2]:
         suspicion = max(suspicion, 0.5)
     remedy = Remedy(
@@ -199,6 +209,16 @@ def _exploding(d: Dossier) -> Suspect | None:
     return Suspect(
         "exploding-gradients", suspicion, tuple(facts), (remedy,), (Probe("clipping at 1", Change(clip=1.0)),)
     )
+
+
+def _at_once(d: Dossier) -> Suspect | None:
+    """The first loss of a recurrent model was not finite: its state grows from step to step of the sequence."""
+    if d.broken is None or not d.facts.recurrent or d.facts.data.bad:
+        return None
+    text = f"the first outputs are already {figure(math.sqrt(1 + d.facts.fit.spread))} times as large as the data"
+    facts = (evidence("outputs at step 0 against the data", math.sqrt(1 + d.facts.fit.spread), "below 2", text),)
+    remedies = (CLIP, Remedy(id="orthogonal", text="Use tanh or a gated cell, or orthogonal recurrent weights."))
+    return Suspect("exploding-gradients", 0.65, facts, remedies)
 
 
 def _few(d: Dossier) -> Suspect | None:
