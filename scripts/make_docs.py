@@ -9,8 +9,10 @@ Generated parts of README.md and docs/measurements.md lie between `<!-- begin NA
 """
 
 import argparse
+import ast
 import asyncio
 import html
+import itertools
 import json
 import os
 import re
@@ -23,6 +25,8 @@ from typing import Any
 
 from aetui import presets
 from aetui.bench.report import RATIOS
+from aetui.diagnosis.causes.catalog import CATALOG
+from aetui.report import CAUSES
 from aetui.spec import RunSpec, changed
 from aetui.spec.fields import SECTIONS, variants
 from aetui.spec.sections import LIVE_KINDS
@@ -35,6 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 BENCH = DOCS / "bench.json"
+SCORE = DOCS / "score.json"
 
 _BLOCK = re.compile(r"(<!-- begin ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WORD = re.compile("[\u2800-\u28ff]{1,4}|[^\xa0\u2800-\u28ff]+(?:\xa0[^\xa0\u2800-\u28ff]+)*")
@@ -148,6 +153,43 @@ def themes_block() -> str:
 # --- measured costs ------------------------------------------------------------------------------
 
 
+def causes_block() -> str:
+    """Every cause of the diagnosis: what it does to a training, and where that is described."""
+    rows = [(f"`{name}`", CATALOG[name].title, CATALOG[name].text, CATALOG[name].source) for name in CAUSES]
+    return table(("cause", "in words", "what it does", "source"), rows)
+
+
+def thresholds_block() -> str:
+    """The documented constants of the diagnosis."""
+    rows: list[tuple[str, ...]] = []
+    for path in sorted((ROOT / "aetui" / "diagnosis").rglob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for statement, following in itertools.pairwise(body):
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+                continue
+            text = following.value if isinstance(following, ast.Expr) else None
+            if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
+                continue
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError:
+                continue
+            if isinstance(value, int | float) or (
+                isinstance(value, tuple) and all(isinstance(part, int | float) for part in value)
+            ):
+                shown = f"{value:g}" if isinstance(value, int | float) else " to ".join(f"{part:g}" for part in value)
+                name = f"{path.stem}.{statement.targets[0].id}"
+                rows.append((f"`{name}`", shown, " ".join(text.value.split())))
+    return table(("name", "value", "meaning"), rows)
+
+
+def score_block() -> str:
+    """What `aetui clinic score` last measured."""
+    score = json.loads(SCORE.read_text(encoding="utf-8"))
+    parts = [f"```console\n$ {score['command']}\n{score['text'].rstrip()}\n```\n"]
+    return "".join(parts)
+
+
 def bench_block() -> str:
     """The tables of docs/bench.json, or how to get them."""
     if not BENCH.exists():
@@ -210,6 +252,7 @@ def json_block() -> str:
 PAGES: dict[Path, Callable[[], str]] = {DOCS / "settings.md": settings_page, DOCS / "keys.md": keys_page}
 BLOCKS: dict[str, Callable[[], str]] = {
     "presets": presets_block, "keys": keys_block, "themes": themes_block, "bench": bench_block,
+    "causes": causes_block, "thresholds": thresholds_block, "score": score_block,
 }  # fmt: skip
 EXAMPLES: dict[str, Callable[[], str]] = {"train": train_block, "json": json_block}
 
@@ -227,7 +270,7 @@ def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
 def pages(makers: dict[str, Callable[[], str]] = BLOCKS) -> dict[Path, str]:
     """Every generated page by its path, with the blocks that `makers` knows."""
     found = {path: make() for path, make in PAGES.items()}
-    for path in (README, DOCS / "measurements.md"):
+    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md"):
         found[path] = filled(path.read_text(encoding="utf-8"), makers)
     return found
 

@@ -16,6 +16,8 @@ from aetui import data
 from aetui.bench.cases import case_spec
 from aetui.spec import RunSpec, dumps
 
+_LOOK = 0.3
+"""Seconds between two looks at the diagnosis, as a screen takes them."""
 WARMUP = 0.5
 """Share of a measurement's seconds that is run before it and not counted."""
 
@@ -90,8 +92,8 @@ def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
     return step
 
 
-def engine_rate(spec: RunSpec, seconds: float) -> float:
-    """Steps per second of the engine with nobody watching."""
+def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> float:
+    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone."""
     import threading
 
     from aetui import protocol as p
@@ -120,7 +122,12 @@ def engine_rate(spec: RunSpec, seconds: float) -> float:
     obeyed(p.Run(id=2))
     time.sleep(seconds * WARMUP)
     first = obeyed(p.Set(id=3, changes={"optim.lr": "0.0009"}))
-    time.sleep(seconds)
+    end, version = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end:
+        time.sleep(_LOOK if diagnosed else seconds)
+        view = engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
+        if view is not None and view.diagnosis is not None:
+            version = view.diagnosis.version
     last = obeyed(p.Pause(id=4))
     obeyed(p.Stop(id=5))
     worker.join()
@@ -129,8 +136,8 @@ def engine_rate(spec: RunSpec, seconds: float) -> float:
 
 def measure(case: str, kind: str, seconds: float) -> float:
     spec = case_spec(case)
-    if kind == "engine":
-        return engine_rate(spec, seconds)
+    if kind in ("engine", "diagnosed"):
+        return engine_rate(spec, seconds, diagnosed=kind == "diagnosed")
     rows = torch.from_numpy(data.load(spec.data).train)
     return rate({"plain": plain, "lean": lean}[kind](spec, rows), seconds)
 

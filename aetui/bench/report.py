@@ -17,7 +17,7 @@ from aetui.engine.steering import Ladder
 from aetui.spec.fields import fields_of
 from aetui.spec.sections import Optim
 
-LOOPS = ("plain", "lean", "engine")
+LOOPS = ("plain", "lean", "engine", "diagnosed")
 PLACEMENTS = ("process", "thread")
 _F5, _F7, _F8 = b"\x1b[15~", b"\x1b[18~", b"\x1b[19~"
 _PRESSES = 20
@@ -26,6 +26,7 @@ RATIOS = {
     "process_over_plain": ("process", "plain"),
     "thread_over_lean": ("thread", "lean"),
     "engine_over_lean": ("engine", "lean"),
+    "diagnosed_over_engine": ("diagnosed", "engine"),
 }
 
 
@@ -181,9 +182,9 @@ def as_table(report: dict[str, Any]) -> str:
     lines = [f"{'steps/s':<10}" + "".join(f"{kind:>10}" for kind in kinds)]
     for case, found in report["cases"].items():
         lines.append(f"{case:<10}" + "".join(f"{found[kind]:>10,.0f}" for kind in kinds))
-    lines += ["", f"{'ratio':<10}" + "".join(f"{name.replace('_over_', ' / '):>18}" for name in RATIOS)]
+    lines += ["", f"{'ratio':<10}" + "".join(f"{name.replace('_over_', ' / '):>20}" for name in RATIOS)]
     for case, found in report["ratios"].items():
-        lines.append(f"{case:<10}" + "".join(f"{found[name]:>18.2f}" for name in RATIOS))
+        lines.append(f"{case:<10}" + "".join(f"{found[name]:>20.2f}" for name in RATIOS))
     share = report["first_frame_s"] / report["import_torch_s"]
     lines += ["", f"first frame        {report['first_frame_s']:.2f} s, {share:.2f} of importing torch"]
     for kind, found in report["key_ms"].items():

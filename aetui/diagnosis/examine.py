@@ -209,7 +209,7 @@ def _checked(
     """The probes of the suspects, and more steps where there may have been too few."""
     outcomes, spent = yield from probe_suspects(d, suspects, loop.steps, control, rows)
     if loop.broken is None and any(suspect.cause == "under-trained" for suspect in suspects):
-        more = min(4 * loop.steps, max(budget_of(loop.steps), 2 * length_of(loop.steps)))
+        more = max(2 * length_of(loop.steps), min(4 * loop.steps, budget_of(loop.steps)))
         outcomes["under-trained"] = [(yield from go_on(d, loop, rows, more))]
         spent += more
     return outcomes, spent

@@ -176,18 +176,33 @@ class Facts:
 
 def output_activation(reconstruction: Tensor) -> str:
     """The activation that the reconstruction comes from, read off its autograd graph; '' for any other."""
-    node = reconstruction.grad_fn
+    return _output_node(reconstruction)[0]
+
+
+def _output_node(reconstruction: Tensor) -> tuple[str, Any]:
+    node: Any = reconstruction.grad_fn
     for _ in range(32):
         if node is None:
-            return ""
+            return "", None
         name = type(node).__name__.removesuffix("Backward0").removesuffix("Backward1").removesuffix("Backward")
         found = _NODES.get(name)
         if found:
-            return found
+            return found, node
         if not any(name.startswith(kind) for kind in _TRANSPARENT):
-            return ""
+            return "", None
         node = next((parent for parent, _ in node.next_functions if parent is not None), None)
-    return ""
+    return "", None
+
+
+def output_range(reconstruction: Tensor, kind: str) -> tuple[float, float]:
+    """What an output activation `kind` can produce, with the bounds that it was called with."""
+    low, high = RANGES.get(kind, (-math.inf, math.inf))
+    node = _output_node(reconstruction)[1]
+    if kind == "hardtanh":
+        return float(node._saved_min_val), float(node._saved_max_val)
+    if kind == "elu":
+        return -float(node._saved_alpha) * float(node._saved_scale), high
+    return low, high
 
 
 def _outliers(x: Tensor) -> float:
@@ -320,6 +335,7 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         id(p) for module in model.modules() if "Norm" in type(module).__name__ or isinstance(module, nn.Embedding)
         for p in module.parameters(recurse=False)
     }  # fmt: skip
+    transposed = {id(module.weight) for module in model.modules() if isinstance(module, nn.modules.conv._ConvTransposeNd)}
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or id(parameter) in normalizing or isinstance(parameter, nn.UninitializedParameter):
             continue
@@ -329,7 +345,8 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         std = float(matrix.std(correction=0)) if matrix.numel() > 1 else 0.0
         root = math.sqrt(matrix.shape[1])
         size = float(matrix.abs().max())
-        same = len(matrix) > 1 and float((matrix - matrix[0]).abs().max()) <= 1e-7 * size
+        units = parameter.detach().float().movedim(1, 0).flatten(1) if id(parameter) in transposed else matrix
+        same = len(units) > 1 and float((units - units[0]).abs().max()) <= 1e-7 * size
         rms = float(matrix.square().mean().sqrt())
         gain = rms * root
         if rms and abs(float(matrix.mean())) > 0.5 * rms:
@@ -339,13 +356,16 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
     return tuple(found)
 
 
-def gather(subject: Subject) -> Facts:
+def gather(subject: Subject, known: Facts | None = None) -> Facts:
     """Run one batch forward and backward through a copy and measure what can be known from it.
+
+    Args:
+        known: of the same model and data under other settings, which is then not measured again.
 
     Raises:
         RuntimeError, ValueError, TypeError: the model or the loss can't compute this batch at all.
     """
-    data = measure_data(subject.targets)
+    data = known.data if known else measure_data(subject.targets)
     loop = Loop(subject)
     rows = probe_rows(subject.rows, min(subject.rows, max(2, min(subject.batch_size or 256, 256))))
     x, target = subject.inputs[rows], subject.targets[rows]
@@ -368,13 +388,8 @@ def gather(subject: Subject) -> Facts:
         terms, error = _terms(loop, output, target)
         gradients, norms = _gradients(loop, terms, watcher.called)
         update = _first_update(loop)
-    fitted = Loop(subject)
-    whole = subject.inputs[probe_rows(subject.rows)], subject.targets[probe_rows(subject.rows)]
-    at_start = fit(fitted.reconstruct(*whole), whole[1].flatten(1))
-    with fitted.looking(), watching(fitted.model) as quiet:
-        again = fitted.forward(*whole).reconstruction
-    activities = measured(quiet, again)
-    low, high = RANGES.get(kind, (-math.inf, math.inf))
+    at_start, activities = (known.fit, known.activities) if known else _at_start(subject)
+    low, high = output_range(made, kind)
     finite = target[torch.isfinite(target)]
     slack = 1e-3 * max(1e-12, float(finite.max() - finite.min())) if finite.numel() else 0.0
     outside = float(((finite < low - slack) | (finite > high + slack)).double().mean()) if finite.numel() else 0.0
@@ -388,12 +403,12 @@ def gather(subject: Subject) -> Facts:
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
         data=data,
-        linear=measure_linear(subject.targets, subject.code_width),
+        linear=known.linear if known else measure_linear(subject.targets, subject.code_width),
         output=kind, output_index=index, low=low, high=high, outside=outside, reach=reach,
         shape=tuple(made.shape), target_shape=tuple(target.shape),
         fit=at_start,
         activities=activities,
-        weights=measure_weights(subject.model),
+        weights=known.weights if known else measure_weights(subject.model),
         gradients=gradients,
         terms={name: float(term.detach()) for name, term in terms.items()},
         term_norms=norms,
@@ -412,6 +427,16 @@ def gather(subject: Subject) -> Facts:
         update=update,
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
     )  # fmt: skip
+
+
+def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
+    """The outputs and the units of the initial model, in eval mode."""
+    loop, rows = Loop(subject), probe_rows(subject.rows)
+    x, target = subject.inputs[rows], subject.targets[rows]
+    made = fit(loop.reconstruct(x, target), target.flatten(1))
+    with loop.looking(), watching(loop.model) as watcher:
+        again = loop.forward(x, target).reconstruction
+    return made, measured(watcher, again)
 
 
 def _reach(targets: Tensor, low: float, high: float, kind: str) -> float:

@@ -93,7 +93,7 @@ class LiveDiagnosis:
         settings = self._trainer.spec
         if self._subject is None or self._facts is None or settings != self._settings:
             self._subject = subject_of_trainer(self._trainer, clone(self._initial))
-            self._facts = gather(self._subject)
+            self._facts = gather(self._subject, self._facts)
             self._settings, self._outcomes, self._spent = settings, {}, 0
         return self._subject, self._facts
 

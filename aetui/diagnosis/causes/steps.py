@@ -203,12 +203,8 @@ def _exploding(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.65)
     if peak > 1e4 and d.facts.lr <= usual(d)[2]:
         suspicion = max(suspicion, 0.5)
-    remedy = Remedy(
-        id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
-    )
-    return Suspect(
-        "exploding-gradients", suspicion, tuple(facts), (remedy,), (Probe("clipping at 1", Change(clip=1.0)),)
-    )
+    probe = Probe("clipping at 1", Change(clip=1.0))
+    return Suspect("exploding-gradients", suspicion, tuple(facts), (CLIP,), (probe,))
 
 
 def _at_once(d: Dossier) -> Suspect | None:
@@ -235,7 +231,7 @@ def _few(d: Dossier) -> Suspect | None:
     ]  # fmt: skip
     suspicion = 0.55 if falling > 0.02 else 0.4 if falling > 0.005 else 0.25 if d.steps < 300 else 0.08
     if d.steps <= 150:
-        suspicion = max(suspicion, 0.5)
+        suspicion = max(suspicion, 0.5 if d.steps > 50 else 0.7)
     if d.facts.lr < low and d.subject.optimizer not in _GRADIENT_SIZED:
         suspicion *= 0.5
     longer = int(float(f"{10 * d.steps:.1g}"))
