@@ -335,7 +335,8 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         id(p) for module in model.modules() if "Norm" in type(module).__name__ or isinstance(module, nn.Embedding)
         for p in module.parameters(recurse=False)
     }  # fmt: skip
-    transposed = {id(module.weight) for module in model.modules() if isinstance(module, nn.modules.conv._ConvTransposeNd)}
+    kind = nn.modules.conv._ConvTransposeNd
+    transposed = {id(module.weight) for module in model.modules() if isinstance(module, kind)}
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or id(parameter) in normalizing or isinstance(parameter, nn.UninitializedParameter):
             continue
