@@ -236,11 +236,19 @@ def aetui(*arguments: str) -> str:
         # Waiting threads that spin would make an example slow on a busy machine.
         environment["OMP_WAIT_POLICY"] = "passive"
         command = [sys.executable, "-m", "aetui", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=ROOT).stdout
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
+        # A diagnosis that finds something ends with status 1.
+        if done.returncode > 1 or not done.stdout:
+            raise RuntimeError(f"{' '.join(arguments)}: {done.stderr}")
+        return done.stdout
 
 
 def train_block() -> str:
     return code("$ aetui train digits --steps 500\n" + aetui("train", "digits", "--steps", "500"), "console")
+
+
+def diagnose_block() -> str:
+    return code(f"$ aetui diagnose clinic/raw-into-sigmoid\n{aetui('diagnose', 'clinic/raw-into-sigmoid')}", "console")
 
 
 def json_block() -> str:
@@ -254,7 +262,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "presets": presets_block, "keys": keys_block, "themes": themes_block, "bench": bench_block,
     "causes": causes_block, "thresholds": thresholds_block, "score": score_block,
 }  # fmt: skip
-EXAMPLES: dict[str, Callable[[], str]] = {"train": train_block, "json": json_block}
+EXAMPLES: dict[str, Callable[[], str]] = {"train": train_block, "json": json_block, "diagnose": diagnose_block}
 
 
 def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
