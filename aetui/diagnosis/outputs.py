@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +36,8 @@ class Output:
 
     def without_kl(self) -> Any:
         """`raw` with a standard normal code distribution, whose KL is 0; `raw` itself where it holds none."""
-        replaced = [part for part in (self.mean, self.log_variance) if part is not None]
-
-        def other(part: Any) -> Any:
-            return torch.zeros_like(part) if any(part is one for one in replaced) else part
-
-        if isinstance(self.raw, Mapping):
-            return {key: other(part) for key, part in self.raw.items()}
-        if isinstance(self.raw, list | tuple):
-            make: Callable[..., Any] = type(self.raw)
-            parts = [other(part) for part in self.raw]
-            return make(*parts) if hasattr(self.raw, "_fields") else make(parts)
-        return self.raw
+        zeros = {id(part): torch.zeros_like(part) for part in (self.mean, self.log_variance) if part is not None}
+        return _replaced(self.raw, zeros)
 
     def kl(self) -> Tensor | None:
         """KL to the standard normal, summed over the code and averaged over the batch, 0-dim.
@@ -58,6 +49,26 @@ class Output:
         mean, log_variance = self.mean, self.log_variance
         terms = mean.square() + log_variance.exp() - 1.0 - log_variance
         return 0.5 * terms.reshape(len(terms), -1).sum(1).mean()
+
+
+def _replaced(raw: Any, others: dict[int, Tensor]) -> Any:
+    """`raw`, of the same kind, with other tensors in place of those with these ids."""
+    if isinstance(raw, Tensor):
+        return others.get(id(raw), raw)
+    if isinstance(raw, list | tuple):
+        make: Callable[..., Any] = type(raw)
+        parts = [_replaced(part, others) for part in raw]
+        return make(*parts) if hasattr(raw, "_fields") else make(parts)
+    if isinstance(raw, MutableMapping):
+        made = copy.copy(raw)
+        for key, part in raw.items():
+            made[key] = _replaced(part, others)
+        return made
+    if hasattr(raw, "__dict__"):
+        other = copy.copy(raw)
+        vars(other).update({name: _replaced(part, others) for name, part in vars(raw).items()})
+        return other
+    return raw
 
 
 def take_apart(raw: Any, target_shape: torch.Size) -> Output:
