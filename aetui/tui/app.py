@@ -185,7 +185,7 @@ class Workbench(App[None]):
                 self._say(reply.text)
             case p.Refused():
                 self._say(reply.text, "error")
-            case p.Noted():
+            case p.Noted() if self.bench.notice.severity != "error":
                 self._say(reply.text, "warning" if reply.warning else "note")
             case p.StateChanged():
                 if reply.state in ("running", "paused") and reply.state != before:

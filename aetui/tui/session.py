@@ -23,6 +23,7 @@ class Session:
         self._next_id = 1
         self._waiting: dict[int, p.Commands] = {}
         self._running = False
+        self._state = ""
         self._clip = ""
         self._threshold = "1.0"
         self._looking = False
@@ -106,11 +107,14 @@ class Session:
             self._waiting.pop(reply.command, None)
         if isinstance(reply, p.Failed):
             self._waiting.clear()
+        if isinstance(reply, p.StateChanged | p.Ready):
+            self._state = reply.state if isinstance(reply, p.StateChanged) else "paused"
         if isinstance(reply, p.Event) and not self._waiting:
             self._clip = ""
-            # The state that an accepted command brings about is only known from the event after it.
+            # The state that an accepted command brings about is only known from the event after it; a view may be
+            # older than that event.
             if not isinstance(reply, p.Accepted):
-                self._running = self.training
+                self._running = self._state == "running"
 
     @property
     def waiting(self) -> bool:

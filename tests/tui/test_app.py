@@ -137,6 +137,38 @@ async def test_non_finite_values_show_where_and_the_program_goes_on(workbench: M
         assert link.commands() == [p.Nudge(id=0, by=-1), p.Run(id=0)]
 
 
+async def test_a_remark_never_hides_an_error(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.train(500)
+        link.enter("non-finite", "step 500: loss NaN; last finite at step 499")
+        link.say(p.Noted(text="verdict diverged: the loss is not finite"))
+        await pilot.pause()
+        assert notice(app) == "step 500: loss NaN; last finite at step 499"
+        assert app.model.journal[-1].text == "verdict diverged: the loss is not finite"
+        link.enter("running")
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        await pilot.pause()
+        assert notice(app) == "verdict healthy: explained variance 0.9"
+
+
+async def test_a_remark_beside_an_old_view_leaves_the_pause_key_alone(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.holding = True
+        app.session.look(app.bench.gauges, 0)
+        old = link._kept.pop()
+        link.holding = False
+        link.enter("running")
+        await pilot.pause()
+        app.session.absorb(old)
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        await pilot.pause()
+        link.commands()
+        await pilot.press("f5")
+        assert link.commands() == [p.Pause(id=0)]
+
+
 # --- looks --------------------------------------------------------------------------------------
 
 
