@@ -17,6 +17,7 @@ from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
 from aetui.gauges.floors import principal_components
 from aetui.models.moments import feature_variance
+from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
 
 SAMPLE = 2048
@@ -172,6 +173,8 @@ class Facts:
     update: float | None
     """Norm of the first update over the norm of the parameters."""
     recurrent: bool
+    dense: bool
+    """Whether all of its weights are in dense layers."""
 
 
 def output_activation(reconstruction: Tensor) -> str:
@@ -426,6 +429,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         lr=float(group["lr"]),
         options={key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"},
         update=update,
+        dense=all(isinstance(module, nn.Linear | TiedLinear) for _, module in weight_layers(subject.model)),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
     )  # fmt: skip
 

@@ -70,7 +70,8 @@ def _large(d: Dossier) -> Suspect | None:
     ):
         text = f"the code has {linear.width} units for {features} features that vary: it can copy them"
         facts.append(evidence("width of the code", linear.width, f"below {features}", text, "code"))
-        suspicion = max(suspicion, 0.55)
+        # A code of feature maps or states is as wide as its data by custom, and is no plain copy.
+        suspicion = max(suspicion, 0.55 if f.dense and not f.recurrent else 0.2)
     if not facts:
         return None
     smaller = max(1, features // 4)
