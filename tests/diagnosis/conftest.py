@@ -28,19 +28,19 @@ def one_thread_and_seed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def pixels() -> Tensor:
-    """Digits as they come, 0 to 16, [800, 64]."""
-    return torch.from_numpy(load(sections.Digits(scaling="none")).train[:800]).float()
+    """Digits as they come, 0 to 16, [720, 64]."""
+    return torch.from_numpy(load(sections.Digits(scaling="none")).train[:720]).float()
 
 
 @pytest.fixture(scope="session")
 def unit(pixels: Tensor) -> Tensor:
-    """Digits in 0..1, [800, 64]."""
+    """Digits in 0..1, [720, 64]."""
     return pixels / 16
 
 
 @pytest.fixture(scope="session")
 def standardized(pixels: Tensor) -> Tensor:
-    """Digits with mean 0 and standard deviation 1 in each feature that varies often, [800, features]."""
+    """Digits with mean 0 and standard deviation 1 in each feature that varies often, [720, features]."""
     spread = pixels.std(0)
     kept = spread > 1
     return ((pixels - pixels.mean(0)) / spread)[:, kept]

@@ -120,14 +120,8 @@ def test_a_mild_l1_penalty_is_fine(acquits, dense, low_rank):
 
 @pytest.mark.parametrize(("optimizer", "decay"), [("adam", 1e-5), ("adamw", 0.01)])
 def test_a_mild_weight_decay_is_fine(acquits, dense, low_rank, optimizer, decay):
-    acquits(
-        dense(24, 32, 4),
-        low_rank(),
-        optimizer=optimizer,
-        lr=3e-3,
-        optimizer_options={"weight_decay": decay},
-        steps=SHORT,
-    )
+    options = {"weight_decay": decay}
+    acquits(dense(24, 32, 4), low_rank(), optimizer=optimizer, lr=3e-3, optimizer_options=options, steps=SHORT)
 
 
 # --- noise-too-strong ---
