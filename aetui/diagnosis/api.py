@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from aetui.diagnosis.examine import Examination, examine, preflight_findings
 from aetui.diagnosis.isolate import Randomness, clone, rebound
 from aetui.diagnosis.outputs import Output, OutputError, take_apart
 from aetui.diagnosis.probing import Progress
-from aetui.diagnosis.subject import Penalty, Subject, takes_raw
+from aetui.diagnosis.subject import Bound, Penalty, Subject, takes_raw
 from aetui.diagnosis.width import code_width
 from aetui.report import Finding, Report
 from aetui.spec import sections as s
@@ -30,6 +32,8 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimizers with a kernel for all parameters at once on every device."""
 _SCALINGS = {"none": "none", "standardize": "standardize", "minmax": "unit", "unit": "unit", "symmetric": "symmetric"}
+_ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
+"""What a caller's loss or penalty may raise."""
 _HELD_OUT = 10
 """One row in so many is held out where the caller gives none."""
 _FEWEST = 40
@@ -85,7 +89,7 @@ def diagnose(
         optimizer_options=optimizer_options, penalty=penalty, scaling=scaling, clip=clip, targets=targets,
         validation=validation, steps=steps,
     )  # fmt: skip
-    report = _finish(examine(subject, steps=steps, probes=probes), progress)
+    report = _finish(examine(subject, steps=subject.horizon, probes=probes), progress)
     if in_place:
         _train_in_place(subject, model, report.steps)
     return report
@@ -149,7 +153,11 @@ def subject_of(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: {type(model).__name__} is not allowed; it takes a torch.nn.Module")
-    _check(lr=lr, batch_size=batch_size, steps=steps, clip=clip)
+    _check(lr=lr, batch_size=batch_size, steps=steps, clip=clip, seed=seed)
+    if penalty is not None and not callable(penalty):
+        raise TypeError(f"penalty: {penalty!r} is not allowed; it takes a callable on the model")
+    lr, batch_size, seed = float(lr), int(batch_size), int(seed)
+    steps = None if steps is None else int(steps)
     first = next(iter(model.parameters()), None)
     device = torch.device("cpu") if first is None else first.device
     dtype = torch.float32 if first is None or not first.is_floating_point() else first.dtype
@@ -157,10 +165,14 @@ def subject_of(
     y = x if targets is None else tensor(targets, "targets", device, dtype)
     if len(y) != len(x):
         raise ValueError(f"targets: {len(y):,} rows, and data has {len(x):,}; they have to be as many")
-    x, y, held = _split(x, y, None if validation is None else tensor(validation, "validation", device, dtype))
+    rest = None if validation is None else tensor(validation, "validation", device, dtype)
+    if rest is not None and rest.shape[1:] != x.shape[1:]:
+        shapes = f"{list(rest.shape[1:])}, and those of data {list(x.shape[1:])}"
+        raise ValueError(f"validation: its rows have shape {shapes}; they have to be alike")
+    x, y, held = _split(x, y, rest)
     kind = _SCALINGS.get(scaling or "none")
     if kind is None:
-        raise ValueError(f"scaling: {scaling!r} is not known; it takes {', '.join(_SCALINGS)}")
+        raise ValueError(f"scaling: {scaling!r} is not known; {_hint(scaling, _SCALINGS)}")
     if (scaled := affine(kind, x)) is not None:
         same = y is x
         x = scaled.apply(x)
@@ -172,8 +184,11 @@ def subject_of(
     tried = _try(model, x, y, seed, batch_size)
     if not name:
         copy = clone(model)
-        name = type(rebound(build, model, copy)(copy)).__name__.lower()
-    return Subject(
+        made = rebound(build, model, copy)(copy)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise TypeError(f"optimizer: the callable returned {made!r}; it has to return a torch.optim.Optimizer")
+        name = type(made).__name__.lower()
+    subject = Subject(
         model=model,
         inputs=x,
         targets=y,
@@ -190,18 +205,27 @@ def subject_of(
         takes_raw=not resolved.named and takes_raw(rebound(resolved.call, model, tried[0]), tried[1], y[: tried[2]]),
         code_width=code_width(model, x, seed),
     )
+    _try_loss(subject, *tried)
+    return subject
 
 
 def _check(**given: Any) -> None:
     lr, batch, steps, clip = given["lr"], given["batch_size"], given["steps"], given["clip"]
-    if not isinstance(lr, int | float) or not 0 <= lr < float("inf"):
+    if not isinstance(lr, Real) or not 0 <= float(lr) < float("inf"):
         raise ValueError(f"lr: {lr!r} is not allowed; it takes a number of at least 0")
-    if not isinstance(batch, int) or batch < 0:
+    if not isinstance(batch, Integral) or batch < 0:
         raise ValueError(f"batch_size: {batch!r} is not allowed; it takes a whole number, 0 for all rows at once")
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
+    if steps is not None and (not isinstance(steps, Integral) or steps < 1):
         raise ValueError(f"steps: {steps!r} is not allowed; it takes a whole number of at least 1, or None")
-    if clip is not None and not clip > 0:
+    if clip is not None and (not isinstance(clip, Real) or not float(clip) > 0):
         raise ValueError(f"clip: {clip!r} is not allowed; it takes a number above 0, or None")
+    if not isinstance(given["seed"], Integral) or given["seed"] < 0:
+        raise ValueError(f"seed: {given['seed']!r} is not allowed; it takes a whole number of at least 0")
+
+
+def _hint(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), 1)
+    return f"did you mean {close[0]!r}" if close else f"it takes {', '.join(known)}"
 
 
 def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -220,6 +244,8 @@ def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> 
     if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
         values = torch.stack([value.detach() for value in values])
     try:
+        if np.iscomplexobj(values) if isinstance(values, np.ndarray) else getattr(values, "is_complex", bool)():
+            raise TypeError("they are complex")
         if not isinstance(values, Tensor):
             values = torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
         made = values.detach()
@@ -228,6 +254,8 @@ def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> 
         raise ValueError(f"{name}: {type(values).__name__} can't be read as numbers: {error}") from None
     if made.ndim < 1 or len(made) < 2:
         raise ValueError(f"{name}: shape {list(made.shape)} is not allowed; it takes at least two rows, [rows, ...]")
+    if not made.numel():
+        raise ValueError(f"{name}: shape {list(made.shape)} is not allowed; its rows hold no values")
     return made
 
 
@@ -249,10 +277,8 @@ def _optimizer(
     if isinstance(given, str):
         name = given.lower().replace("-", "").replace("_", "")
         if name not in OPTIMIZERS:
-            raise ValueError(
-                f"optimizer: {given!r} is not known; it takes {', '.join(OPTIMIZERS)}, a torch.optim class, or a callable on "
-                "the parameters"
-            )
+            hint = f"{_hint(name, OPTIMIZERS)}, or a torch.optim class, or a callable on the parameters"
+            raise ValueError(f"optimizer: {given!r} is not known; {hint}")
         given = OPTIMIZERS[name]
     if isinstance(given, type):
         kind: Callable[..., torch.optim.Optimizer] = given
@@ -261,6 +287,8 @@ def _optimizer(
 
         def from_class(model: nn.Module) -> torch.optim.Optimizer:
             parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
+            if not issubclass(kind, torch.optim.Optimizer):  # pyright: ignore[reportArgumentType]
+                raise TypeError(f"optimizer: {kind.__name__} is no torch.optim.Optimizer")
             try:
                 return kind(parameters, lr=lr, **options)
             except (TypeError, ValueError) as error:
@@ -268,9 +296,8 @@ def _optimizer(
 
         return from_class, given.__name__.lower()
     if not callable(given):
-        raise ValueError(
-            f"optimizer: {given!r} is not allowed; it takes a name, a class or a callable on the parameters"
-        )
+        shown = f"a ready-made {type(given).__name__}" if isinstance(given, torch.optim.Optimizer) else repr(given)
+        raise TypeError(f"optimizer: {shown} is not allowed; it takes a name, a class or a callable on the parameters")
     made = given
 
     def from_callable(model: nn.Module) -> torch.optim.Optimizer:
@@ -299,14 +326,12 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
     copy = clone(model).train()
     shape = f"[{rows}, {', '.join(map(str, x.shape[1:]))}]"
     try:
-        with Randomness(seed, x.device).own(), torch.no_grad():
+        with Randomness(seed, x.device).own():
             output = take_apart(copy(x[:rows].clone()), y[:rows].shape)
     except OutputError as error:
         raise ValueError(f"model: {error}") from None
     except Exception as error:
-        raise ValueError(
-            f"model: its forward can't take a batch of shape {shape}: {type(error).__name__}: {str(error).splitlines()[0]}"
-        ) from error
+        raise ValueError(f"model: its forward can't take a batch of shape {shape}: {_said(error)}") from error
     made = output.reconstruction
     try:
         torch.broadcast_shapes(made.shape, y[:rows].shape)
@@ -316,3 +341,29 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
             "compare; return the reconstruction in the shape of the data"
         ) from None
     return copy, output, rows
+
+
+def _try_loss(subject: Subject, copy: nn.Module, output: Output, rows: int) -> None:
+    """Compute loss and penalties once; values outside a loss's domain are left to the diagnosis."""
+    bound, target = Bound(subject, copy), subject.targets[:rows]
+    inside = output.reconstruction.sigmoid()
+    with _quiet(), Randomness(subject.seed, subject.device).own():
+        try:
+            value = bound.loss_of(output.raw if bound.takes_raw else output.reconstruction, target)
+        except _ERRORS as error:
+            try:
+                value = bound.loss(Output(inside, inside), target.clamp(0, 1))
+            except _ERRORS:
+                raise ValueError(f"loss: it can't be computed of a batch: {_said(error)}") from error
+        if not isinstance(value, Tensor):
+            raise TypeError(f"loss: it returned {value!r}; it has to return a tensor")
+        for name, penalty in bound.penalties.items():
+            try:
+                penalty(copy, output, 0)
+            except _ERRORS as error:
+                raise ValueError(f"{name}: it can't be computed: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -101,7 +101,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         if probes and not facts.data.bad:
             outcomes, probe_steps = yield from _checked(d, suspects, control, observer.rows, loop)
         findings = weigh(d, suspects, outcomes, control)
-        verdict = _revised(d, verdict, findings)
+        verdict = revised(d, verdict, findings)
     return report_of(
         d, verdict, findings, loop.steps, probe_steps, settled, time.perf_counter() - start, floors_of(subject)
     )
@@ -215,11 +215,11 @@ def _checked(
     return outcomes, spent
 
 
-def _revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:
+def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:
     """A collapse that more steps alone undo is an unfinished training."""
     best = findings[0].cause if findings else ""
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
-        return Verdict("under-trained", f"{verdict.headline}, and more steps alone repair it")
+        return Verdict("under-trained", f"{verdict.headline}, after too few steps")
     if verdict.name == "under-trained" and best and best != "under-trained":
         return Verdict("collapsed" if d.quality < 0.15 else "worse-than-linear", verdict.headline)
     return verdict

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.dossier import Dossier, Suspect
-from aetui.diagnosis.examine import NEARLY, doubted, quality_at, report_of
+from aetui.diagnosis.examine import NEARLY, doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
@@ -55,17 +55,22 @@ class LiveDiagnosis:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def look(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Report:
+    def look(
+        self, losses: Sequence[float], norms: Sequence[float], broken: int | None, *, resting: bool = False
+    ) -> Report:
         """Measure the present state, and return the report on it.
 
         Args:
             losses: reconstruction term of the steps, or of a part of them evenly spread, oldest first.
             norms: joint gradient norms of the same steps.
             broken: step at which the loss was not finite, None while it is.
+            resting: whether the run does not train at present, so that the verdict can't change by the next look.
         """
         d = self._dossier(losses, norms, broken)
-        verdict = self._held(self._judge(d))
         suspects = causes.suspects(d)
+        present = self._judge(d)
+        present = revised(d, present, self._findings(d, present, suspects))
+        verdict = present if resting else self._held(present)
         findings = self._findings(d, verdict, suspects)
         known = self._trainer.floors()
         floors = {"mean": known.mean, "linear": known.linear, "entropy": known.entropy}
@@ -138,7 +143,7 @@ class LiveDiagnosis:
             return ()
         if verdict.name == LEARNING:
             suspects = [suspect for suspect in suspects if suspect.suspicion >= AHEAD and suspect.evidence]
-            return weigh(d, suspects, {}, 0.0) if suspects else ()
+            return weigh(d, suspects, self._outcomes, self._control(d)) if suspects else ()
         return weigh(d, suspects, self._outcomes, self._control(d))
 
     def _control(self, d: Dossier) -> float:
@@ -157,7 +162,7 @@ class LiveDiagnosis:
         rows = Rows.of(d.subject, self._rows)
         steps = max(d.steps, 600)
         self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)
-        return self.look(losses, norms, broken)
+        return self.look(losses, norms, broken, resting=True)
 
 
 def _moves(d: Dossier) -> bool:

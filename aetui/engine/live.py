@@ -127,6 +127,7 @@ class LiveRun:
 
     def publish(self, state: p.State, queued: int) -> None:
         """Put the figures of this step where looks find them."""
+        self.watch.gauges.resting = state != "running"
         trainer, point = self.trainer, self.watch.point
         last = self.history.since(max(0, len(self.history) - 1))
         clip = trainer.spec.clip

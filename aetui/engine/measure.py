@@ -35,6 +35,8 @@ class Gauges:
         self.trainer, self.history = trainer, history
         self.diagnosis = LiveDiagnosis(trainer)
         self._shown: p.Diagnosis | None = None
+        self.resting = True
+        """Whether the run does not train at present."""
         dataset = trainer.dataset
         rows = _spread(len(dataset.train), PROBE_ROWS)
         self._probe = trainer.train_data[torch.from_numpy(rows).to(trainer.device)]
@@ -75,7 +77,7 @@ class Gauges:
     def diagnose(self, *, stage: str = "", probed: bool = False) -> p.Diagnosis:
         """The report on the present step; the same message as before where nothing of it has changed."""
         before = self._shown
-        report = self.diagnosis.look(*self.history.sampled(), self._broken())
+        report = self.diagnosis.look(*self.history.sampled(), self._broken(), resting=self.resting)
         probed = probed or (before is not None and before.probed and report.probe_steps > 0)
         if before is not None and same(before.report, report) and (before.stage, before.probed) == (stage, probed):
             return before
