@@ -181,7 +181,7 @@ def subject_of(
     resolved = losses.resolve(loss)
     build, name = _optimizer(optimizer, lr, optimizer_options or {})
     penalties: dict[str, Penalty] = {} if penalty is None else {"penalty": _penalty(penalty)}
-    tried = _try(model, x, y, seed, batch_size)
+    tried = _try(model, x, y, seed, batch_size, resolved.named)
     if not name:
         copy = clone(model)
         made = rebound(build, model, copy)(copy)
@@ -317,10 +317,13 @@ def _penalty(penalty: Callable[[nn.Module], Tensor]) -> Penalty:
     return call
 
 
-def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> tuple[nn.Module, Output, int]:
+def _try(
+    model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int, named: bool
+) -> tuple[nn.Module, Output, int]:
     """Forward one batch through a copy, so that what can't run at all is said in one sentence.
 
-    Returns the copy, its output, and the number of rows.
+    Returns the copy, its output, and the number of rows. A named loss compares entry by entry; a
+    caller's own may bring output and target into one shape.
     """
     rows = min(len(x), batch_size or len(x))
     copy = clone(model).train()
@@ -334,11 +337,12 @@ def _try(model: nn.Module, x: Tensor, y: Tensor, seed: int, batch_size: int) -> 
         raise ValueError(f"model: its forward can't take a batch of shape {shape}: {_said(error)}") from error
     made = output.reconstruction
     try:
-        torch.broadcast_shapes(made.shape, y[:rows].shape)
+        if named:
+            torch.broadcast_shapes(made.shape, y[:rows].shape)
     except RuntimeError:
         raise ValueError(
-            f"model: it returned shape {list(made.shape)} for targets of shape {list(y[:rows].shape)}, which no loss can "
-            "compare; return the reconstruction in the shape of the data"
+            f"model: it returned shape {list(made.shape)} for targets of shape {list(y[:rows].shape)}, which no loss "
+            "can compare; return the reconstruction in the shape of the data"
         ) from None
     return copy, output, rows
 
