@@ -8,14 +8,15 @@ from collections.abc import Generator
 import torch
 
 from aetui.diagnosis import causes
-from aetui.diagnosis.dossier import Dossier, Suspect
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect
 from aetui.diagnosis.facts import Facts, gather, held_out_linear
 from aetui.diagnosis.floors import floors_of
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit
 from aetui.diagnosis.observer import Observer, probe_rows
 from aetui.diagnosis.outputs import take_apart
-from aetui.diagnosis.probing import Outcomes, Progress, Rows, budget_of, go_on, length_of, probe_suspects
+from aetui.diagnosis.probing import Outcomes, Progress, Rows, budget_of, go_on, length_of, probe_suspects, run_probe
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
@@ -99,7 +100,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     elif verdict.name != "trivial-data":
         control = min(d.quality, quality_at(d, length_of(loop.steps)))
         if probes and not facts.data.bad:
-            outcomes, probe_steps = yield from _checked(d, suspects, control, observer.rows, loop)
+            outcomes, probe_steps, control = yield from _checked(d, suspects, control, observer.rows, loop)
         findings = weigh(d, suspects, outcomes, control)
         verdict = revised(d, verdict, findings)
     return report_of(
@@ -205,14 +206,23 @@ def doubted(suspects: list[Suspect]) -> list[Suspect]:
 
 def _checked(
     d: Dossier, suspects: list[Suspect], control: float, rows: Rows, loop: Loop
-) -> Generator[Progress, None, tuple[Outcomes, int]]:
-    """The probes of the suspects, and more steps where there may have been too few."""
+) -> Generator[Progress, None, tuple[Outcomes, int, float]]:
+    """The probes of the suspects, and more steps of the training itself where there may have been too few.
+
+    Returns what they came to, the steps they took, and the quality that they are compared with.
+    """
+    before, length = 0, length_of(loop.steps)
+    if loop.steps < length and loop.broken is None:
+        # A probe of more steps than the training had would be credited with what the steps alone gain.
+        unchanged = yield from run_probe(d, Probe("nothing changed", Change()), length, rows, "probe: nothing changed")
+        control, before = max(control, unchanged.quality), unchanged.steps
     outcomes, spent = yield from probe_suspects(d, suspects, loop.steps, control, rows)
+    spent += before
     if loop.broken is None and any(suspect.cause == "under-trained" for suspect in suspects):
         more = max(2 * length_of(loop.steps), min(4 * loop.steps, budget_of(loop.steps)))
         outcomes["under-trained"] = [(yield from go_on(d, loop, rows, more))]
         spent += more
-    return outcomes, spent
+    return outcomes, spent, control
 
 
 def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:

@@ -16,8 +16,8 @@ from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, wa
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
 from aetui.gauges.floors import principal_components
-from aetui.models.moments import feature_variance
 from aetui.models.base import TiedLinear
+from aetui.models.moments import feature_variance
 from aetui.models.units import weight_layers
 
 SAMPLE = 2048

@@ -144,7 +144,9 @@ class Loop:
                 total.backward()
         except RuntimeError as error:
             # PyTorch's own cross-entropy raises where outputs leave 0..1, NaN included.
-            if not (OUT_OF_DOMAIN in str(error) or "nan" in str(error).lower()):
+            # Shapes that broadcast by chance stop doing so where the last batch of an epoch is smaller.
+            broadcast = "must match the size of tensor" in str(error) and self.steps > 1
+            if not (OUT_OF_DOMAIN in str(error) or "nan" in str(error).lower() or broadcast):
                 raise
             return self._break(math.nan)
         grads = [p.grad for p in self.trained if p.grad is not None]

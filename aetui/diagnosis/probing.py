@@ -14,7 +14,7 @@ from aetui.diagnosis.observe import Fit, fit
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.weighing import Outcome
 
-PROBE_STEPS = (150, 400)
+PROBE_STEPS = (200, 400)
 """Least and most steps of a probe."""
 _SLICE = 25
 """Steps between two signs of life."""

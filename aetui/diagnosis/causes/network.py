@@ -127,12 +127,13 @@ def _dead(d: Dossier) -> Suspect | None:
     suspicion = 0.08
     width = d.facts.linear.width
     narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, 2)]
-    if start.dead >= 0.2:
+    if start.dead >= 0.5:
         facts.append(evidence("dead units at step 0", start.dead, "below 0.1",
                               f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0",
                               start.where))  # fmt: skip
-        suspicion = 0.85 if start.dead >= 0.9 else 0.6 if start.dead >= 0.5 else 0.3
-    if d.started and now.dead >= 0.2 and now.dead > start.dead + 0.05:
+        # Behind a narrow code the biases decide at first, and half of a working layer may be off.
+        suspicion = 0.85 if start.dead >= 0.9 else 0.5 if start.dead >= 0.75 else 0.2
+    if d.started and now.dead >= 0.3 and now.dead > start.dead + 0.1:
         first = next(
             (
                 shot.step
@@ -146,7 +147,7 @@ def _dead(d: Dossier) -> Suspect | None:
         )
         text = f"{now.dead:.0%} of the units of {now.where or 'a ReLU'} give the same for every row, since about step {first:,}"
         facts.append(evidence("dead units", now.dead, "below 0.1", text, now.where))
-        suspicion = max(suspicion, 0.5 if now.dead >= 0.9 else 0.35)
+        suspicion = max(suspicion, 0.5 if now.dead >= 0.9 else 0.35 if now.dead > 0.6 else 0.2)
     if narrow:
         facts.append(evidence("activation of the code", "relu", "linear",
                               "a ReLU on the code leaves every unit that is negative for all rows without a gradient",

@@ -129,7 +129,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
     ]  # fmt: skip
     suspicion = 0.05
     if name == "sgd":
-        suspicion = 0.3 if momentum < 0.5 else 0.12
+        suspicion = 0.3 if momentum < 0.5 else 0.06
         facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {figure(momentum)}", "optimizer"))
     elif name in ("adadelta", "adagrad", "rprop", "asgd"):
         suspicion = 0.3
@@ -149,6 +149,14 @@ def _optimizer(d: Dossier) -> Suspect | None:
         Remedy(id="adam", text="Use Adam with learning rate 1e-3.", set={"optim.kind": "adam", "optim.lr": 1e-3}),
     )
     probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3))]
+    if name.startswith(("adam", "nadam", "radam")):
+        probes = [Probe("Adam's usual betas and eps", Change(adam=d.facts.lr))]
+        remedies = (
+            Remedy(
+                id="defaults", text="Use betas 0.9 and 0.999, and eps 1e-8.",
+                set={"optim.beta1": 0.9, "optim.beta2": 0.999, "optim.eps": 1e-8},
+            ),
+        )  # fmt: skip
     if name.startswith("adam") and suspicion < 0.2:
         return None
     return Suspect("optimizer", suspicion, tuple(facts), remedies, tuple(probes))

@@ -227,7 +227,7 @@ def _input_scaling(d: Dossier) -> Suspect | None:
     if data.offset > 2 and data.mean * data.mean > 4 * data.std * data.std / max(1, data.features) and size > 0.5:
         text = f"the features' means are {figure(data.offset)} times their standard deviations: every row looks alike"
         facts.append(evidence("offset", data.offset, "below 1", text))
-        doubts.append(0.3 if data.offset < 4 else 0.45 if data.offset < 10 else 0.8)
+        doubts.append(0.2 if data.offset < 4 else 0.45 if data.offset < 10 else 0.8)
     if size < 0.1:
         facts.append(evidence("size of the values", size, "about 1", f"the values are only {figure(size)} in size"))
         doubts.append(0.35 if size > 0.03 else 0.75)
