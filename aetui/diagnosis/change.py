@@ -64,8 +64,18 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def _gentle(squash: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same activation of inputs that are brought to a size of at most 1."""
-    return lambda x: squash(x / x.detach().square().mean().sqrt().clamp(min=1.0))
+    """The same activation of inputs without their offset, brought to a size of at most 1."""
+
+    def call(x: Tensor) -> Tensor:
+        means = x.detach().mean(0)
+        moved = x - torch.where(means.abs() > _OFFSET, means, 0.0)
+        return squash(moved / moved.detach().square().mean().sqrt().clamp(min=1.0))
+
+    return call
+
+
+_OFFSET = 2.0
+"""Mean input of a unit, over the batch, from which a squashing activation sits in its flat part."""
 
 
 def _squash(x: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
 from aetui.gauges.floors import principal_components
 from aetui.models.base import TiedLinear
 from aetui.models.moments import feature_variance
+from aetui.models.returned import LOG_VARIANCES, MEANS
 from aetui.models.units import weight_layers
 
 SAMPLE = 2048
@@ -35,7 +36,7 @@ RANGES: dict[str, tuple[float, float]] = {
 _NODES = {
     "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "Softmax": "softmax", "LogSoftmax": "log_softmax",
     "Softplus": "softplus", "LogSigmoid": "logsigmoid", "Hardtanh": "hardtanh", "Hardsigmoid": "hardsigmoid",
-    "Elu": "elu",
+    "Elu": "elu", "Clamp": "clamp", "ClampMin": "clamp", "ClampMax": "clamp",
 }  # fmt: skip
 _TRANSPARENT = (
     "View", "Reshape", "Squeeze", "Unsqueeze", "Permute", "Transpose", "T", "Clone", "Alias", "Unflatten", "Expand",
@@ -203,6 +204,10 @@ def output_range(reconstruction: Tensor, kind: str) -> tuple[float, float]:
     node = _output_node(reconstruction)[1]
     if kind == "hardtanh":
         return float(node._saved_min_val), float(node._saved_max_val)
+    if kind == "clamp":
+        # A bound that was not given is missing or None, by PyTorch's node for the call.
+        least, most = getattr(node, "_saved_min", None), getattr(node, "_saved_max", None)
+        return (low if least is None else float(least)), (high if most is None else float(most))
     if kind == "elu":
         return -float(node._saved_alpha) * float(node._saved_scale), high
     return low, high
@@ -403,7 +408,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     reach = _reach(subject.targets, low, high, kind)
     perfect, better, text = _perfect(loop, made, finite, target)
     group = loop.optimizer.param_groups[0]
-    kl = output.kl()
+    kl = _true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
         data=data,
@@ -593,6 +598,22 @@ def _handles_shape(loop: Loop, output: Output, target: Tensor) -> bool:
     if as_is is None or fitted is None:
         return False
     return abs(as_is - fitted) <= 1e-5 * max(abs(as_is), abs(fitted), 1e-12)
+
+
+def _true_kl(model: nn.Module, output: Output) -> Tensor | None:
+    """The KL of the code's distribution, unweighted: from what forward returned, or left behind in attributes."""
+    if output.kl() is not None:
+        return output.kl()
+    returned = getattr(output.raw, "kl", None)
+    if isinstance(returned, Tensor):
+        return returned
+    for module in model.modules():
+        left = {name.lower(): value for name, value in vars(module).items() if isinstance(value, Tensor)}
+        mean = next((left[name] for name in MEANS if name in left), None)
+        log_variance = next((left[name] for name in LOG_VARIANCES if name in left), None)
+        if mean is not None and log_variance is not None and mean.shape == log_variance.shape and mean.ndim >= 2:
+            return Output(output.raw, output.reconstruction, mean.detach(), log_variance.detach()).kl()
+    return None
 
 
 def _beta(

@@ -153,24 +153,21 @@ def finding(suspect: Suspect, value: float, probed: tuple[Evidence, ...], best: 
 
 
 def _shown(d: Dossier, outcomes: Sequence[Outcome], control: float) -> tuple[Evidence, ...]:
+    """What the probes came to, as evidence."""
+    limit = d.facts.linear.explained
+    normal = "" if limit is None else f"PCA {figure(limit)}"
     found: list[Evidence] = []
     for one in outcomes:
+        measure = f"probe: {one.probe.label}"
         if one.fit is None:
-            text = f"on a copy with {one.probe.label}, the loss was not finite within {one.steps:,} steps"
-            found.append(evidence(f"probe: {one.probe.label}", None, "", text))
+            text = f"probe on a copy, {one.probe.label}: the loss was not finite within {one.steps:,} steps"
+            found.append(evidence(measure, None, normal, text))
             continue
-        against = (
-            "repairs it"
-            if one.quality - control > 0.3
-            else "helps"
-            if one.quality - control > 0.1
-            else "changes little"
-        )
+        gain = one.quality - control
+        effect = "this repairs it" if gain > 0.3 else "this helps" if gain > 0.1 else "this changes little"
         text = (
-            f"on a copy with {one.probe.label}, explained variance is {figure(one.fit.explained)} after {one.steps:,} steps: "
-            f"this {against}"
+            f"probe on a copy, {one.probe.label}: explained variance is {figure(one.fit.explained)} "
+            f"after {one.steps:,} steps; {effect}"
         )
-        limit = d.facts.linear.explained
-        normal = "" if limit is None else f"PCA {figure(limit)}"
-        found.append(evidence(f"explained variance, {one.probe.label}", one.fit.explained, normal, text))
+        found.append(evidence(measure, one.fit.explained, normal, text))
     return tuple(found)

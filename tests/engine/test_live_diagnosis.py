@@ -100,7 +100,7 @@ def test_probes_pause_the_run_and_their_outcome_joins_the_evidence(watch):
     assert probed.report.probe_steps > 0
     best = probed.report.findings[0]
     assert best.cause == "lr-too-high"
-    assert any("on a copy with learning rate" in item.text for item in best.evidence)
+    assert any("probe on a copy, learning rate" in item.text for item in best.evidence)
     states = [event.state for event in watched.events if isinstance(event, p.StateChanged)]
     assert states[-1] == "paused"
 

@@ -42,7 +42,7 @@ def _small(d: Dossier) -> Suspect | None:
         ),
     )
     remedy = Remedy(id="wider", text=f"Widen the code to {width}.", set={"model.code": width})
-    suspicion = 0.75 if best > 2 * linear.explained else 0.5
+    suspicion = 0.75 if best > 2 * linear.explained else 0.4
     return Suspect("code-too-small", suspicion, facts, (remedy,), certain=True)
 
 
@@ -64,7 +64,7 @@ def _large(d: Dossier) -> Suspect | None:
     if (
         linear.width is not None
         and linear.width >= features
-        and d.fit.explained > 0.98
+        and d.fit.explained > 0.95
         and not f.noise
         and not d.subject.penalties
     ):

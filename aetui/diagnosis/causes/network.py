@@ -27,9 +27,9 @@ def suspects(dossier: Dossier) -> Iterator[Suspect]:
 
 def _frozen(d: Dossier) -> Suspect | None:
     g = d.facts.gradients
-    if not g.total or not (g.lost or g.unreachable):
+    if not (g.lost or g.unreachable):
         return None
-    share = 1.0 if g.unreachable else g.lost / g.total
+    share = 1.0 if g.unreachable or not g.total else g.lost / g.total
     facts: list[Evidence] = [
         evidence(
             "weights that do not train", share, "0", f"{share:.0%} of the weights that the model uses do not train"
@@ -212,7 +212,7 @@ def _saturated(d: Dossier) -> Suspect | None:
     probes = [Probe("no squashing in hidden layers", Change(swaps=tuple((one.index, "elu") for one in squashed)))]
     if start.saturated >= 0.3:
         gentle = tuple((one.index, f"gentle {one.kind}") for one in squashed)
-        probes.insert(0, Probe("inputs of the squashing layers brought to size 1", Change(swaps=gentle)))
+        probes.insert(0, Probe("inputs of the squashing layers centered and brought to size 1", Change(swaps=gentle)))
     return Suspect("saturated-units", suspicion, tuple(facts), remedies, tuple(probes))
 
 

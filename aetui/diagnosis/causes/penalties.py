@@ -42,6 +42,13 @@ def _posterior(d: Dossier) -> Suspect | None:
         )
         facts.append(evidence("weight of the KL (beta)", f.beta, "up to about 1", text, "loss"))
         suspicion = 0.92 if kept < 0.3 else 0.75 if kept < 0.6 else 0.4 if kept < 0.8 else 0.08
+    else:
+        pull = sum(f.term_norms.get(name, 0.0) for name in terms)
+        push = f.term_norms.get("reconstruction", 0.0)
+        ratio = pull / push if push else 0.0
+        text = f"at step 0 the KL pulls {figure(ratio)} times as hard as the reconstruction"
+        facts.append(evidence("KL against reconstruction", ratio, "below 1", text, "loss"))
+        suspicion = 0.75 if ratio > 3 else 0.55 if ratio > 1 else 0.35 if ratio > 0.2 else 0.2
     if d.code_active is not None and d.started:
         active, width = d.code_active
         text = f"{active} of {width} code units vary with the input (variance of their mean above 0.01)"

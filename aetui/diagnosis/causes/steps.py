@@ -94,7 +94,11 @@ def _high(d: Dossier) -> Suspect | None:
         first = d.facts.update
         if first is not None and first > UPDATES[1]:
             suspicion = 0.6 if first > 0.3 else 0.3
-        factors = [0.1, 0.01]
+            if first > 30:
+                suspicion = 0.85
+        factors = [0.1, 0.01] if over <= 10 else [min(0.1, typical / lr), 0.1 * typical / lr]
+        if over > 10:
+            suspicion = max(suspicion, 0.75)
     else:
         suspicion = 0.9 if over >= 10 else 0.75 if over >= 4 else 0.5 if over >= 1.5 else 0.2 if over >= 0.9 else 0.06
         factors = [min(0.1, typical / lr)] if over >= 0.9 else [0.1]
@@ -130,6 +134,8 @@ def _optimizer(d: Dossier) -> Suspect | None:
     suspicion = 0.05
     if name == "sgd":
         suspicion = 0.3 if momentum < 0.5 else 0.06
+        if d.facts.lr > 10 * usual(d)[2]:
+            suspicion = 0.06
         facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {figure(momentum)}", "optimizer"))
     elif name in ("adadelta", "adagrad", "rprop", "asgd"):
         suspicion = 0.3
