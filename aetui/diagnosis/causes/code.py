@@ -42,7 +42,8 @@ def _small(d: Dossier) -> Suspect | None:
         ),
     )
     remedy = Remedy(id="wider", text=f"Widen the code to {width}.", set={"model.code": width})
-    suspicion = 0.75 if best > 2 * linear.explained else 0.4
+    low_rank = any(share > 0.9 and count <= d.facts.data.features / 3 for count, share in linear.wider.items())
+    suspicion = 0.75 if low_rank or best > 2 * linear.explained else 0.4
     return Suspect("code-too-small", suspicion, facts, (remedy,), certain=True)
 
 
@@ -63,13 +64,13 @@ def _large(d: Dossier) -> Suspect | None:
             suspicion = 0.85 if gap > 0.4 else 0.6
     if (
         linear.width is not None
-        and linear.width >= features
+        and linear.width >= d.facts.data.features
         and d.fit.explained > 0.95
         and not f.noise
         and not d.subject.penalties
     ):
-        text = f"the code has {linear.width} units for {features} features that vary: it can copy them"
-        facts.append(evidence("width of the code", linear.width, f"below {features}", text, "code"))
+        text = f"the code has {linear.width} units for {d.facts.data.features} features: it can copy them"
+        facts.append(evidence("width of the code", linear.width, f"below {d.facts.data.features}", text, "code"))
         # A code of feature maps or states is as wide as its data by custom, and is no plain copy.
         suspicion = max(suspicion, 0.55 if f.dense and not f.recurrent else 0.2)
     if not facts:
