@@ -49,6 +49,7 @@ _CELL = 12.2
 _GENERATED = "<!-- Written by scripts/make_docs.py. -->\n"
 
 Rows = Iterable[Sequence[str]]
+Waits = Callable[[Any], bool]
 
 
 def table(head: Sequence[str], rows: Rows) -> str:
@@ -287,9 +288,10 @@ def pages(makers: dict[str, Callable[[], str]] = BLOCKS) -> dict[Path, str]:
 
 
 async def picture(
-    name: str, spec: RunSpec, size: tuple[int, int], keys: Sequence[str | int], theme: str = "dark"
+    name: str, spec: RunSpec, size: tuple[int, int], keys: Sequence[str | int | Waits], theme: str = "dark"
 ) -> None:
-    """docs/images/NAME.svg: the program after `keys`; a number waits for that step and for its figures."""
+    """docs/images/NAME.svg: the program after `keys`; a number waits for that step and for its figures, a function
+    of the app until it is true."""
     from aetui.engine.links import ProcessLink
     from aetui.tui.app import Workbench
 
@@ -303,6 +305,8 @@ async def picture(
                 for key in keys:
                     if isinstance(key, int):
                         await _until(lambda step=key: _shows(app, step))
+                    elif callable(key):
+                        await _until(lambda done=key: done(app))
                     else:
                         await pilot.press(key)
                         await pilot.pause()
@@ -335,6 +339,12 @@ def portable(svg: str) -> str:
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
 
 
+def _probed(app: Any) -> bool:
+    """Whether the suspects were checked."""
+    diagnosis = app.model.diagnosis
+    return diagnosis is not None and diagnosis.probed
+
+
 def _shows(app: Any, step: int) -> bool:
     """Whether the run is at `step` or later, and every visible pane shows it so."""
     model = app.model
@@ -363,6 +373,8 @@ async def pictures() -> None:
     await picture("narrow", digits, (80, 24), ["1", *tweaked], theme="light")
     await picture("collapse", noise, (120, 40), ["f5", 100])
     await picture("collapse-narrow", noise, (80, 24), ["f5", 100, "2", 100], theme="high-contrast")
+    rate = presets.load("clinic/high-rate")
+    await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
 
 
 def main() -> None:

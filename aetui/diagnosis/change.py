@@ -109,10 +109,18 @@ class Affine:
 def affine(kind: str, x: Tensor) -> Affine | None:
     """The map that brings `x`, [rows, ...], into the form `kind`; None for `none` and for data without spread.
 
-    `standardize` is per feature (constant ones are only shifted), the others are the same for all values.
+    `standardize`, `center` and `minmax` are per feature (constant ones are only shifted), `unit`, `symmetric` and `max`
+    the same for all values.
     """
     if kind == "none":
         return None
+    if kind in ("minmax", "center"):
+        low = x.amin(0) if kind == "minmax" else x.double().mean(0).to(x.dtype)
+        width = x.amax(0) - low if kind == "minmax" else torch.ones_like(low)
+        return Affine(low, torch.where(width > 0, width, 1.0))
+    if kind == "max":
+        largest = x.abs().max()
+        return Affine(torch.zeros_like(largest), largest) if largest > 0 else None
     if kind == "standardize":
         flat = x.reshape(len(x), -1).double()
         spread = feature_variance(flat).sqrt()

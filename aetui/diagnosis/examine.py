@@ -10,7 +10,8 @@ import torch
 from aetui.diagnosis import causes
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect
-from aetui.diagnosis.facts import Facts, gather, held_out_linear
+from aetui.diagnosis.facts import Facts, gather
+from aetui.diagnosis.figures import held_out_linear
 from aetui.diagnosis.floors import floors_of
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit

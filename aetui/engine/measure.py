@@ -79,7 +79,10 @@ class Gauges:
         before = self._shown
         report = self.diagnosis.look(*self.history.sampled(), self._broken(), resting=self.resting)
         probed = probed or (before is not None and before.probed and report.probe_steps > 0)
-        if before is not None and same(before.report, report) and (before.stage, before.probed) == (stage, probed):
+        unchanged = before is not None and (before.stage, before.probed) == (stage, probed)
+        # A run at rest shows its own step, whatever the report says.
+        here = before is not None and (not self.resting or before.step == self.trainer.steps)
+        if before is not None and unchanged and here and same(before.report, report):
             return before
         return self._show(report, stage, probed)
 
