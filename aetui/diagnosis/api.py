@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -281,16 +281,17 @@ def _optimizer(
             raise ValueError(f"optimizer: {given!r} is not known; {hint}")
         given = OPTIMIZERS[name]
     if isinstance(given, type):
-        kind: Callable[..., torch.optim.Optimizer] = given
+        kind: type = given
+        build = cast(Callable[..., torch.optim.Optimizer], given)
         if given in _FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
             options = {**options, "fused": True}
 
         def from_class(model: nn.Module) -> torch.optim.Optimizer:
             parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
-            if not issubclass(kind, torch.optim.Optimizer):  # pyright: ignore[reportArgumentType]
+            if not issubclass(kind, torch.optim.Optimizer):
                 raise TypeError(f"optimizer: {kind.__name__} is no torch.optim.Optimizer")
             try:
-                return kind(parameters, lr=lr, **options)
+                return build(parameters, lr=lr, **options)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"optimizer_options: {options!r} with lr {lr!r} is refused: {error}") from None
 
@@ -298,7 +299,7 @@ def _optimizer(
     if not callable(given):
         shown = f"a ready-made {type(given).__name__}" if isinstance(given, torch.optim.Optimizer) else repr(given)
         raise TypeError(f"optimizer: {shown} is not allowed; it takes a name, a class or a callable on the parameters")
-    made = given
+    made = cast(Callable[..., torch.optim.Optimizer], given)
 
     def from_callable(model: nn.Module) -> torch.optim.Optimizer:
         parameters: Iterable[nn.Parameter] = model.parameters()

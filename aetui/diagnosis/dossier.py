@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -45,9 +45,6 @@ class Suspect:
     certain: bool = False
     follows: str = ""
 
-    def weighed(self, suspicion: float) -> Suspect:
-        return replace(self, suspicion=suspicion)
-
 
 @dataclass
 class Dossier:
@@ -57,7 +54,6 @@ class Dossier:
     facts: Facts
     snapshots: Sequence[Snapshot] = ()
     losses: Sequence[float] = ()
-    totals: Sequence[float] = ()
     norms: Sequence[float] = ()
     clipped: Sequence[bool] = ()
     broken: int | None = None
@@ -152,11 +148,11 @@ class Dossier:
             None,
         )
 
-    def worst(self, name: str, *, start: bool = False) -> Activity | None:
-        """The hidden activation with the largest share `name` (`dead`, `saturated`)."""
-        source = self.facts.activities if start else self.activities
-        hidden = [one for one in source if not one.output]
-        return max(hidden, key=lambda one: getattr(one, name), default=None)
+    @property
+    def saturated_at_start(self) -> Activity | None:
+        """The hidden activation with the largest saturated share before the first step."""
+        hidden = [one for one in self.facts.activities if not one.output]
+        return max(hidden, key=lambda one: one.saturated, default=None)
 
     @cached_property
     def trend(self) -> float:
@@ -173,14 +169,6 @@ class Dossier:
         """Median update ratio over parameters and snapshots after the first steps."""
         ratios = [value for shot in self.snapshots[1:] for value in shot.updates.values()]
         return float(np.median(ratios)) if ratios else self.facts.update
-
-    @property
-    def noisy_loss(self) -> float:
-        """Spread of the last quarter's loss about its median, relative to it."""
-        losses = np.asarray(self.losses[-max(16, len(self.losses) // 4) :], dtype=np.float64)
-        losses = losses[np.isfinite(losses)]
-        middle = float(np.median(losses)) if len(losses) else 0.0
-        return float(np.percentile(losses, 95) - np.percentile(losses, 5)) / abs(middle) if middle else 0.0
 
 
 ORDINARY_BETA = 1.5

@@ -14,8 +14,8 @@ from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.figures import held_out_linear
 from aetui.diagnosis.floors import floors_of
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import fit
-from aetui.diagnosis.observer import Observer, probe_rows
+from aetui.diagnosis.observe import fit, probe_rows
+from aetui.diagnosis.observer import Observer
 from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.probing import Outcomes, Progress, Rows, budget_of, go_on, length_of, probe_suspects, run_probe
 from aetui.diagnosis.subject import Subject
@@ -65,7 +65,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     loop = Loop(subject)
     observer = Observer(loop, Rows.of(subject, probe_rows(subject.rows)))
     observer.take()
-    d = Dossier(subject, facts, observer.snapshots, loop.losses, loop.totals, loop.norms, loop.clipped, goal=steps)
+    d = Dossier(subject, facts, observer.snapshots, loop.losses, loop.norms, loop.clipped, goal=steps)
     longest = steps or planned_steps(subject)
     settled = ""
     if facts.loss_error:

@@ -56,7 +56,6 @@ class Facts:
     """Whether the loss itself brings output and target into one shape."""
     beta: float | None
     """Weight of the KL against the summed reconstruction, as in a beta-VAE."""
-    kl_summed: float | None
     variational: bool
     noise: dict[str, float]
     """Standard deviation over train-mode passes of the output, over the data's; and shares dropped."""
@@ -130,7 +129,6 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         perfect=perfect, better=better, better_text=text, loss_error=error,
         handles_shape=handles_shape(loop, output, target),
         beta=kl_weight(subject, terms, output, target, kl),
-        kl_summed=None if kl is None else float(kl.detach()),
         variational=kl is not None or KL in subject.penalties or (bool(subject.penalties) and "noise" in noise_kinds),
         noise=_noise(subject, x, target, noise_kinds),
         batch_norms=tuple(
@@ -138,7 +136,9 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
         ),
         lr=float(group["lr"]),
-        options={key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"},
+        options={
+            key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"
+        },
         update=update,
         dense=all(isinstance(module, nn.Linear | TiedLinear) for _, module in weight_layers(subject.model)),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),

@@ -27,8 +27,8 @@ KEPT = 48
 EARLY = 200
 """Steps before which nothing is said of a training that moves."""
 STILL = 0.01
-"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps, below
-which a training no longer moves."""
+"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
+below which a training no longer moves."""
 AHEAD = 0.5
 """Suspicion from which a cause is named before there is a verdict."""
 
@@ -84,7 +84,6 @@ class LiveDiagnosis:
             subject,
             facts,
             tuple(self._snapshots),
-            losses,
             losses,
             norms,
             (),

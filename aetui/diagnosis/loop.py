@@ -102,10 +102,6 @@ class Loop:
 
     # --- stepping -------------------------------------------------------------------------------
 
-    @property
-    def epoch_steps(self) -> int:
-        return self._order.steps_per_epoch
-
     def forward(self, x: Tensor, target: Tensor) -> Output:
         with nullcontext() if self._mode.idle else self._mode:
             raw = self.model(x)
@@ -150,7 +146,7 @@ class Loop:
                 raise
             return self._break(math.nan)
         grads = [p.grad for p in self.trained if p.grad is not None]
-        norm = float(_joint_norm(grads)) if grads else 0.0
+        norm = float(joint_norm(grads)) if grads else 0.0
         value = total.item()
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
         if not (math.isfinite(value) and math.isfinite(norm)):
@@ -186,7 +182,7 @@ class Loop:
 
     @contextmanager
     def looking(self, *, train: bool = False) -> Iterator[None]:
-        """No gradients, eval mode (or train mode), and everything as it was afterwards, buffers and random states too."""
+        """No gradients, eval (or train) mode, and everything as it was afterwards, buffers and random states too."""
         flags = [(module, module.training) for module in self.model.modules()]
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()] if train else []
         inside = Randomness(self.subject.seed + 1, self.subject.device)
@@ -258,8 +254,9 @@ def _adopted(optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module) -
     return made
 
 
-def _joint_norm(grads: list[Any]) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+def joint_norm(tensors: list[Tensor]) -> Tensor:
+    """Norm of all values of the tensors taken together, 0-dim."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _clip(section: s.Clip, parameters: list[Tensor], grads: list[Tensor], norm: float) -> bool:

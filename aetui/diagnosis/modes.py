@@ -156,8 +156,8 @@ def _silenced(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
     if func is Tensor.normal_:
         return args[0].fill_(float(kwargs.get("mean", args[1] if len(args) > 1 else 0.0)))
     if func is Tensor.bernoulli_:
-        share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
-        return args[0].copy_(share) if isinstance(share, Tensor) else args[0].fill_(float(share))
+        values, share = args[0], kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+        return values.copy_(share) if isinstance(share, Tensor) else values.fill_(float(share))
     if func is torch.bernoulli:
         return args[0].clone()
     return None

@@ -108,8 +108,6 @@ class Snapshot:
     step: int
     fit: Fit
     activities: tuple[Activity, ...]
-    grads: dict[str, float] = field(default_factory=dict)
-    """Norm of each parameter's gradient at the last step."""
     updates: dict[str, float] = field(default_factory=dict)
     """Norm of each parameter's last update over the norm of the parameter."""
 

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Snapshot, measured, probe_rows, watching
+from aetui.diagnosis.observe import Snapshot, measured, watching
 from aetui.diagnosis.probing import Rows
-
-__all__ = ["Observer", "probe_rows"]
 
 
 class Observer:
@@ -27,12 +25,7 @@ class Observer:
             return self.snapshots[-1]
         with loop.looking(), watching(loop.model) as watcher:
             made = loop.forward(self.rows.x.clone(), self.rows.target).reconstruction
-        grads = {
-            name: float(torch.linalg.vector_norm(parameter.grad))
-            for name, parameter in loop.model.named_parameters()
-            if parameter.grad is not None
-        }
-        snapshot = Snapshot(loop.steps, self.rows.fit(loop), measured(watcher, made), grads, self._updates())
+        snapshot = Snapshot(loop.steps, self.rows.fit(loop), measured(watcher, made), self._updates())
         self.snapshots.append(snapshot)
         return snapshot
 

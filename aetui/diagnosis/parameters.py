@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aetui.diagnosis.loop import Loop, leaves_of
+from aetui.diagnosis.loop import Loop, joint_norm, leaves_of
 from aetui.models.units import weight_layers
 
 
@@ -17,7 +17,6 @@ class Weight:
     """One weight matrix as it was found."""
 
     name: str
-    std: float
     gain: float
     """Root mean square times the root of the fan in, and once more where the mean makes up most of it; PyTorch's
     default has 0.58, He's 1.41."""
@@ -63,7 +62,6 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         if id(parameter) not in matrices and min(parameter.shape[0], parameter[0].numel()) < 2:
             continue
         matrix = parameter.detach().float().reshape(len(parameter), -1)
-        std = float(matrix.std(correction=0)) if matrix.numel() > 1 else 0.0
         root = math.sqrt(matrix.shape[1])
         size = float(matrix.abs().max())
         units = parameter.detach().float().movedim(1, 0).flatten(1) if id(parameter) in transposed else matrix
@@ -73,7 +71,7 @@ def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
         if rms and abs(float(matrix.mean())) > 0.5 * rms:
             # Weights with a mean of their own add up over the inputs instead of cancelling.
             gain *= abs(float(matrix.mean())) / rms * root
-        found.append(Weight(name, std, gain, same, size == 0.0))
+        found.append(Weight(name, gain, same, size == 0.0))
     return tuple(found)
 
 
@@ -92,9 +90,7 @@ def measure_gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) ->
             if term.requires_grad:
                 parts = torch.autograd.grad(term, wanted, retain_graph=True, allow_unused=True)
                 present = [part for part in parts if part is not None]
-                norms[name] = (
-                    float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(present)))) if present else 0.0
-                )
+                norms[name] = float(joint_norm(present)) if present else 0.0
         total.backward()
         for name, parameter in named.items():
             if parameter.grad is not None:
@@ -133,7 +129,6 @@ def first_update(loop: Loop) -> float | None:
         return None
     before = [p.detach().clone() for p in trained]
     loop.optimizer.step()
-    moved = torch.stack(torch._foreach_norm([p.detach() - old for p, old in zip(trained, before, strict=True)]))
-    size = torch.stack(torch._foreach_norm(before))
-    norm = float(torch.linalg.vector_norm(size))
-    return float(torch.linalg.vector_norm(moved)) / norm if norm else None
+    moved = joint_norm([p.detach() - old for p, old in zip(trained, before, strict=True)])
+    norm = float(joint_norm(before))
+    return float(moved) / norm if norm else None

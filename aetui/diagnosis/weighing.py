@@ -51,7 +51,7 @@ _EXPLAINS: tuple[tuple[str, str, float], ...] = (
     ("clipping-too-tight", "lr-too-low", 0.5),
     ("clipping-too-tight", "optimizer", 0.4),
 )
-"""(root, consequence, factor): where the first is suspected and its probe repairs, the second is what follows from it."""
+"""(root, consequence, factor): where the first is suspected and its probe repairs, the second follows from it."""
 _ROOT = 0.35
 _REPAIRS = 0.5
 

@@ -59,7 +59,9 @@ class History:
     def sampled(self, most: int = 4000) -> tuple[list[float], list[float]]:
         """Loss and gradient norm of up to `most` steps, evenly spread, the last one among them."""
         with self._lock:
-            chosen = np.unique(np.linspace(0, max(0, self._length - 1), min(self._length, most)).round().astype(np.int64))
+            chosen = np.unique(
+                np.linspace(0, max(0, self._length - 1), min(self._length, most)).round().astype(np.int64)
+            )
             part = self._columns[:, chosen]
             return part[0].tolist(), part[2].tolist()
 

@@ -15,10 +15,8 @@ from torch import Tensor, nn
 
 from aetui.diagnosis.api import subject_of
 from aetui.diagnosis.dossier import Dossier
-from aetui.diagnosis.facts import (
-    gather,
-    measure_linear,
-)
+from aetui.diagnosis.facts import gather
+from aetui.diagnosis.figures import measure_linear
 from aetui.diagnosis.weighing import Outcome, confidence, recovery
 from aetui.diagnosis.width import code_width
 

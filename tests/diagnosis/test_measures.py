@@ -11,16 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aetui.diagnosis.api import subject_of
-from aetui.diagnosis.facts import (
-    gather,
-    held_out_linear,
-    measure_data,
-    measure_linear,
-    measure_weights,
-    output_activation,
-)
+from aetui.diagnosis.facts import gather
+from aetui.diagnosis.figures import held_out_linear, measure_data, measure_linear
 from aetui.diagnosis.modes import Call
 from aetui.diagnosis.observe import activity, fit
+from aetui.diagnosis.output_layer import output_activation
+from aetui.diagnosis.parameters import measure_weights
 
 
 def draw(rows: int, features: int, seed: int = 0) -> np.ndarray:

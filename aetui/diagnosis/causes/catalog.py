@@ -65,8 +65,8 @@ CATALOG: dict[str, Cause] = {
     ),
     "posterior-collapse": Cause(
         "the KL term outweighs the reconstruction",
-        "The encoder gains more by matching the prior than by describing the input, so the code carries nothing and the "
-        "decoder answers with the mean. Often the KL is a sum and the reconstruction a mean over features.",
+        "The encoder gains more by matching the prior than by describing the input, so the code carries nothing and "
+        "the decoder answers with the mean. Often the KL is a sum and the reconstruction a mean over features.",
         "Lucas et al. 2019, Don't Blame the ELBO, section 4; Burda et al. 2016, 5.2 (active units)",
     ),
     "penalty-too-strong": Cause(
@@ -92,8 +92,8 @@ CATALOG: dict[str, Cause] = {
     ),
     "optimizer": Cause(
         "the optimizer does not get off the plateau",
-        "Around predict-the-mean the gradient is small and uneven. Plain gradient descent, or an optimizer with another "
-        "library's settings, needs very long to leave it.",
+        "Around predict-the-mean the gradient is small and uneven. Plain gradient descent, or an optimizer with "
+        "another library's settings, needs very long to leave it.",
         "Sutskever et al. 2013; Kingma & Ba 2015",
     ),
     "clipping-too-tight": Cause(
@@ -115,7 +115,8 @@ CATALOG: dict[str, Cause] = {
     ),
     "saturated-units": Cause(
         "saturated units",
-        "Sigmoid and tanh are flat away from zero: units that sit there pass on a constant and let no gradient through.",
+        "Sigmoid and tanh are flat away from zero: units that sit there pass on a constant and let no gradient "
+        "through.",
         "Glorot & Bengio 2010, section 3",
     ),
     "train-eval-mismatch": Cause(

@@ -55,7 +55,10 @@ def _large(d: Dossier) -> Suspect | None:
     if d.held_fit is not None and d.started:
         gap = d.memorized
         if gap > 0.25:
-            text = f"explained variance is {figure(d.fit.explained)} on training rows and {figure(d.held_fit.explained)} on rows held out"
+            text = (
+                f"explained variance is {figure(d.fit.explained)} on training rows and "
+                f"{figure(d.held_fit.explained)} on rows held out"
+            )
             facts.append(
                 evidence(
                     "explained variance on rows held out", d.held_fit.explained, "near that of training rows", text

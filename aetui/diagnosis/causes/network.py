@@ -43,15 +43,18 @@ def _frozen(d: Dossier) -> Suspect | None:
         if names:
             facts.append(evidence("parameters", len(names), "0", f"{_listed(names)} {what}", _listed(names)))
     if g.unregistered:
-        text = f"{g.unregistered:,} weights are not registered with the model (modules in a plain list), nor in the optimizer"
+        text = (
+            f"{g.unregistered:,} weights are not registered with the model (modules in a plain list), "
+            "nor in the optimizer"
+        )
         facts.append(evidence("unregistered weights", g.unregistered, "0", text))
     remedies = (
         Remedy(
             id="train-all",
-            text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and leave "
-            "out detach and no_grad in forward.",
+            text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and "
+            "leave out detach and no_grad in forward.",
         ),
-    )  # fmt: skip
+    )
     suspicion = 0.97 if share > 0.97 else 0.85 if share > 0.2 else 0.6 if share > 0.04 else 0.15
     return Suspect(
         "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
@@ -70,8 +73,8 @@ def _symmetry(d: Dossier) -> Suspect | None:
     last_only = len(same) == 1 and same[0] is weights[-1] and same[0].zero
     names = tuple(weight.name for weight in same)
     what = "zero" if all(weight.zero for weight in same) else "the same for every unit"
-    facts = (evidence("layers of identical units", len(same), "0", f"the initial weights of {_listed(names)} are {what}",
-                      _listed(names)),)  # fmt: skip
+    text = f"the initial weights of {_listed(names)} are {what}"
+    facts = (evidence("layers of identical units", len(same), "0", text, _listed(names)),)
     probes = (Probe("default initial weights", Change(reinit=True)),)
     return Suspect("init-symmetry", 0.1 if last_only else 0.95, facts, (REINIT,), probes)
 
@@ -95,8 +98,8 @@ def _init_scale(d: Dossier) -> Suspect | None:
     fading = _signal(d)
     if fading is not None:
         where, share = fading
-        facts.append(evidence("signal at step 0", share, "above 0.01",
-                              f"at {where} the rows differ by only {figure(share)} of the activations' size", where))  # fmt: skip
+        text = f"at {where} the rows differ by only {figure(share)} of the activations' size"
+        facts.append(evidence("signal at step 0", share, "above 0.01", text, where))
         silenced = any(one.saturated >= 0.3 or one.dead >= 0.5 for one in d.facts.activities)
         alone = 0.1 if silenced else 0.3
         suspicion = max(suspicion, alone if not odd else min(0.92, suspicion + 0.1))
@@ -128,9 +131,8 @@ def _dead(d: Dossier) -> Suspect | None:
     width = d.facts.linear.width
     narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, 2)]
     if start.dead >= 0.5:
-        facts.append(evidence("dead units at step 0", start.dead, "below 0.1",
-                              f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0",
-                              start.where))  # fmt: skip
+        text = f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0"
+        facts.append(evidence("dead units at step 0", start.dead, "below 0.1", text, start.where))
         # Behind a narrow code the biases decide at first, and half of a working layer may be off.
         suspicion = 0.85 if start.dead >= 0.9 else 0.5 if start.dead >= 0.75 else 0.2
     if d.started and now.dead >= 0.3 and now.dead > start.dead + 0.1:
@@ -145,7 +147,10 @@ def _dead(d: Dossier) -> Suspect | None:
             ),
             d.steps,
         )
-        text = f"{now.dead:.0%} of the units of {now.where or 'a ReLU'} give the same for every row, since about step {first:,}"
+        text = (
+            f"{now.dead:.0%} of the units of {now.where or 'a ReLU'} give the same for every row, "
+            f"since about step {first:,}"
+        )
         facts.append(evidence("dead units", now.dead, "below 0.1", text, now.where))
         suspicion = max(suspicion, 0.5 if now.dead >= 0.9 else 0.35 if now.dead > 0.6 else 0.2)
     if narrow:
@@ -163,8 +168,8 @@ def _dead(d: Dossier) -> Suspect | None:
     remedies = (
         Remedy(
             id="leaky", set={"model.activation": "leaky_relu"},
-            text="Use an activation with a slope everywhere (LeakyReLU, ELU, GELU), none on the code or the output, and "
-            "biases that start at zero.",
+            text="Use an activation with a slope everywhere (LeakyReLU, ELU, GELU), none on the code or the output, "
+            "and biases that start at zero.",
         ),
     )  # fmt: skip
     swaps = tuple((one.index, "leaky") for one in d.facts.activities if one.kind == "relu")
@@ -184,24 +189,24 @@ def _saturated(d: Dossier) -> Suspect | None:
     facts: list[Evidence] = []
     suspicion = 0.1
     if start.saturated >= 0.3:
-        facts.append(evidence("saturated units at step 0", start.saturated, "below 0.2",
-                              f"{start.saturated:.0%} of the values of {start.where or start.kind} lie in its flat part at step 0",
-                              start.where))  # fmt: skip
+        text = f"{start.saturated:.0%} of the values of {start.where or start.kind} lie in its flat part at step 0"
+        facts.append(evidence("saturated units at step 0", start.saturated, "below 0.2", text, start.where))
         suspicion = 0.8 if start.saturated >= 0.7 else 0.5
         if d.facts.data.std > 4 or d.facts.data.offset > 4:
             suspicion *= 0.5
         if any(weight.gain > GAINS[1] for weight in d.facts.weights):
             suspicion *= 0.6
     elif d.started and now.saturated >= 0.5:
-        facts.append(evidence("saturated units", now.saturated, "below 0.3",
-                              f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part", now.where))  # fmt: skip
+        text = f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part"
+        facts.append(evidence("saturated units", now.saturated, "below 0.3", text, now.where))
         suspicion = 0.4
     sigmoids = [one for one in squashed if one.kind == "sigmoid"]
     fade = _fading(d)
     if len(sigmoids) >= 2 and fade is not None and fade < 0.03:
-        facts.append(evidence("gradient of the first layer against the last", fade, "above 0.1",
-                              f"the first layer's gradient is {figure(fade)} of the last one's: each sigmoid passes on a quarter "
-                              "at most", "encoder"))  # fmt: skip
+        text = (
+            f"the first layer's gradient is {figure(fade)} of the last one's: each sigmoid passes on a quarter at most"
+        )
+        facts.append(evidence("gradient of the first layer against the last", fade, "above 0.1", text, "encoder"))
         suspicion = max(suspicion, 0.45)
     remedies = (
         Remedy(
@@ -232,18 +237,21 @@ def _modes(d: Dossier) -> Suspect | None:
     train, eval_ = d.quality_of(d.train_fit), d.quality_of(d.fit)
     if train - eval_ < 0.2 or train < 0.3:
         return None
-    text = f"explained variance is {figure(d.train_fit.explained)} in train mode and {figure(d.fit.explained)} in eval mode"
+    text = (
+        f"explained variance is {figure(d.train_fit.explained)} in train mode "
+        f"and {figure(d.fit.explained)} in eval mode"
+    )
     facts = [evidence("explained variance in train mode", d.train_fit.explained, "the same in eval mode", text)]
     if f.batch_norms:
         name, momentum = f.batch_norms[0]
         shown = "None" if momentum is None else figure(momentum)
-        facts.append(evidence("batch normalization", f"momentum {shown}", "0.1",
-                              f"{name} keeps running statistics with momentum {shown}, over batches of {d.subject.batch_size}", name))  # fmt: skip
+        text = f"{name} keeps running statistics with momentum {shown}, over batches of {d.subject.batch_size}"
+        facts.append(evidence("batch normalization", f"momentum {shown}", "0.1", text, name))
     remedies = (
         Remedy(
             id="statistics", set={"model.batch_norm": False},
-            text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, GroupNorm), "
-            "and train longer than the running statistics need.",
+            text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, "
+            "GroupNorm), and train longer than the running statistics need.",
         ),
     )  # fmt: skip
     return Suspect("train-eval-mismatch", 0.93, tuple(facts), remedies, certain=True)

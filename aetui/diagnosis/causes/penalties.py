@@ -62,7 +62,10 @@ def _posterior(d: Dossier) -> Suspect | None:
             id="balance", set={"model.kl_weight": _less(d)},
             text="Sum the reconstruction over the features as the KL is summed over the code, or weigh the KL less.",
         ),
-        Remedy(id="warm-up", set={"model.kl_warmup": 1000}, text="Let the KL's weight grow from 0 over the first steps."),
+        Remedy(
+            id="warm-up", set={"model.kl_warmup": 1000},
+            text="Let the KL's weight grow from 0 over the first steps.",
+        ),
     )  # fmt: skip
     probes = (Probe("without the KL", Change(drop=terms)),)
     return Suspect("posterior-collapse", suspicion, tuple(facts), remedies, probes)

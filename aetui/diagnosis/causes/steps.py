@@ -25,7 +25,7 @@ CLIP = Remedy(
 OUTLIER = 15.0
 """Distance of the largest row from the middle, in those of the median row, from which single rows rule the gradient."""
 UPDATES = (1e-4, 3e-2)
-"""Norm of an update over the norm of the parameter: about 1e-3 is healthy (Karpathy's rule; Cockpit tracks the same)."""
+"""Norm of an update over the norm of the parameter: about 1e-3 is healthy (Karpathy's rule; Cockpit tracks it too)."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
@@ -128,9 +128,14 @@ def _optimizer(d: Dossier) -> Suspect | None:
     name = d.subject.optimizer
     momentum = float(d.facts.options.get("momentum") or 0.0)
     facts: list[Evidence] = [
-        evidence("optimizer", name, "adam, or sgd with momentum", f"the optimizer is {name} with learning rate {figure(d.facts.lr)}",
-                 "optimizer")
-    ]  # fmt: skip
+        evidence(
+            "optimizer",
+            name,
+            "adam, or sgd with momentum",
+            f"the optimizer is {name} with learning rate {figure(d.facts.lr)}",
+            "optimizer",
+        )
+    ]
     suspicion = 0.05
     if name == "sgd":
         suspicion = 0.3 if momentum < 0.5 else 0.06
@@ -176,8 +181,9 @@ def _clipping(d: Dossier) -> Suspect | None:
     share = sum(d.clipped) / len(d.clipped) if d.clipped else None
     norms = [norm for norm in d.norms if math.isfinite(norm)] or list(d.facts.gradients.norms.values())
     norm = float(np.median(norms)) if norms else 0.0
-    facts = [evidence("clipping threshold", float(threshold), f"near the usual norm, {figure(norm)}",
-                      f"gradients are clipped at {figure(threshold)}; their norm is {figure(norm)}", "optimizer")]  # fmt: skip
+    text = f"gradients are clipped at {figure(threshold)}; their norm is {figure(norm)}"
+    normal = f"near the usual norm, {figure(norm)}"
+    facts = [evidence("clipping threshold", float(threshold), normal, text, "optimizer")]
     if share is not None:
         facts.append(evidence("clipped share", share, "below 0.5", f"{share:.0%} of the steps were clipped"))
     ratio = norm / threshold if threshold else math.inf

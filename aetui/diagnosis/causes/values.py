@@ -80,9 +80,14 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     if kind == "bce" and f.output not in ("sigmoid", "softmax", "hardsigmoid") and (f.loss_error or _leaves_unit(d)):
         name = f.output or "linear"
         facts.append(
-            evidence("output activation", name, "sigmoid", f"{name} outputs leave 0..1, where this cross-entropy is defined",
-                     "output")
-        )  # fmt: skip
+            evidence(
+                "output activation",
+                name,
+                "sigmoid",
+                f"{name} outputs leave 0..1, where this cross-entropy is defined",
+                "output",
+            )
+        )
         remedies += [
             Remedy(
                 id="sigmoid-output", text="End the model with a sigmoid.", set={"model.output_activation": "sigmoid"}
@@ -221,7 +226,7 @@ def _input_scaling(d: Dossier) -> Suspect | None:
         facts.append(
             evidence("size of the values", size, "about 1", f"the values are {figure(size)} in size (root mean square)")
         )
-        squashed = d.worst("saturated", start=True)
+        squashed = d.saturated_at_start
         felt = squashed is not None and squashed.saturated >= 0.3
         doubts.append((0.6 if felt else 0.25) if size < 10 else 0.6 if size < 40 else 0.85)
     if data.offset > 2 and data.mean * data.mean > 4 * data.std * data.std / max(1, data.features) and size > 0.5:
