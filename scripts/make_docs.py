@@ -186,9 +186,9 @@ def thresholds_block() -> str:
 
 def score_block() -> str:
     """What `aetui clinic score` last measured."""
-    score = json.loads(SCORE.read_text(encoding="utf-8"))
-    parts = [f"```console\n$ {score['command']}\n{score['text'].rstrip()}\n```\n"]
-    return "".join(parts)
+    runs = json.loads(SCORE.read_text(encoding="utf-8"))
+    blocks = [(run["about"], code("$ {command}\n{text}".format(**run), "console")) for run in runs]
+    return "\n".join(f"{about}\n\n{block}" for about, block in blocks)
 
 
 def bench_block() -> str:

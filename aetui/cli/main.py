@@ -148,12 +148,12 @@ def score(
     *,
     cases: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 300,
     healthy: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 200,
-    split: Literal["test", "calibration"] = "test",
+    split: Literal["test", "calibration", "reported"] = "test",
     seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
     jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Measure the diagnosis on generated failures and healthy runs; takes a long time.
+    """Measure the diagnosis on known failures and healthy runs; takes a long time.
 
     Parameters
     ----------
@@ -162,7 +162,8 @@ def score(
     healthy
         Healthy runs to generate.
     split
-        The seeds that thresholds were not set on (test), or were (calibration).
+        Generated cases whose seeds no threshold was set on (test), those it was (calibration), or failures that
+        people reported (reported; all of them, whatever the numbers).
     seed
         Seed of the cases.
     jobs

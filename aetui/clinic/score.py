@@ -77,7 +77,18 @@ def _known(remember: Path | None) -> dict[str, int]:
 def score_and_print(
     *, split: str = "test", cases: int, healthy: int, seed: int = 0, jobs: int = 1, as_json: bool = False
 ) -> int:
-    """Diagnose generated cases, print the score, and return the exit status 0."""
+    """Diagnose cases, print the score, and return the exit status 0.
+
+    Args:
+        split: `test` or `calibration` of the generated cases, or `reported` for those that people reported,
+            which are always the same.
+    """
+    if split == "reported":
+        from aetui.clinic.reported.score import score_reported
+
+        results = score_reported()
+        print(json.dumps(builtins(results), indent=2) if as_json else text(results))
+        return 0
     results = score(split=split, cases=cases, healthy=healthy, seed=seed, jobs=jobs)
     print(json.dumps(builtins(results), indent=2) if as_json else text(results))
     return 0

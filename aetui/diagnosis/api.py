@@ -31,7 +31,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
 }  # fmt: skip
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 """Optimizers with a kernel for all parameters at once on every device."""
-_SCALINGS = {"none": "none", "standardize": "standardize", "minmax": "unit", "unit": "unit", "symmetric": "symmetric"}
+_SCALINGS = ("none", "standardize", "minmax", "max", "center", "unit", "symmetric")
 _ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """What a caller's loss or penalty may raise."""
 _HELD_OUT = 10
@@ -74,7 +74,8 @@ def diagnose(
         steps: the length of the caller's own training, for which `under-trained` is judged; None
             lets the diagnosis decide how long to look.
         penalty: called with the model after each forward, added to the loss.
-        scaling: none, standardize, minmax or symmetric, applied before the model.
+        scaling: standardize, minmax, center (per feature), max, unit or symmetric (all values alike), applied before
+            the model; the report is then on the scaled data.
         clip: joint gradient norm to clip at.
         validation: rows held out, for memorization; by default one in ten is taken from `data`.
         probes: whether suspects are checked in short trainings of copies.
@@ -170,8 +171,8 @@ def subject_of(
         shapes = f"{list(rest.shape[1:])}, and those of data {list(x.shape[1:])}"
         raise ValueError(f"validation: its rows have shape {shapes}; they have to be alike")
     x, y, held = _split(x, y, rest)
-    kind = _SCALINGS.get(scaling or "none")
-    if kind is None:
+    kind = scaling or "none"
+    if kind not in _SCALINGS:
         raise ValueError(f"scaling: {scaling!r} is not known; {_hint(scaling, _SCALINGS)}")
     if (scaled := affine(kind, x)) is not None:
         same = y is x

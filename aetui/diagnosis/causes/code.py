@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure
 from aetui.report import Remedy
 
+MILD = 0.05
+"""Dropped share, or noise in standard deviations of the data, up to which a code as wide as the data can just copy."""
+
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
     for family in (_small, _large):
@@ -42,7 +45,7 @@ def _small(d: Dossier) -> Suspect | None:
         ),
     )
     remedy = Remedy(id="wider", text=f"Widen the code to {width}.", set={"model.code": width})
-    low_rank = any(share > 0.9 and count <= d.facts.data.features / 3 for count, share in linear.wider.items())
+    low_rank = any(share > 0.8 and count <= d.facts.data.features / 5 for count, share in linear.wider.items())
     suspicion = 0.75 if low_rank or best > 2 * linear.explained else 0.4
     return Suspect("code-too-small", suspicion, facts, (remedy,), certain=True)
 
@@ -69,7 +72,7 @@ def _large(d: Dossier) -> Suspect | None:
         linear.width is not None
         and linear.width >= d.facts.data.features
         and d.fit.explained > 0.95
-        and not f.noise
+        and max(f.noise.values(), default=0.0) < MILD
         and not d.subject.penalties
     ):
         text = f"the code has {linear.width} units for {d.facts.data.features} features: it can copy them"

@@ -22,6 +22,8 @@ _GRADIENT_SIZED = ("sgd",)
 CLIP = Remedy(
     id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
 )
+PLAIN = 0.03
+"""Learning rate from which plain gradient descent is not slow for its rate."""
 OUTLIER = 15.0
 """Distance of the largest row from the middle, in those of the median row, from which single rows rule the gradient."""
 UPDATES = (1e-4, 3e-2)
@@ -63,6 +65,9 @@ def _low(d: Dossier) -> Suspect | None:
             suspicion = 0.8 if update < 1e-5 else 0.6 if update < 1e-4 else 0.35 if update < 5e-4 else 0.12
         if lr <= 1e-3:
             suspicion = max(suspicion, 0.45)
+        if lr >= PLAIN:
+            # On a plateau the updates are small at any rate; then it is the optimizer that does not get off it.
+            suspicion = min(suspicion, 0.3)
         factors = [10.0, 100.0] if lr < 0.3 else [10.0]
         if lr <= 1e-4:
             factors = [100.0, 1000.0]
@@ -138,7 +143,9 @@ def _optimizer(d: Dossier) -> Suspect | None:
     ]
     suspicion = 0.05
     if name == "sgd":
-        suspicion = 0.3 if momentum < 0.5 else 0.06
+        suspicion = 0.65 if momentum > 0.99 else 0.06
+        if momentum < 0.5:
+            suspicion = 0.45 if d.facts.lr >= PLAIN else 0.3
         if d.facts.lr > 10 * usual(d)[2]:
             suspicion = 0.06
         facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {figure(momentum)}", "optimizer"))
@@ -168,6 +175,8 @@ def _optimizer(d: Dossier) -> Suspect | None:
                 set={"optim.beta1": 0.9, "optim.beta2": 0.999, "optim.eps": 1e-8},
             ),
         )  # fmt: skip
+    if name == "sgd" and momentum > 0.99:
+        probes.insert(0, Probe("momentum 0.9", Change(momentum=0.9)))
     if name.startswith("adam") and suspicion < 0.2:
         return None
     return Suspect("optimizer", suspicion, tuple(facts), remedies, tuple(probes))
@@ -196,7 +205,11 @@ def _clipping(d: Dossier) -> Suspect | None:
         id="looser", text="Clip at several times the usual norm, or not at all.",
         set={"clip.kind": "none"} if not norm else {"clip.threshold": float(f"{5 * norm:.2g}")},
     )  # fmt: skip
-    return Suspect("clipping-too-tight", suspicion, tuple(facts), (remedy,), (Probe("no clipping", Change(clip=0.0)),))
+    probes = [Probe("no clipping", Change(clip=0.0))]
+    if ratio > 5 and not math.isinf(ratio):
+        looser = 0.2 * norm
+        probes.append(Probe(f"clipping at {figure(looser)}", Change(clip=looser)))
+    return Suspect("clipping-too-tight", suspicion, tuple(facts), (remedy,), tuple(probes))
 
 
 def _exploding(d: Dossier) -> Suspect | None:
