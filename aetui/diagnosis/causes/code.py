@@ -45,7 +45,11 @@ def _small(d: Dossier) -> Suspect | None:
         ),
     )
     remedy = Remedy(id="wider", text=f"Widen the code to {width}.", set={"model.code": width})
-    low_rank = any(share > 0.8 and count <= d.facts.data.features / 5 for count, share in linear.wider.items())
+    features = d.facts.data.features
+    low_rank = any(
+        (share > 0.9 and count <= features / 3) or (share > 0.8 and count <= features / 5)
+        for count, share in linear.wider.items()
+    )
     suspicion = 0.75 if low_rank or best > 2 * linear.explained else 0.4
     return Suspect("code-too-small", suspicion, facts, (remedy,), certain=True)
 
