@@ -32,6 +32,8 @@ ENOUGH = 0.97
 """Share of the yardstick at which a training needs no further watching."""
 NEARLY = 0.93
 """Share of the yardstick below which strong suspects are probed even where the training does its work."""
+MORE = 8000
+"""Steps at most that a training is taken on beyond its own length."""
 GAIN = 0.07
 """What a probe has to gain there, in shares of the yardstick, for the training to be at fault."""
 DOUBT = 0.35
@@ -220,7 +222,7 @@ def _checked(
     outcomes, spent = yield from probe_suspects(d, suspects, loop.steps, control, rows)
     spent += before
     if loop.broken is None and any(suspect.cause == "under-trained" for suspect in suspects):
-        more = max(2 * length_of(loop.steps), min(4 * loop.steps, budget_of(loop.steps)))
+        more = max(2 * length_of(loop.steps), min(4 * loop.steps, budget_of(loop.steps), MORE))
         outcomes["under-trained"] = [(yield from go_on(d, loop, rows, more))]
         spent += more
     return outcomes, spent, control
