@@ -29,9 +29,11 @@ def render(report: Report, width: int = 88, color: bool = False) -> str:
     Returns: lines without a line break at the end.
     """
     page = _Page(max(width, LEAST_WIDTH), color)
-    page.add(f"{report.verdict.upper()}: {report.headline or VERDICTS[report.verdict]}", style=_style(report.verdict))
-    if report.headline:
-        page.add(VERDICTS[report.verdict], style=_DIM)
+    meaning = VERDICTS.get(report.verdict, "no verdict yet")
+    word = report.verdict.upper() or "LEARNING"
+    page.add(f"{word}: {report.headline or meaning}", style=_style(report.verdict))
+    if report.headline and meaning not in report.headline:
+        page.add(meaning, style=_DIM)
     page.gap()
     for name, text in figures(report):
         page.named(name, text)
