@@ -201,7 +201,7 @@ def bench_block() -> str:
     report = json.loads(BENCH.read_text(encoding="utf-8"))
     machine = report["machine"]
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "textual", "plotext") if name in machine)
-    kinds = ("plain", "lean", "engine", "process", "thread")
+    kinds = ("plain", "lean", "engine", "diagnosed", "process", "thread")
     speeds = [(case, *(f"{found[kind]:,.0f}" for kind in kinds)) for case, found in report["cases"].items()]
     ratios = [(case, *(f"{found[name]:.2f}" for name in RATIOS)) for case, found in report["ratios"].items()]
     share = report["first_frame_s"] / report["import_torch_s"]

@@ -41,12 +41,20 @@ def test_generated_pages_are_up_to_date(make_docs: ModuleType):
 
 
 def test_every_block_of_the_readme_has_a_maker(make_docs: ModuleType):
-    named = set(re.findall("<!-- begin ([a-z-]+) -->", README.read_text(encoding="utf-8")))
+    texts = [page.read_text(encoding="utf-8") for page in (README, ROOT / "docs" / "diagnosis.md")]
+    named = {name for text in texts for name in re.findall("<!-- begin ([a-z-]+) -->", text)}
     assert named == {*make_docs.BLOCKS, *make_docs.EXAMPLES}
 
 
 def test_the_tables_of_a_bench_report_are_filled(make_docs: ModuleType, tmp_path: Path, monkeypatch):
-    speeds = {"plain": 2515.4, "lean": 4712.0, "engine": 5346.0, "process": 5100.0, "thread": 4400.0}
+    speeds = {
+        "plain": 2515.4,
+        "lean": 4712.0,
+        "engine": 5346.0,
+        "diagnosed": 5300.0,
+        "process": 5100.0,
+        "thread": 4400.0,
+    }
     report = {
         "machine": {"system": "Linux", "cores": 2, "python": "3.11.7", "torch": "2.13.0"},
         "cases": {"tiny": speeds},
@@ -58,14 +66,17 @@ def test_the_tables_of_a_bench_report_are_filled(make_docs: ModuleType, tmp_path
     assert "aetui bench" in make_docs.bench_block()
     make_docs.BENCH.write_text(json.dumps(report))
     text = make_docs.bench_block()
-    assert "| tiny | 2,515 | 4,712 | 5,346 | 5,100 | 4,400 |" in text
-    assert "| tiny | 1.08 | 2.03 | 0.93 | 1.13 |" in text
+    assert "| tiny | 2,515 | 4,712 | 5,346 | 5,300 | 5,100 | 4,400 |" in text
+    assert "| tiny | 1.08 | 2.03 | 0.93 | 1.13 | 0.99 |" in text
     for figure in ("0.40 s, 0.32 of", "p50 21 ms, p95 44 ms", "12.3 kB/s", "5.1% of a core, 73 MB", "2 cores"):
         assert figure in text
 
 
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]):
-    (code,) = blocks("python")
+    diagnosis, code = blocks("python")
+    exec(compile(diagnosis, str(README), "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("worse-than-linear output-range\n")
     names: dict[str, object] = {}
     exec(compile(code, str(README), "exec"), names)
     printed = capsys.readouterr().out

@@ -18,6 +18,8 @@ from aetui.spec import RunSpec, dumps
 
 _LOOK = 0.3
 """Seconds between two looks at the diagnosis, as a screen takes them."""
+_LONGER = 3
+"""Times the seconds that the engine is measured for: what it does besides comes every few seconds."""
 WARMUP = 0.5
 """Share of a measurement's seconds that is run before it and not counted."""
 
@@ -118,17 +120,27 @@ def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> fl
     engine.join(sink)
     worker = threading.Thread(target=engine.work)
     worker.start()
+    version = 0
+
+    def look_for(duration: float) -> None:
+        """Let the engine work, looking at the diagnosis as a screen does if that is wanted."""
+        nonlocal version
+        end = time.perf_counter() + duration
+        while (left := end - time.perf_counter()) > 0:
+            view = engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
+            if view is not None and view.diagnosis is not None:
+                version = view.diagnosis.version
+            time.sleep(min(left, _LOOK))
+
     obeyed(p.New(id=1, spec=dumps(spec)))
+    while diagnosed and not version:
+        look_for(_LOOK)
     obeyed(p.Run(id=2))
-    time.sleep(seconds * WARMUP)
-    first = obeyed(p.Set(id=3, changes={"optim.lr": "0.0009"}))
-    end, version = time.perf_counter() + seconds, 0
-    while time.perf_counter() < end:
-        time.sleep(_LOOK if diagnosed else seconds)
-        view = engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
-        if view is not None and view.diagnosis is not None:
-            version = view.diagnosis.version
-    last = obeyed(p.Pause(id=4))
+    look_for(seconds * WARMUP)
+    obeyed(p.Pause(id=3))
+    first = obeyed(p.Run(id=4))
+    look_for(seconds * _LONGER)
+    last = obeyed(p.Pause(id=6))
     obeyed(p.Stop(id=5))
     worker.join()
     return (last.step - first.step) / (last.time - first.time)

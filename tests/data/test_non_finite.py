@@ -8,6 +8,7 @@ import pytest
 from aetui import Trainer
 from aetui.data import DataError, Scaler, load
 from aetui.engine.describe import run_info
+from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.spec import RunSpec, changed
 from aetui.spec.sections import File
@@ -88,7 +89,7 @@ def test_gauges_and_floors_survive_kept_ones(tmp_path, rows, loss):
     )
     trainer = Trainer(spec)
     assert trainer.floors().mean is None
-    gauges = Gauges(trainer)
+    gauges = Gauges(trainer, History())
     assert run_info(trainer, run=1, name="n", log="").train_rows == 30
     assert not trainer.advance(), "a batch with NaN makes no update"
     for name in ("variance", "code", "layers", "pairs"):

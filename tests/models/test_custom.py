@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from aetui.engine.describe import run_info, warnings
+from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.models.build import ModelError, build
 from aetui.models.custom import OwnAutoencoder
@@ -310,7 +311,7 @@ def test_the_same_spec_gives_the_same_weights_whatever_is_drawn_or_measured_mean
     spec = spec_for(tmp_path, VAE, model__kl_weight=0.01)
     first, second = Trainer(spec), Trainer(spec)
     torch.manual_seed(5)
-    gauges = Gauges(second)
+    gauges = Gauges(second, History())
     for _ in range(12):
         first.advance()
         second.advance()
