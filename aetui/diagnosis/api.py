@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import warnings
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any, cast
 
@@ -15,22 +12,22 @@ from torch import Tensor, nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.change import affine
-from aetui.diagnosis.examine import Examination, examine, preflight_findings
+from aetui.diagnosis.examine import examine, finish, preflight_findings, quiet
 from aetui.diagnosis.isolate import Randomness, clone, rebound
+from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.losses import hint
 from aetui.diagnosis.outputs import Output, OutputError, take_apart
 from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import Bound, Penalty, Subject, takes_raw
 from aetui.diagnosis.width import code_width
 from aetui.report import Finding, Report
 from aetui.spec import sections as s
+from aetui.training import optimizers
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam,
-    "adamax": torch.optim.Adamax, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop,
-    "adagrad": torch.optim.Adagrad, "adadelta": torch.optim.Adadelta, "rprop": torch.optim.Rprop,
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    **{section.__name__.lower(): kind for section, kind in optimizers.CLASSES.items()}, "rprop": torch.optim.Rprop,
 }  # fmt: skip
-_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-"""Optimizers with a kernel for all parameters at once on every device."""
+"""By name: those of a spec, and one more."""
 _SCALINGS = ("none", "standardize", "minmax", "max", "center", "unit", "symmetric")
 _ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """What a caller's loss or penalty may raise."""
@@ -90,7 +87,7 @@ def diagnose(
         optimizer_options=optimizer_options, penalty=penalty, scaling=scaling, clip=clip, targets=targets,
         validation=validation, steps=steps,
     )  # fmt: skip
-    report = _finish(examine(subject, steps=subject.horizon, probes=probes), progress)
+    report = finish(examine(subject, steps=subject.horizon, probes=probes), progress)
     if in_place:
         _train_in_place(subject, model, report.steps)
     return report
@@ -101,32 +98,11 @@ def preflight(model: nn.Module, data: Any, **options: Any) -> tuple[Finding, ...
     options = {key: value for key, value in options.items() if key not in ("probes", "progress", "in_place")}
     steps = options.pop("steps", None)
     subject = subject_of(model, data, steps=steps, **options)
-    with _quiet():
+    with quiet():
         return preflight_findings(subject)
 
 
-def _finish(examination: Examination, progress: Callable[[Progress], None] | None) -> Report:
-    with _quiet():
-        while True:
-            try:
-                state = next(examination)
-            except StopIteration as end:
-                return end.value
-            if progress is not None:
-                progress(state)
-
-
-@contextmanager
-def _quiet() -> Any:
-    """PyTorch's warnings about broadcasting are what a report says better."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _train_in_place(subject: Subject, model: nn.Module, steps: int) -> None:
-    from aetui.diagnosis.loop import Loop
-
     Loop(subject, model=model).advance(steps)
 
 
@@ -173,7 +149,7 @@ def subject_of(
     x, y, held = _split(x, y, rest)
     kind = scaling or "none"
     if kind not in _SCALINGS:
-        raise ValueError(f"scaling: {scaling!r} is not known; {_hint(scaling, _SCALINGS)}")
+        raise ValueError(f"scaling: {scaling!r} is not known; {hint(scaling, _SCALINGS)}")
     if (scaled := affine(kind, x)) is not None:
         same = y is x
         x = scaled.apply(x)
@@ -222,11 +198,6 @@ def _check(**given: Any) -> None:
         raise ValueError(f"clip: {clip!r} is not allowed; it takes a number above 0, or None")
     if not isinstance(given["seed"], Integral) or given["seed"] < 0:
         raise ValueError(f"seed: {given['seed']!r} is not allowed; it takes a whole number of at least 0")
-
-
-def _hint(name: object, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(name), list(known), 1)
-    return f"did you mean {close[0]!r}" if close else f"it takes {', '.join(known)}"
 
 
 def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -278,13 +249,13 @@ def _optimizer(
     if isinstance(given, str):
         name = given.lower().replace("-", "").replace("_", "")
         if name not in OPTIMIZERS:
-            hint = f"{_hint(name, OPTIMIZERS)}, or a torch.optim class, or a callable on the parameters"
-            raise ValueError(f"optimizer: {given!r} is not known; {hint}")
+            ways = f"{hint(name, OPTIMIZERS)}, or a torch.optim class, or a callable on the parameters"
+            raise ValueError(f"optimizer: {given!r} is not known; {ways}")
         given = OPTIMIZERS[name]
     if isinstance(given, type):
         kind: type = given
         build = cast(Callable[..., torch.optim.Optimizer], given)
-        if given in _FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
+        if given in optimizers.FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
             options = {**options, "fused": True}
 
         def from_class(model: nn.Module) -> torch.optim.Optimizer:
@@ -353,7 +324,7 @@ def _try_loss(subject: Subject, copy: nn.Module, output: Output, rows: int) -> N
     """Compute loss and penalties once; values outside a loss's domain are left to the diagnosis."""
     bound, target = Bound(subject, copy), subject.targets[:rows]
     inside = output.reconstruction.sigmoid()
-    with _quiet(), Randomness(subject.seed, subject.device).own():
+    with quiet(), Randomness(subject.seed, subject.device).own():
         try:
             value = bound.loss_of(output.raw if bound.takes_raw else output.reconstruction, target)
         except _ERRORS as error:

@@ -154,7 +154,7 @@ class Dossier:
         hidden = [one for one in self.facts.activities if not one.output]
         return max(hidden, key=lambda one: one.saturated, default=None)
 
-    @cached_property
+    @property
     def trend(self) -> float:
         """By what share the loss fell from the third to the last quarter of the steps; 0.0 where there are few."""
         losses = np.asarray(self.losses, dtype=np.float64)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -17,9 +19,19 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit, probe_rows
 from aetui.diagnosis.observer import Observer
 from aetui.diagnosis.outputs import take_apart
-from aetui.diagnosis.probing import Outcomes, Progress, Rows, budget_of, go_on, length_of, probe_suspects, run_probe
+from aetui.diagnosis.probing import (
+    SLICE,
+    Outcomes,
+    Progress,
+    Rows,
+    budget_of,
+    go_on,
+    length_of,
+    probe_suspects,
+    run_probe,
+)
 from aetui.diagnosis.subject import Subject
-from aetui.diagnosis.verdict import Verdict, judge
+from aetui.diagnosis.verdict import COLLAPSED, Verdict, judge
 from aetui.diagnosis.weighing import weigh
 from aetui.models.units import weight_layers
 from aetui.report import FINE, Explained, Finding, Report
@@ -40,9 +52,6 @@ DOUBT = 0.35
 """Suspicion from which that is done."""
 CERTAIN = 0.5
 """Suspicion from which a finding is reported of a run that is fine otherwise."""
-_SLICE = 25
-"""Steps between two signs of life."""
-
 
 Examination = Generator[Progress, None, Report]
 
@@ -51,7 +60,7 @@ def preflight_findings(subject: Subject, facts: Facts | None = None) -> tuple[Fi
     """What can be said before the first step, from data, model and settings alone, best first."""
     d = Dossier(subject, facts or gather(subject))
     ahead = [suspect for suspect in causes.suspects(d) if suspect.suspicion >= 0.3 and suspect.evidence]
-    return weigh(d, ahead, {}, 0.0) if ahead else ()
+    return weigh(d, ahead, {}, 0.0)
 
 
 def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) -> Examination:
@@ -78,28 +87,20 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         settled = yield from _train(d, observer, longest)
     d.broken = loop.broken
     d.parts = dict(loop.parts)
-    if loop.broken is None and not settled.endswith("taken"):
+    if loop.broken is None and loop.steps:
         _look_closer(d, loop, observer)
     verdict = judge(d)
     suspects = causes.suspects(d)
     outcomes: Outcomes = {}
     probe_steps = 0
     findings: tuple[Finding, ...] = ()
-    if (
-        verdict.name in FINE
-        and probes
-        and d.quality < NEARLY
-        and not facts.variational
-        and (strong := doubted(suspects))
-    ):
-        outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows)
-        if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
-            verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
-            findings = weigh(d, suspects, outcomes, d.quality)
-    if findings:
-        pass
-    elif verdict.name in FINE:
-        findings = weigh(d, _advice(suspects), {}, 0.0) if _advice(suspects) else ()
+    if verdict.name in FINE:
+        findings = weigh(d, _advice(suspects), {}, 0.0)
+        if probes and (strong := doubted(d, suspects)):
+            outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows)
+            if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
+                verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
+                findings = weigh(d, suspects, outcomes, d.quality)
     elif verdict.name != "trivial-data":
         control = min(d.quality, quality_at(d, length_of(loop.steps)))
         if probes and not facts.data.bad:
@@ -111,10 +112,29 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
     )
 
 
+def finish(examination: Examination, progress: Callable[[Progress], None] | None) -> Report:
+    """Go through with an examination, saying now and then how far it is."""
+    with quiet():
+        while True:
+            try:
+                state = next(examination)
+            except StopIteration as end:
+                return end.value
+            if progress is not None:
+                progress(state)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """PyTorch's warnings about broadcasting are what a report says better."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def planned_steps(subject: Subject) -> int:
     """Steps that a diagnosis takes where the caller gave none, from the work of one step."""
     batch = min(subject.batch_size or subject.rows, subject.rows)
-    counted = 0.0
     sizes: dict[int, float] = {}
 
     def count(module: torch.nn.Module, _inputs: object, output: object) -> None:
@@ -145,7 +165,7 @@ def _train(d: Dossier, observer: Observer, longest: int) -> Generator[Progress, 
         yield Progress("training", loop.steps, longest)
         target = min(longest, next_look)
         while loop.steps < target:
-            chunk = min(_SLICE, target - loop.steps)
+            chunk = min(SLICE, target - loop.steps)
             if not (observer.advance(chunk) if loop.steps + chunk == target else loop.advance(chunk)):
                 return f"the loss was not finite at step {loop.broken:,}"
             if loop.steps < target:
@@ -160,7 +180,6 @@ def _train(d: Dossier, observer: Observer, longest: int) -> Generator[Progress, 
 
 def _plain(d: Dossier, longest: int) -> str:
     """Why no further step is needed, '' while one is."""
-    d.__dict__.pop("trend", None)
     if d.steps < 200:
         return ""
     linear = d.facts.linear.explained
@@ -175,7 +194,6 @@ def _plain(d: Dossier, longest: int) -> str:
 
 def _look_closer(d: Dossier, loop: Loop, observer: Observer) -> None:
     """Train mode, rows held out, and the code's units, once the training is over."""
-    d.__dict__.pop("trend", None)
     observer.take()
     if not d.fit.finite:
         return
@@ -202,8 +220,13 @@ def _advice(suspects: list[Suspect]) -> list[Suspect]:
     return [one for one in suspects if one.cause in ("code-too-small", "code-too-large") and one.suspicion >= CERTAIN]
 
 
-def doubted(suspects: list[Suspect]) -> list[Suspect]:
-    """Those strong enough to be probed where the training does its work."""
+def doubted(d: Dossier, suspects: list[Suspect]) -> list[Suspect]:
+    """Those strong enough to be probed where the training does its work, but not as well as it should.
+
+    A KL term costs explained variance by itself, so that of a VAE tells nothing there.
+    """
+    if d.quality >= NEARLY or d.facts.variational:
+        return []
     return [suspect for suspect in suspects if suspect.suspicion >= DOUBT and suspect.probes]
 
 
@@ -234,7 +257,7 @@ def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verd
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
         return Verdict("under-trained", f"{verdict.headline}, after too few steps")
     if verdict.name == "under-trained" and best and best != "under-trained":
-        return Verdict("collapsed" if d.quality < 0.15 else "worse-than-linear", verdict.headline)
+        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.headline)
     return verdict
 
 

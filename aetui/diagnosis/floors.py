@@ -7,16 +7,17 @@ from aetui.gauges.floors import floors
 from aetui.spec import sections as s
 from aetui.training.losses import Objective
 
-_SECTIONS: dict[str, type[s.Loss]] = {
+SECTIONS: dict[str, type[s.Loss]] = {
     "mse": s.Mse, "mae": s.Mae, "bce": s.Bce, "bce_logits": s.BceLogits, "huber": s.Huber, "log_cosh": s.LogCosh,
 }  # fmt: skip
+"""A spec's loss for each name of `aetui.diagnosis.losses` that has one."""
 
 
 def floors_of(subject: Subject) -> dict[str, float | None]:
     """Mean, linear and entropy floor; empty where the loss is the caller's own."""
     objective = subject.objective
     if objective is None:
-        section = _SECTIONS.get(subject.loss.kind)
+        section = SECTIONS.get(subject.loss.kind)
         if section is None or not subject.loss.named:
             return {}
         objective = Objective(section(reduction="sum" if subject.loss.summed else "mean"))

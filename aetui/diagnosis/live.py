@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.dossier import Dossier, Suspect
-from aetui.diagnosis.examine import NEARLY, doubted, quality_at, report_of, revised
+from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
@@ -142,7 +142,6 @@ class LiveDiagnosis:
             return ()
         if verdict.name == LEARNING:
             suspects = [suspect for suspect in suspects if suspect.suspicion >= AHEAD and suspect.evidence]
-            return weigh(d, suspects, self._outcomes, self._control(d)) if suspects else ()
         return weigh(d, suspects, self._outcomes, self._control(d))
 
     def _control(self, d: Dossier) -> float:
@@ -157,7 +156,7 @@ class LiveDiagnosis:
         d = self._dossier(losses, norms, broken)
         suspects = causes.suspects(d)
         if judge(d).name in FINE:
-            suspects = doubted(suspects) if d.quality < NEARLY and not d.facts.variational else []
+            suspects = doubted(d, suspects)
         rows = Rows.of(d.subject, self._rows)
         steps = max(d.steps, 600)
         self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -78,10 +78,14 @@ def resolve(loss: str | Callable[..., Tensor]) -> Loss:
     kind = name.removesuffix("_sum")
     kind = _ALIASES.get(kind, kind)
     if kind not in _BY_NAME:
-        close = difflib.get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {close[0]!r}" if close else f"it takes {', '.join(NAMES)}"
-        raise ValueError(f"loss: {loss!r} is not known; {hint}, or a callable (output, target)")
+        raise ValueError(f"loss: {loss!r} is not known; {hint(name, NAMES)}, or a callable (output, target)")
     return Loss(kind, summed, partial(_reduced, _BY_NAME[kind], summed), named=True)
+
+
+def hint(word: object, known: Iterable[str]) -> str:
+    """A clause that names the known word closest to `word`, or lists the known ones."""
+    close = difflib.get_close_matches(str(word), list(known), 1)
+    return f"did you mean {close[0]!r}" if close else f"it takes {', '.join(known)}"
 
 
 def _reduced(pointwise: Pointwise, summed: bool, output: Tensor, target: Tensor) -> Tensor:

@@ -8,25 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from aetui.data import Dataset
-from aetui.diagnosis.api import _finish
-from aetui.diagnosis.examine import Examination, examine
+from aetui.diagnosis.examine import Examination, examine, finish
+from aetui.diagnosis.floors import SECTIONS
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import KL, Penalty, Subject
-from aetui.diagnosis.width import code_width
 from aetui.models.base import evaluating
 from aetui.models.custom import OwnAutoencoder
 from aetui.report import Report
 from aetui.spec import RunSpec
 from aetui.spec import sections as s
 from aetui.training import optimizers
-from aetui.training.trainer import Trainer, seeds
+from aetui.training.trainer import Trainer, kl_weight, seeds
 
-_KINDS: dict[type, str] = {
-    s.Mse: "mse", s.Mae: "mae", s.Bce: "bce", s.BceLogits: "bce_logits", s.Huber: "huber", s.LogCosh: "log_cosh",
-}  # fmt: skip
+_KINDS: dict[type, str] = {section: name for name, section in SECTIONS.items()}
 
 
 def diagnose_spec(
@@ -43,7 +40,7 @@ def diagnose_spec(
         SpecError, DataError, ModelError: the spec, its data or its model can't be used.
     """
     trainer = Trainer(spec, dataset=dataset, strict=False)
-    return _finish(examination(trainer, steps=steps or trainer.goal), progress)
+    return finish(examination(trainer, steps=steps or trainer.goal), progress)
 
 
 def examination(trainer: Trainer, *, steps: int | None = None, probes: bool = True) -> Examination:
@@ -66,7 +63,6 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         targets = trainer.model.shaped(targets)
         held = None
     model = clone(trainer.model) if model is None else model
-    width = getattr(spec.model, "code", None) or code_width(model, trainer.train_data)
     return Subject(
         model=model,
         inputs=trainer.train_data,
@@ -84,7 +80,7 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         penalties=_penalties(trainer),
         objective=objective,
         settings=True,
-        code_width=width,
+        code_width=trainer.code_width,
     )
 
 
@@ -107,16 +103,13 @@ class _Builder:
 def _penalties(trainer: Trainer) -> dict[str, Penalty]:
     objective, section = trainer.objective, trainer.spec.loss
     found: dict[str, Penalty] = {}
-    if isinstance(trainer.spec.model, s.Vae) and trainer.spec.model.kl_weight:
-        model_section = trainer.spec.model
+    model_section = trainer.spec.model
+    if isinstance(model_section, s.Vae | s.OwnModel) and model_section.kl_weight:
         zero = torch.zeros((), device=trainer.device)
 
         def kl(_model: nn.Module, output: Output, step: int) -> Tensor:
-            weight = model_section.kl_weight
-            if model_section.kl_warmup:
-                weight *= min(1.0, (step + 1) / model_section.kl_warmup)
             value = getattr(output.raw, "kl", None)
-            return zero if value is None else weight * value
+            return zero if value is None else kl_weight(model_section, step) * value
 
         found[KL] = kl
     if section.l1_code:

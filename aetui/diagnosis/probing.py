@@ -16,7 +16,7 @@ from aetui.diagnosis.weighing import Outcome
 
 PROBE_STEPS = (200, 400)
 """Least and most steps of a probe."""
-_SLICE = 25
+SLICE = 25
 """Steps between two signs of life."""
 _SETTLED = 0.9
 """Quality at which a probe of a strong suspect counts as the repair, so that faint suspects need no probe."""
@@ -99,7 +99,7 @@ def run_probe(d: Dossier, probe: Probe, length: int, rows: Rows, stage: str) -> 
     copy = Loop(d.subject, probe.change)
     while copy.steps < length:
         yield Progress(stage, copy.steps, length)
-        if not copy.advance(min(_SLICE, length - copy.steps)):
+        if not copy.advance(min(SLICE, length - copy.steps)):
             return Outcome(probe, copy.steps, None, 0.0)
     made = rows.fit(copy)
     return Outcome(probe, length, made, d.quality_of(made))
@@ -111,7 +111,7 @@ def go_on(d: Dossier, loop: Loop, rows: Rows, more: int) -> Generator[Progress, 
     end, finite = before + more, True
     while finite and loop.steps < end:
         yield Progress("probe: more steps", loop.steps - before, more)
-        finite = loop.advance(min(_SLICE, end - loop.steps))
+        finite = loop.advance(min(SLICE, end - loop.steps))
     made = rows.fit(loop) if finite else None
     for record in (loop.losses, loop.totals, loop.norms, loop.clipped):
         del record[before:]

@@ -16,8 +16,8 @@ def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
 
 def over(section: s.Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer over a list of parameters."""
-    options = _options(section) | ({"fused": True} if isinstance(section, s.Adam | s.AdamW | s.Sgd) else {})
-    return _CLASSES[type(section)](parameters, **options)
+    options = _options(section) | ({"fused": True} if CLASSES[type(section)] in FUSED else {})
+    return CLASSES[type(section)](parameters, **options)
 
 
 def change(optimizer: torch.optim.Optimizer, section: s.Optim) -> None:
@@ -50,7 +50,7 @@ def _options(section: s.Optim) -> dict[str, Any]:
     return options
 
 
-_CLASSES: dict[type, Callable[..., torch.optim.Optimizer]] = {
+CLASSES: dict[type, Callable[..., torch.optim.Optimizer]] = {
     s.Adam: torch.optim.Adam,
     s.AdamW: torch.optim.AdamW,
     s.NAdam: torch.optim.NAdam,
@@ -61,3 +61,7 @@ _CLASSES: dict[type, Callable[..., torch.optim.Optimizer]] = {
     s.Adagrad: torch.optim.Adagrad,
     s.Adadelta: torch.optim.Adadelta,
 }
+"""PyTorch's optimizer for each section of a spec."""
+
+FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+"""Those with a kernel for all parameters at once on every device."""

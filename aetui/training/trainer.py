@@ -144,12 +144,7 @@ class Trainer:
     @property
     def kl_weight(self) -> float:
         """Weight of the KL term at the next step; 0 where the model has none."""
-        model = self.spec.model
-        if isinstance(model, s.OwnModel):
-            return model.kl_weight
-        if not isinstance(model, s.Vae):
-            return 0.0
-        return model.kl_weight * min(1.0, (self.steps + 1) / model.kl_warmup) if model.kl_warmup else model.kl_weight
+        return kl_weight(self.spec.model, self.steps)
 
     def advance(self) -> bool:
         """Train one step without waiting for the device.
@@ -335,6 +330,15 @@ class Trainer:
 
     def weights_sha256(self) -> str:
         return weights.sha256(self.model.state_dict())
+
+
+def kl_weight(model: s.Model, steps: int) -> float:
+    """Weight of the KL term at the step after `steps` ones; 0 where the model has none."""
+    if isinstance(model, s.OwnModel):
+        return model.kl_weight
+    if not isinstance(model, s.Vae):
+        return 0.0
+    return model.kl_weight * min(1.0, (steps + 1) / model.kl_warmup) if model.kl_warmup else model.kl_weight
 
 
 def pick_device(wanted: str) -> torch.device:

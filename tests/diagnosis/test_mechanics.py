@@ -21,7 +21,12 @@ from aetui.diagnosis.facts import gather
 from aetui.diagnosis.isolate import Randomness, clone, rebound
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.losses import NAMES, resolve
-from aetui.diagnosis.outputs import OutputError, take_apart
+from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.outputs import Output, OutputError, take_apart
+from aetui.diagnosis.subject import KL
+from aetui.spec import RunSpec
+from aetui.spec.sections import OwnModel, PytorchInit
+from aetui.training.trainer import Trainer
 
 G = torch.Generator().manual_seed(0)
 X = torch.randn(5, 8, generator=G)
@@ -355,3 +360,23 @@ def test_the_weights_before_a_loss_that_is_not_finite_are_kept():
     assert not loop.advance(4)
     assert loop.broken == 1 and loop.steps == 1 and math.isnan(loop.losses[0])
     assert torch.equal(next(loop.model.parameters()), model.weight)
+
+
+def test_the_kl_term_of_a_users_own_model_is_a_penalty(tmp_path):
+    (tmp_path / "vae.py").write_text(
+        "import torch\n"
+        "class Vae(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.mean, self.spread = torch.nn.Linear(64, 4), torch.nn.Linear(64, 4)\n"
+        "        self.decoder = torch.nn.Linear(4, 64)\n"
+        "    def forward(self, x):\n"
+        "        mean, logvar = self.mean(x), self.spread(x)\n"
+        "        return self.decoder(mean), mean, logvar\n"
+    )
+    own = OwnModel(path=f"{tmp_path / 'vae.py'}:Vae", kl_weight=0.25)
+    trainer = Trainer(RunSpec(model=own, init=PytorchInit()))
+    subject = subject_of_trainer(trainer)
+    made = trainer.model(trainer.train_data[:8])
+    penalty = subject.penalties[KL](trainer.model, Output(made, made.output), 0)
+    assert float(penalty.detach()) == pytest.approx(0.25 * float(made.kl.detach()))
