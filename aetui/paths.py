@@ -11,9 +11,14 @@ def config_folder() -> Path:
     return Path(os.environ.get("AETUI_CONFIG") or platformdirs.user_config_dir("aetui"))
 
 
-def runs_folder() -> Path:
-    """Folder of run logs; `AETUI_HOME` overrides it."""
+def home_folder() -> Path:
+    """Folder of all that is kept of runs; `AETUI_HOME` overrides it."""
     return Path(os.environ.get("AETUI_HOME") or platformdirs.user_data_dir("aetui"))
+
+
+def runs_folder() -> Path:
+    """Folder that holds a folder for each run."""
+    return home_folder() / "runs"
 
 
 def private_folder(path: Path) -> Path:

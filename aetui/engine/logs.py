@@ -33,7 +33,7 @@ def new_log(name: str) -> Path:
 
 
 def _usual_folder() -> Path:
-    return paths.private_folder(paths.runs_folder() / "logs")
+    return paths.private_folder(paths.home_folder() / "logs")
 
 
 def _spare_folder() -> Path:

@@ -143,6 +143,14 @@ class Autoencoder(nn.Module):
             if isinstance(module, Chain):
                 module.wire()
 
+    def random_states(self) -> list[Tensor]:
+        """The states of all generators that training draws from, uint8."""
+        return [self.generator.get_state()]
+
+    def restore_random_states(self, states: list[Tensor]) -> None:
+        """Draw on from where `random_states` was taken."""
+        self.generator.set_state(states[0])
+
     def set_generator(self, generator: torch.Generator) -> None:
         """Draw all further random numbers from `generator`, which lives on the model's device."""
         self.generator = generator

@@ -129,6 +129,13 @@ class OwnAutoencoder(Autoencoder):
         self._drawn = [_fresh(one, seed) for one in _defaults(device)]
         self._still = [_fresh(one, _STILL) for one in _defaults(device)]
 
+    def random_states(self) -> list[Tensor]:
+        return [*super().random_states(), *(state.clone() for state in self._drawn)]
+
+    def restore_random_states(self, states: list[Tensor]) -> None:
+        super().restore_random_states(states[:1])
+        self._drawn = [state.clone() for state in states[1:]]
+
     def _with_own_randomness(self, given: Tensor) -> Any:
         defaults = _defaults(given.device)
         saved = [one.get_state() for one in defaults]

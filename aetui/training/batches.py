@@ -19,7 +19,7 @@ class Batches:
         """Yield batches of at least `least` rows; a smaller rest of an epoch is left out."""
         self._data = data
         self._rows = len(data)
-        self._generator = generator
+        self.generator = generator
         self._least = least
         self._order: Tensor | None = None
         self._ready: list[Tensor] = []
@@ -48,6 +48,16 @@ class Batches:
         self.batch_size = batch_size
         self._ready = []
 
+    def state(self) -> tuple[Tensor | None, dict[str, int]]:
+        """The order of this epoch's rows, shape (n,), None before the first, and where in it the batches are."""
+        return self._order, {"taken": self.taken, "position": self._position, "batch_size": self.batch_size}
+
+    def restore(self, order: Tensor | None, where: dict[str, int]) -> None:
+        """Go on where `state` was taken; the generator is restored by its owner."""
+        self._order = None if order is None else order.to(self._data.device)
+        self.taken, self._position = where["taken"], where["position"]
+        self.resize(where["batch_size"])
+
     def next(self) -> Tensor:
         """The next batch, [batch, features], on the data's device."""
         size = self._size
@@ -65,7 +75,7 @@ class Batches:
     def _gather(self, size: int) -> None:
         if self._order is None or self._rows - self._position < self._least:
             # Drawn on the host, so that the order is the same on every device.
-            self._order = torch.randperm(self._rows, generator=self._generator).to(self._data.device)
+            self._order = torch.randperm(self._rows, generator=self.generator).to(self._data.device)
             self._position = 0
         row_bytes = self._data.shape[1] * self._data.element_size()
         rows = size * max(1, _BLOCK_BYTES // max(1, row_bytes * size))

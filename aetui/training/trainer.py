@@ -245,10 +245,11 @@ class Trainer:
             raise SpecError(
                 [Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural]
             )
-        self._put_in_force(new)
+        self.put_in_force(new)
         return new
 
-    def _put_in_force(self, new: RunSpec) -> None:
+    def put_in_force(self, new: RunSpec) -> None:
+        """Use the live settings of a checked spec from the next step on."""
         old, self.spec = self.spec, new
         if new.model != old.model:
             self.model.apply_live(new.model)

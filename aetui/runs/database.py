@@ -1,0 +1,243 @@
+"""The record of a run: one SQLite file in WAL mode, written by one connection, readable by anybody of the user's.
+
+Tables: `meta` (what is true of the whole run), `branches`, `events` (the journal; `changes` is a tweak's
+settings as JSON), `history` (loss, gradient norm and clipping of every step, in blocks), `points`
+(measurements), `checkpoints`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aetui.runs.columns import Columns, checksum, pack, unpack
+from aetui.runs.lineage import Fork, Leg, Position, Tweak
+
+SCHEMA = 1
+"""Of `PRAGMA user_version`; a file of a later one is not touched."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS branches (
+    id INTEGER PRIMARY KEY, parent INTEGER, step INTEGER, seq INTEGER, time REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, branch INTEGER NOT NULL, step INTEGER NOT NULL, time REAL NOT NULL,
+    kind TEXT NOT NULL, text TEXT NOT NULL, changes TEXT, message BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS history (
+    id INTEGER PRIMARY KEY, branch INTEGER NOT NULL, start INTEGER NOT NULL, count INTEGER NOT NULL,
+    crc INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (branch, start));
+CREATE TABLE IF NOT EXISTS points (
+    id INTEGER PRIMARY KEY, branch INTEGER NOT NULL, step INTEGER NOT NULL, validation REAL, explained REAL);
+CREATE TABLE IF NOT EXISTS checkpoints (
+    id INTEGER PRIMARY KEY, branch INTEGER NOT NULL, step INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL,
+    reason TEXT NOT NULL, loss REAL, explained REAL, file TEXT NOT NULL, bytes INTEGER NOT NULL);
+"""
+
+
+class DamagedDatabase(RuntimeError):
+    """A file that SQLite can't use, or that a later version wrote; one sentence."""
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A row of `checkpoints`; several may share a file, and differ by tweaks at the same step."""
+
+    id: int
+    position: Position
+    time: float
+    reason: str
+    loss: float | None
+    explained: float | None
+    file: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class SavedEvent:
+    """A row of `events`; `message` is the protocol's event as JSON."""
+
+    seq: int
+    branch: int
+    step: int
+    time: float
+    kind: str
+    text: str
+    changes: dict[str, str] | None
+    message: bytes
+
+
+class Database:
+    """One connection. Writing methods only queue in a transaction; `commit` makes it last."""
+
+    def __init__(self, path: Path, *, create: bool = False, write: bool = True) -> None:
+        """Open the record at `path`.
+
+        Raises:
+            DamagedDatabase: it is damaged, of a later version, or not there.
+        """
+        self.path = path
+        try:
+            if create:
+                # SQLite would make the file with the user's umask.
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            mode = "rw" if write else "ro"
+            self._sql = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5, check_same_thread=False
+            )
+            if write:
+                self._sql.execute("PRAGMA journal_mode=WAL")
+                self._sql.execute("PRAGMA synchronous=FULL")
+            version = self._one("PRAGMA user_version") or 0
+            if version > SCHEMA:
+                raise DamagedDatabase(f"{path} was written by a later version of aetui; this one leaves it alone")
+            if create:
+                self._sql.executescript(_TABLES)
+                self._sql.execute(f"PRAGMA user_version={SCHEMA}")
+                self._sql.commit()
+            elif version == 0:
+                raise DamagedDatabase(f"{path} is no record of a run")
+        except (sqlite3.Error, OSError) as error:
+            raise DamagedDatabase(f"{path} can't be opened: {error}") from error
+
+    def close(self) -> None:
+        self._sql.close()
+
+    def check(self) -> str:
+        """What SQLite finds wrong with the file, '' if nothing."""
+        try:
+            found = self._one("PRAGMA quick_check(1)")
+        except sqlite3.Error as error:
+            return str(error)
+        return "" if found == "ok" else str(found)
+
+    def commit(self) -> None:
+        self._sql.commit()
+
+    def rollback(self) -> None:
+        self._sql.rollback()
+
+    def _one(self, query: str, *values: Any) -> Any:
+        row = self._sql.execute(query, values).fetchone()
+        return row[0] if row else None
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def set_meta(self, values: Mapping[str, Any]) -> None:
+        rows = [(key, json.dumps(value)) for key, value in values.items()]
+        self._sql.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+    def add_branch(self, fork: Fork, time: float) -> None:
+        origin = fork.origin
+        where = (origin.branch, origin.step, origin.seq) if origin else (None, None, None)
+        self._sql.execute("INSERT OR REPLACE INTO branches VALUES (?, ?, ?, ?, ?)", (fork.id, *where, time))
+
+    def add_event(self, event: SavedEvent) -> None:
+        changes = None if event.changes is None else json.dumps(event.changes)
+        self._sql.execute(
+            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (event.seq, event.branch, event.step, event.time, event.kind, event.text, changes, event.message),
+        )
+
+    def add_history(self, branch: int, start: int, columns: Columns) -> None:
+        """Steps `start` + 1 and on of a branch."""
+        data = pack(columns)
+        self._sql.execute(
+            "INSERT OR REPLACE INTO history (branch, start, count, crc, data) VALUES (?, ?, ?, ?, ?)",
+            (branch, start, len(columns), checksum(data), data),
+        )
+
+    def add_point(self, branch: int, step: int, validation: float | None, explained: float | None) -> None:
+        self._sql.execute(
+            "INSERT INTO points (branch, step, validation, explained) VALUES (?, ?, ?, ?)",
+            (branch, step, validation, explained),
+        )
+
+    def add_checkpoint(self, saved: SavedCheckpoint) -> None:
+        at = saved.position
+        self._sql.execute(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(saved.id, at.branch, at.step, at.seq, saved.time, saved.reason),
+                *(saved.loss, saved.explained, saved.file, saved.bytes),
+            ),
+        )
+
+    def drop_checkpoints(self, file: str) -> None:
+        """Forget a file of checkpoints."""
+        self._sql.execute("DELETE FROM checkpoints WHERE file = ?", (file,))
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def meta(self) -> dict[str, Any]:
+        return {key: json.loads(value) for key, value in self._sql.execute("SELECT key, value FROM meta")}
+
+    def forks(self) -> dict[int, Fork]:
+        rows = self._sql.execute("SELECT id, parent, step, seq FROM branches ORDER BY id")
+        return {row[0]: Fork(row[0], None if row[1] is None else Position(*row[1:])) for row in rows}
+
+    def ends(self) -> dict[int, int]:
+        """The last recorded step of each branch that has any."""
+        return dict(self._sql.execute("SELECT branch, MAX(start + count) FROM history GROUP BY branch"))
+
+    def events(self) -> list[SavedEvent]:
+        rows = self._sql.execute(
+            "SELECT seq, branch, step, time, kind, text, changes, message FROM events ORDER BY seq"
+        )
+        return [SavedEvent(*row[:6], None if row[6] is None else json.loads(row[6]), row[7]) for row in rows]
+
+    def tweaks(self) -> list[Tweak]:
+        rows = self._sql.execute(
+            "SELECT seq, branch, step, changes, text FROM events WHERE changes IS NOT NULL ORDER BY seq"
+        )
+        return [Tweak(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
+
+    def last_seq(self) -> int:
+        return self._one("SELECT MAX(seq) FROM events") or 0
+
+    def history(self, branch: int, start: int, end: int) -> Columns:
+        """Steps `start` + 1 to `end` of a branch; steps that are missing or damaged are NaN."""
+        rows = self._sql.execute(
+            "SELECT start, count, crc, data FROM history WHERE branch = ? AND start < ? AND start + count > ? "
+            "ORDER BY start",
+            (branch, end, start),
+        )
+        parts: list[Columns] = []
+        at = start
+        for first, count, crc, data in rows:
+            if first + count <= at:
+                continue
+            if first > at:
+                parts.append(Columns.gap(first - at))
+                at = first
+            columns = unpack(data, count) if checksum(data) == crc else None
+            stop = min(first + count, end)
+            parts.append((columns or Columns.gap(count))[at - first : stop - first])
+            at = stop
+        if at < end:
+            parts.append(Columns.gap(end - at))
+        return Columns.joined(parts)
+
+    def history_of(self, path: list[Leg]) -> Columns:
+        """Every step of a path, from step 1 on."""
+        return Columns.joined([self.history(leg.branch, leg.start, leg.end) for leg in path])
+
+    def points(self, path: list[Leg]) -> list[tuple[int, float | None, float | None]]:
+        """Step, validation loss and explained variance of the measurements on a path."""
+        found: list[tuple[int, float | None, float | None]] = []
+        for leg in path:
+            found += self._sql.execute(
+                "SELECT step, validation, explained FROM points WHERE branch = ? AND step >= ? AND step <= ? ORDER BY id",
+                (leg.branch, leg.start, leg.end),
+            ).fetchall()
+        return found
+
+    def checkpoints(self) -> list[SavedCheckpoint]:
+        """All of them, the newest first."""
+        rows = self._sql.execute(
+            "SELECT id, branch, step, seq, time, reason, loss, explained, file, bytes FROM checkpoints ORDER BY id DESC"
+        )
+        return [SavedCheckpoint(row[0], Position(*row[1:4]), *row[4:]) for row in rows]

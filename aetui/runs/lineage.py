@@ -1,0 +1,99 @@
+"""A run as a tree of branches: where it stands, how it came there, and what was changed on the way.
+
+A branch leaves another one at a position and goes on by itself. Positions are exact: `seq` is the number
+of the last tweak of the branch that is in force there, so that before and after a tweak at one step are
+two positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """After `step` steps of a branch, with its tweaks up to event `seq` in force (0: none of its own)."""
+
+    branch: int
+    step: int
+    seq: int = 0
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A branch, and the position where it left another one; None for the first branch, which starts at step 0."""
+
+    id: int
+    origin: Position | None
+
+    @property
+    def start(self) -> int:
+        """Steps before its first own one."""
+        return self.origin.step if self.origin else 0
+
+
+@dataclass(frozen=True)
+class Tweak:
+    """Live settings, by path and as text, put in force after `step` steps."""
+
+    seq: int
+    branch: int
+    step: int
+    changes: dict[str, str]
+    text: str
+
+    @property
+    def position(self) -> Position:
+        """The position that it brought about."""
+        return Position(self.branch, self.step, self.seq)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """The part of a branch that lies on a path: its steps after `start`, up to `end`, its tweaks up to `seq`."""
+
+    branch: int
+    start: int
+    end: int
+    seq: int
+
+
+def path_to(position: Position, forks: Mapping[int, Fork]) -> list[Leg]:
+    """The legs from step 0 to a position, in order."""
+    legs: list[Leg] = []
+    at: Position | None = position
+    while at is not None:
+        fork = forks[at.branch]
+        legs.append(Leg(at.branch, fork.start, at.step, at.seq))
+        at = fork.origin
+    return legs[::-1]
+
+
+def tweaks_on(path: Sequence[Leg], tweaks: Sequence[Tweak]) -> list[Tweak]:
+    """The tweaks in force at the end of a path, in order."""
+    last = {leg.branch: leg.seq for leg in path}
+    return sorted((one for one in tweaks if one.seq <= last.get(one.branch, -1)), key=lambda one: one.seq)
+
+
+def lies_on(position: Position, path: Sequence[Leg]) -> bool:
+    """Whether a path leads through a position."""
+    return any(
+        leg.branch == position.branch and leg.start <= position.step <= leg.end and position.seq <= leg.seq
+        for leg in path
+    )
+
+
+def before(tweak: Tweak, tweaks: Sequence[Tweak], forks: Mapping[int, Fork]) -> Position:
+    """The position just before a tweak, on the branch where its last steps were trained."""
+    earlier = [one.seq for one in tweaks if one.branch == tweak.branch and one.seq < tweak.seq]
+    return settled(Position(tweak.branch, tweak.step, max(earlier, default=0)), forks)
+
+
+def settled(position: Position, forks: Mapping[int, Fork]) -> Position:
+    """The same position on the branch that led to it, where its own has neither steps nor tweaks up to there."""
+    fork = forks[position.branch]
+    while fork.origin is not None and position.seq == 0 and position.step == fork.start:
+        position = fork.origin
+        fork = forks[position.branch]
+    return position
