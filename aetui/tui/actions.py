@@ -1,7 +1,7 @@
 """Every action of the workbench, once: bindings, footer, help, command palette and docs read it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -74,6 +74,18 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
     Action(
+        "undo", "undo", "Take the last tweak back: the run returns to just before it.",
+        ("ctrl+z",), ("u",), TRAINING, True, priority=True,
+    ),
+    Action(
+        "redo", "redo", "Return to where the last undo left from.",
+        ("ctrl+y",), ("U",), TRAINING, priority=True,
+    ),
+    Action(
+        "rewind", "rewind", "Return to a checkpoint from a list; what came after it is kept.",
+        ("f3",), ("b",), TRAINING, priority=True,
+    ),
+    Action(
         "lr-down", "lr down", "Divide the learning rate by 10^(1/4).",
         ("f7",), ("minus",), TWEAKS, True, priority=True,
     ),
@@ -107,7 +119,14 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("command-palette", "menu", "Find any action by name.", ("ctrl+p",), (), PROGRAM, True),
     Action("help", "help", "Keys and terms.", ("f1",), ("question_mark",), PROGRAM, True),
-    Action("quit", "quit", "Leave; asks once while training.", ("ctrl+q",), ("q",), PROGRAM, True, priority=True),
+    Action(
+        "detach", "detach", "Leave the run to its engine in the background; aetui attach brings the screen back.",
+        ("ctrl+d",), ("d",), PROGRAM, priority=True,
+    ),
+    Action(
+        "quit", "quit", "Leave; asks whether to stop a run that trains or that others watch.",
+        ("ctrl+q",), ("q",), PROGRAM, True, priority=True,
+    ),
 )  # fmt: skip
 
 BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
@@ -184,11 +203,26 @@ def key_text(action_id: str, keymap: Mapping[str, str]) -> str:
     return shown(keys[0]) if keys else ""
 
 
-def footer_items(keymap: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """What the footer shows: key, label and command of each action, the learning rate's two together."""
+_LEFT_OUT = ("apply-form", "step")
+"""Actions that a narrow footer leaves out, in this order; the form names the key that applies."""
+
+
+def footer_items(keymap: Mapping[str, str], width: int = 10_000) -> list[tuple[str, str, str]]:
+    """What the footer shows: key, label and command of each action, the learning rate's two together.
+
+    As many of those that can be left out as fit in `width` cells with the others.
+    """
+    fullest_first = [_footer_items(keymap, _LEFT_OUT[:count]) for count in range(len(_LEFT_OUT) + 1)]
+    fitting = (
+        items for items in fullest_first if sum(len(key) + len(label) + 3 for key, label, _ in items) - 2 <= width
+    )
+    return next(fitting, fullest_first[-1])
+
+
+def _footer_items(keymap: Mapping[str, str], left_out: Collection[str]) -> list[tuple[str, str, str]]:
     items: list[tuple[str, str, str]] = []
     for action in ACTIONS:
-        if not action.footer or action.id == "lr-up":
+        if not action.footer or action.id == "lr-up" or action.id in left_out:
             continue
         key, label = key_text(action.id, keymap), action.label
         if action.id == "lr-down":

@@ -4,12 +4,11 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App
 from textual.binding import BindingType
-from textual.message import Message
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
@@ -20,6 +19,7 @@ from aetui.tui.help import HelpScreen
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs import PairsPane
 from aetui.tui.panes.why import WhyPane
+from aetui.tui.replies import Replies
 from aetui.tui.session import FramePacer, Session
 from aetui.tui.settings import Settings
 from aetui.tui.themes import choose, load_themes, variable_defaults
@@ -35,27 +35,13 @@ _IDLE_PERIOD = 1.0
 """Seconds between looks while nothing trains."""
 
 
-class Workbench(App[None]):
+class Workbench(Replies):
     """The terminal workbench on one engine."""
 
     TITLE = "aetui"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings())
     COMMANDS: ClassVar = {ActionProvider}
     ENABLE_COMMAND_PALETTE = True
-
-    class Replied(Message):
-        """Something came from the engine."""
-
-        def __init__(self, reply: p.Reply) -> None:
-            super().__init__()
-            self.reply = reply
-
-    class Lost(Message):
-        """The engine is gone."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
 
     def __init__(
         self,
@@ -68,13 +54,21 @@ class Workbench(App[None]):
         problems: list[str] | None = None,
         placement: str = "process",
         log_file: str = "",
+        open_folder: str = "",
+        attached: bool = False,
+        revive: Callable[[], p.Link] | None = None,
     ) -> None:
-        """`problems` are sentences about the user's own files, shown once."""
+        """`problems` are sentences about the user's own files, shown once.
+
+        open_folder: the stored run to continue, instead of a new one of `spec`. attached: the engine has a run
+        already, which is watched. revive: see `Travel`.
+        """
         super().__init__()
         self.settings = settings or Settings()
         self.user_keys = self.settings.keymap
         self.session = Session(link, spec)
         self._spec, self._start, self._log_file = spec, start, log_file
+        self.placement, self.attached, self.revive, self._folder = placement, attached, revive, open_folder
         self._problems = list(problems or [])
         self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
         self._next_panes = 0.0
@@ -82,10 +76,6 @@ class Workbench(App[None]):
         self._themes: list[str] = []
         self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys)
-
-    @property
-    def model(self):
-        return self.session.model
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults()
@@ -106,18 +96,16 @@ class Workbench(App[None]):
             except (ValueError, RuntimeError, NotImplementedError):
                 log.info("no handler for signal %s here", number)
         self._redraw()
-        self.session.connect(self._deliver, self._report_lost)
-        self.session.new_run(self._spec, start=self._start)
+        self._connect()
+        if self._folder:
+            self.session.open(self._folder, start=self._start)
+        elif self.attached:
+            self.model.stage = "joining the run"
+        else:
+            self.session.new_run(self._spec, start=self._start)
         self.set_timer(self._pacer.period, self._frame)
         for problem in self._problems:
             self._remark(problem)
-
-    def _deliver(self, reply: p.Reply) -> None:
-        """Hand over a reply from the link's thread."""
-        self.post_message(self.Replied(reply))
-
-    def _report_lost(self, text: str) -> None:
-        self.post_message(self.Lost(text))
 
     def _use_themes(self) -> None:
         themes, problems = load_themes()
@@ -151,7 +139,8 @@ class Workbench(App[None]):
         So the effect of a key never waits behind a chart, and a slow link carries half the charts.
         """
         now = time.monotonic()
-        if panes or not self.session.training or now >= self._next_panes:
+        at_rest = not self.session.training and not self.model.behind
+        if panes or at_rest or now >= self._next_panes:
             self._next_panes = now + max(_PANE_PERIOD, self._pacer.period)
             panes = True
         self.bench.show(self.model, panes)
@@ -161,88 +150,13 @@ class Workbench(App[None]):
         log.error("the screen failed", exc_info=error)
         super()._handle_exception(error)
 
-    # --- replies --------------------------------------------------------------------------------
-
-    def on_workbench_replied(self, message: Replied) -> None:
-        reply = message.reply
-        first = isinstance(reply, p.View) and self._has_news(reply)
-        before = self.model.status.state
-        if isinstance(reply, p.Hello) and reply.version != p.VERSION:
-            self._lose(f"the engine speaks version {reply.version} of the protocol, this screen {p.VERSION}")
-            return
-        self.session.absorb(reply)
-        match reply:
-            case p.View():
-                if self.model.behind:
-                    self._look()
-            case p.Ready():
-                self._greet(reply.info)
-                self._look()
-            case p.Accepted() if reply.changes:
-                self._say(f"{reply.text}, takes effect at step {reply.step + 1:,}")
-                self._look()
-            case p.Accepted() if reply.text.startswith("nothing"):
-                self._say(reply.text)
-            case p.Refused():
-                self._say(reply.text, "error")
-            case p.Noted() if self.bench.notice.severity != "error":
-                self._say(reply.text, "warning" if reply.warning else "note")
-            case p.StateChanged():
-                if reply.state in ("running", "paused") and reply.state != before:
-                    self.bench.notice.clear_text()
-                if reply.state == "finished":
-                    self._say(reply.reason)
-                self._look()
-            case p.Failed():
-                self._say(f"{reply.text} (log: {reply.log})" if reply.log else reply.text, "error")
-                if self.model.info is None:
-                    self._offer_again(reply.path)
-            case _:
-                pass
-        self._redraw(panes=first)
-
-    def _has_news(self, view: p.View) -> bool:
-        """Whether a pane that has been empty can be drawn now."""
-        return any(getattr(view, name) is not None and getattr(self.model, name) is None for name in p.GAUGES)
-
-    def _greet(self, info: p.RunInfo) -> None:
-        self.bench.notice.hint = self._hint(info)
-        self.bench.notice.clear_text()
-        if self._problems:
-            more = f" (the journal has {len(self._problems) - 1} more)" if len(self._problems) > 1 else ""
-            self._say(self._problems[0] + more, "warning")
-            self._problems = []
-
-    def _offer_again(self, path: str) -> None:
-        """The status has the reason; the notice says what to do about it, and the form is at the setting."""
-        self._redraw()
-        settings, apply = key_text("pane-settings", self.user_keys), key_text("apply-form", self.user_keys)
-        self._say(f"{settings} shows the settings, {apply} tries again", "warning")
-        if path:
-            self.bench.form.select(path)
-
-    def _hint(self, info: p.RunInfo | None = None) -> str:
-        """What to do first, and what is worth knowing before."""
-        parts = [f"{key_text('run-pause', self.user_keys)} starts training"]
-        if info is not None and info.text:
-            parts.append(f"{key_text('about', self.user_keys)} tells what it shows")
-        return "   ".join([*parts, *(info.warnings[:1] if info is not None else ())])
-
-    def _say(self, text: str, severity: str = "note") -> None:
-        self.bench.notice.show_text(text, severity)
-
-    def on_workbench_lost(self, message: Lost) -> None:
-        self._lose(message.text)
-
-    def _lose(self, text: str) -> None:
-        self.session.lose(text, self._log_file)
-        self._say(text, "error")
-        self._redraw()
-
     # --- actions: training ----------------------------------------------------------------------
 
     def action_run_pause(self) -> None:
-        self.session.toggle()
+        if self.revivable:
+            self.start_reviving()
+        else:
+            self.session.toggle()
 
     def action_step(self) -> None:
         self.session.run_steps(1)
@@ -388,20 +302,3 @@ class Workbench(App[None]):
     def action_help_quit(self) -> None:
         """What ctrl+c does, which many press to leave."""
         self._say(f"{key_text('quit', self.user_keys)} quits")
-
-    async def action_quit(self) -> None:
-        if isinstance(self.screen, dialogs.Confirm) and self.screen.id == "quit":
-            self.exit()
-        elif self.session.training:
-            self._ask_to_quit()
-        else:
-            self.exit()
-
-    def _ask_to_quit(self) -> None:
-        def chosen(answer: str | None) -> None:
-            if answer == "quit":
-                self.exit()
-
-        question = dialogs.quit_while_training(self.model.status.step)
-        question.id = "quit"
-        self.push_screen(question, chosen)

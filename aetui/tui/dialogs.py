@@ -124,13 +124,33 @@ class Confirm(Dialog[str]):
         self.dismiss(self._cancel)
 
 
-def quit_while_training(step: int) -> Confirm:
-    """Whether to leave although the run trains: `stay` or `quit`."""
+def quit_while_training(step: int, stored: bool = False) -> Confirm:
+    """Whether to leave although the run trains and ends with the screen: `stay` or `stop`."""
+    ends = "Quitting writes a checkpoint and ends it." if stored else "Quitting ends it."
     return Confirm(
         "Quit",
-        f"The run is training, at step {step:,}. Quitting ends it.",
-        [Choice("stay", "s", "stay"), Choice("quit", "q", "quit")],
+        f"The run is training, at step {step:,}. {ends}",
+        [Choice("stay", "s", "stay"), Choice("stop", "q", "quit")],
         cancel="stay",
+        id="quit",
+    )
+
+
+def quit_or_detach(step: int, training: bool, screens: int, name: str) -> Confirm:
+    """How to leave a run that can go on without this screen: `detach`, `stop` or `stay`."""
+    others = screens - 1
+    watched = f" {others} other screen{'s' * (others > 1)} watch{'es' * (others == 1)} it." if others > 0 else ""
+    background = "keep training in the background" if training else "leave it paused in the background"
+    return Confirm(
+        "Quit",
+        f"The run is {'training, at' if training else 'paused at'} step {step:,}.{watched}",
+        [
+            Choice("detach", "k", f"{background}; aetui attach {name}".rstrip()),
+            Choice("stop", "c", "write a checkpoint and stop"),
+            Choice("stay", "s", "stay"),
+        ],
+        cancel="stay",
+        id="quit",
     )
 
 

@@ -113,7 +113,7 @@ class SpecForm(Widget):
 
     def show(self, model: "RunModel") -> None:
         """Follow the run's settings, as a pane does; another run starts with its own."""
-        state = (id(model), model.info.run if model.info else 0, model.versions["run"])
+        state = (id(model), model.loads, model.versions["run"])
         if state == self._shown:
             return
         same_run, self._shown = state[:2] == self._shown[:2], state

@@ -7,6 +7,7 @@ cheaply whether anything it draws has moved: `run` (another run or its settings)
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,39 +15,9 @@ from msgspec.structs import replace
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, loads
+from aetui.tui import record
+from aetui.tui.record import Entry, Mark, Record
 from aetui.tui.series import Series
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the journal."""
-
-    step: int
-    time: float
-    kind: str
-    """`state`, `tweak`, `note`, `warning` or `error`."""
-    text: str
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A step worth marking on the loss chart: a tweak or a pause."""
-
-    step: int
-    text: str
-    kind: str
-    """`tweak`, `pause` or `non-finite`."""
-
-
-@dataclass(frozen=True)
-class _Tweak:
-    """The last change of a single setting, and where it stands."""
-
-    step: int
-    path: str
-    old: str
-    entry: Entry
-    mark: Mark
 
 
 @dataclass
@@ -73,12 +44,21 @@ class RunModel:
     pairs: p.Pairs | None = None
     layers: p.Layers | None = None
     diagnosis: p.Diagnosis | None = None
-    journal: list[Entry] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    record: Record = field(default_factory=Record)
     versions: Counter[str] = field(default_factory=Counter)
-    _last_tweak: _Tweak | None = None
     behind: bool = False
     """The engine has more history to fetch."""
+    loads: int = 0
+    """Runs that were loaded; one that moves, or that another engine continues, stays the same."""
+
+    @property
+    def journal(self) -> Sequence[Entry]:
+        return self.record.shown
+
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """What stands on the chart: tweaks and stops on the way to where the run stands."""
+        return self.record.marks
 
     def look(self, gauges: list[str], sample: int) -> p.Look:
         """The request for what this model lacks."""
@@ -87,9 +67,11 @@ class RunModel:
         return p.Look(run=run, since=len(self.loss), points=len(self.points), have=have, sample=sample)
 
     def absorb(self, reply: p.Reply) -> None:
-        """Take in a message of the engine; those of an earlier run are dropped."""
+        """Take in a message of the engine; views of an earlier run are dropped."""
         if isinstance(reply, p.View):
             self._absorb_view(reply)
+        elif isinstance(reply, p.Past):
+            self._absorb_past(reply)
         elif isinstance(reply, p.Event):
             self._absorb_event(reply)
 
@@ -98,6 +80,7 @@ class RunModel:
             return
         self.received = time.monotonic()
         if view.status != self.status:
+            self._notice_saving(view.status)
             self.status = view.status
             self.versions["status"] += 1
         history = view.history
@@ -119,76 +102,103 @@ class RunModel:
                 setattr(self, name, gauge)
                 self.versions[name] += 1
 
+    def _notice_saving(self, status: p.Status) -> None:
+        """Into the journal, once, when the store stops taking the run and when it takes it again."""
+        if bool(status.unsaved) == bool(self.status.unsaved):
+            return
+        text = f"not saved: {status.unsaved}" if status.unsaved else "saved again"
+        if any(status.unsaved and status.unsaved in entry.text for entry in self.journal[-5:]):
+            return
+        event = p.Noted(text=text, step=status.step, time=time.time())
+        self._remark(event, "warning" if status.unsaved else "note", text)
+
     def _absorb_event(self, event: p.Event) -> None:
         match event:
             case p.Loading():
                 self.error, self.stage = "", event.stage
                 self.versions["status"] += 1
             case p.Ready():
-                self._start_over(event.info)
-                self._log(event, "state", f"loaded {event.info.source}, {event.info.architecture}")
-                for warning in event.info.warnings:
-                    self._log(event, "warning", warning)
+                self._load(event)
+            case p.Moved():
+                self._move(event)
             case p.Accepted():
                 if event.info is not None:
                     self.info, self.spec = event.info, loads(event.info.spec)
                     self.versions["run"] += 1
                 if event.changes:
-                    self._absorb_tweak(event)
+                    self._log(record.tweak_entry(event))
             case p.Refused():
-                self._log(event, "error", event.text)
+                self._remark(event, "error", event.text)
             case p.StateChanged():
                 self._absorb_state(event)
             case p.Noted():
-                self._log(event, "warning" if event.warning else "note", event.text)
+                self._remark(event, "warning" if event.warning else "note", event.text)
             case p.Failed():
                 self.error = event.text
-                self._log(event, "error", event.text)
+                self._remark(event, "error", event.text)
                 self.versions["status"] += 1
+            case p.Ended():
+                self._end(event)
             case _:
                 pass
 
-    def _absorb_tweak(self, event: p.Accepted) -> None:
-        """Into the journal and onto the chart; a setting moved again at the same step stays one tweak."""
-        text = event.text
-        last, first = self._last_tweak, event.changes[0]
-        single = len(event.changes) == 1
-        same = last is not None and (last.step, last.path) == (event.step, first.path)
-        if last is not None and single and same and self.journal[-1] is last.entry:
-            text = text.replace(f"{first.path} {first.old} ->", f"{first.path} {last.old} ->", 1)
-            self.journal.pop()
-            self.marks.remove(last.mark)
-        else:
-            last = None
-        mark = Mark(event.step, text, "tweak")
-        self.marks.append(mark)
-        self._log(event, "tweak", text)
-        old = last.old if last is not None else first.old
-        self._last_tweak = _Tweak(event.step, first.path, old, self.journal[-1], mark) if single else None
+    def _absorb_past(self, past: p.Past) -> None:
+        """Into the journal and onto the chart; the last state is the run's own."""
+        entries, last = record.past_entries(past.events)
+        self.record.insert_past(entries, self.info.path if self.info else ())
+        self.versions["journal"] += 1
+        if last is not None:
+            self.status, self.reason = replace(self.status, state=last.state), last.reason
+            self.versions["status"] += 1
 
     def _absorb_state(self, event: p.StateChanged) -> None:
         before = self.status.state
         self.status = replace(self.status, state=event.state, step=max(event.step, self.status.step))
         self.reason = event.reason
         self.versions["status"] += 1
-        if event.state == before:
-            return
-        self._log(event, "state", event.reason or event.state)
-        if event.step and event.state in ("paused", "finished", "non-finite", "failed"):
-            kind = "non-finite" if event.state == "non-finite" else "pause"
-            self.marks.append(Mark(event.step, event.reason or event.state, kind))
+        if event.state != before:
+            self._log(record.state_entry(event))
 
-    def _start_over(self, info: p.RunInfo) -> None:
-        self.info, self.spec = info, loads(info.spec)
-        self.error, self.reason, self.stage = "", "", ""
-        self.status = p.Status(state="paused")
+    def _load(self, event: p.Ready) -> None:
+        info = event.info
+        same = self.info is not None and bool(info.folder) and info.folder == self.info.folder
+        self.loads += not same
+        self.record.start_over(same)
+        self._take(info, p.Status(state="paused", step=event.step))
+        self.error, self.stage, self.reason = "", "", ""
+        self._remark(event, "state", record.loaded_text(info))
+        for warning in info.warnings:
+            self._remark(event, "warning", warning)
+
+    def _move(self, event: p.Moved) -> None:
+        """The same run with another history: what it has left stays in the journal, and leaves the chart."""
+        state = self.status.state
+        if state not in ("running", "loading", "paused"):
+            state, self.reason = "paused", ""
+        self._take(event.info, p.Status(state=state, step=event.step))
+        self._log(record.travel_entry(event))
+        self.record.follow(event.info.path)
+
+    def _end(self, event: p.Ended) -> None:
+        if self.info is None:
+            self.error = event.text
+        elif self.status.state not in ("failed", "non-finite"):
+            self.status, self.reason = replace(self.status, state="ended"), event.text
+        self.versions["status"] += 1
+        self._remark(event, "state", event.text)
+
+    def _take(self, info: p.RunInfo, status: p.Status) -> None:
+        """Begin a history."""
+        self.info, self.spec, self.status = info, loads(info.spec), status
         self.loss, self.total, self.grad_norm = Series(), Series(), Series()
-        self.points, self.marks, self.behind = [], [], False
-        self._last_tweak = None
+        self.points, self.behind = [], False
         self.variance = self.code = self.pairs = self.layers = self.diagnosis = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1
 
-    def _log(self, event: p.Event, kind: str, text: str) -> None:
-        self.journal.append(Entry(event.step, event.time, kind, text))
+    def _remark(self, event: p.Event, kind: str, text: str) -> None:
+        self._log(record.remark_entry(event, kind, text))
+
+    def _log(self, entry: Entry) -> None:
+        self.record.add(entry)
         self.versions["journal"] += 1

@@ -1,4 +1,4 @@
-"""A short list to pick one line from, drawn line by line; the marked line has a sign besides its color."""
+"""A list to pick one line from, drawn line by line; the marked line has a sign besides its color."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,8 +20,10 @@ class PickList(Widget, can_focus=True):
     BINDINGS: ClassVar = [
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
-        Binding("pageup,home", "move(-1000)", "First", show=False),
-        Binding("pagedown,end", "move(1000)", "Last", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "move(-1_000_000_000)", "First", show=False),
+        Binding("end", "move(1_000_000_000)", "Last", show=False),
         Binding("enter", "pick", "Take", show=False),
     ]
 
@@ -84,8 +86,19 @@ class PickList(Widget, can_focus=True):
     def action_move(self, by: int) -> None:
         self.mark(self.cursor + by)
 
+    def action_page(self, pages: int) -> None:
+        self.action_move(pages * max(1, self.content_size.height - 1))
+
+    def set_lines(self, lines: Sequence[str], cursor: int | None = None) -> None:
+        """Other lines, with the cursor where it is or elsewhere."""
+        taller = len(lines) != len(self.lines)
+        self.lines = tuple(lines)
+        self.cursor = max(0, min(len(self.lines) - 1, self.cursor if cursor is None else cursor))
+        self.refresh(layout=taller)
+
     def action_pick(self) -> None:
-        self.post_message(self.Picked(self, self.cursor))
+        if self.lines:
+            self.post_message(self.Picked(self, self.cursor))
 
     def on_click(self, event: events.Click) -> None:
         event.stop()

@@ -28,6 +28,8 @@ class Session:
         self._threshold = "1.0"
         self._looking = False
         self._lost = ""
+        self.was_training = False
+        """Whether the run trained when its engine was lost."""
         self._deliver: Callable[[p.Reply], None] = self.absorb
 
     def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
@@ -35,8 +37,28 @@ class Session:
         self._deliver = deliver
         self._link.connect(deliver, lost)
 
+    @property
+    def link(self) -> p.Link:
+        """What holds the present engine."""
+        return self._link
+
+    @property
+    def lost(self) -> str:
+        """Why there is no engine, '' while there is one."""
+        return self._lost
+
+    def replace_link(self, link: p.Link) -> p.Link:
+        """Go on with another engine, which is yet to be connected; what is known of the run stays. The former link."""
+        former, self._link = self._link, link
+        self._lost, self._looking, self._running, self._clip = "", False, False, ""
+        self._waiting.clear()
+        return former
+
     def lose(self, text: str, log: str = "") -> None:
         """Take note that the engine is gone, and why; what is known of the run stays."""
+        if self._lost:
+            return
+        self.was_training = self.training
         self._lost = text
         self._waiting.clear()
         self._clip = ""
@@ -52,6 +74,28 @@ class Session:
         self.model.spec = spec if self.model.info is None else self.model.spec
         self._running, self._clip = start, ""
         self._send(lambda id: p.New(id=id, spec=dumps(spec), start=start))
+
+    def open(self, folder: str, start: bool = False) -> None:
+        """Continue a stored run where its record ends."""
+        self._running, self._clip = start, ""
+        self._send(lambda id: p.Open(id=id, folder=folder, start=start))
+
+    def undo(self) -> None:
+        """Return to just before the last tweak."""
+        self._send(lambda id: p.Undo(id=id))
+
+    def redo(self) -> None:
+        """Return to where the last undo left from."""
+        self._send(lambda id: p.Redo(id=id))
+
+    def rewind(self, checkpoint: int) -> None:
+        """Return to a checkpoint, `Place.checkpoint`."""
+        self._send(lambda id: p.Rewind(id=id, checkpoint=checkpoint))
+
+    def list_places(self) -> None:
+        """Ask for the checkpoints; they come as `Places`."""
+        if not self._lost:
+            self._link.send(p.ListPlaces())
 
     def toggle(self) -> None:
         """Run if the run is or is about to be paused, else pause."""
@@ -103,13 +147,17 @@ class Session:
             if self._lost:
                 return
         self.model.absorb(reply)
-        if isinstance(reply, p.Accepted | p.Refused):
+        if isinstance(reply, p.Accepted | p.Refused | p.Moved):
             self._waiting.pop(reply.command, None)
-        if isinstance(reply, p.Failed):
+        if isinstance(reply, p.Failed | p.Ended):
             self._waiting.clear()
-        if isinstance(reply, p.StateChanged | p.Ready):
-            self._state = reply.state if isinstance(reply, p.StateChanged) else "paused"
-        if isinstance(reply, p.Event) and not self._waiting:
+        if isinstance(reply, p.Ended):
+            self.was_training, self._lost = self._state == "running", reply.text
+        if isinstance(reply, p.StateChanged | p.Ready | p.Past):
+            self._state = self.model.status.state
+        if isinstance(reply, p.Moved) and self._state != "running":
+            self._state = "paused"
+        if isinstance(reply, p.Event | p.Past) and not self._waiting:
             self._clip = ""
             # The state that an accepted command brings about is only known from the event after it; a view may be
             # older than that event.

@@ -13,6 +13,8 @@ from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.status_parts import GAP, age, flow, state_role, state_word, status_parts
 
+NOT_SAVED = "NOT SAVED"
+"""Said in the header while the store does not take the run."""
 ONE_LINE, TWO_LINES = 190, 76
 """Columns from which the status takes one line, and from which two; below it takes three."""
 
@@ -30,18 +32,27 @@ def header_texts(model: RunModel, width: int) -> tuple[str, str]:
     architecture = f"{model_kind} {plain['architecture']}"
     brief = plain["source"].partition(" ")[0]
     run = f"run {plain['name']}" if plain["name"] else ""
+    alerts = header_alerts(model)
     for left, right in (
         ((plain["source"], architecture, optimizer), (plain["device"], plain["dtype"], run)),
-        ((plain["source"], architecture, optimizer), (plain["device"], plain["dtype"])),
-        ((brief, architecture, optimizer), (plain["device"], plain["dtype"])),
-        ((brief, architecture, optimizer), (plain["device"],)),
-        ((brief, architecture, optimizer), ()),
+        ((plain["source"], architecture, optimizer), (plain["device"], run)),
+        ((brief, architecture, optimizer), (plain["device"], run)),
+        ((brief, architecture, optimizer), (run,)),
+        ((brief, architecture), (run,)),
         ((brief, architecture), ()),
+        ((brief,), ()),
     ):
-        before, after = GAP.join(("aetui", *filter(None, left))), GAP.join(filter(None, right))
+        before, after = GAP.join(("aetui", *filter(None, left))), GAP.join(filter(None, (*alerts, *right)))
         if cell_len(before) + cell_len(after) + 2 * len(GAP) <= width:
             return before, after
-    return texts.cut(GAP.join(("aetui", brief, architecture)), width), ""
+    after = GAP.join(alerts)
+    return texts.cut(GAP.join(("aetui", brief, architecture)), max(5, width - len(after) - len(GAP))), after
+
+
+def header_alerts(model: RunModel) -> tuple[str, ...]:
+    """What has to be known at any width: that the run is not saved, that others watch it."""
+    status = model.status
+    return tuple(filter(None, (NOT_SAVED * bool(status.unsaved), f"{status.screens} screens" * (status.screens > 1))))
 
 
 def _kind(section: object) -> str:
@@ -62,20 +73,25 @@ class Bar(Pane, can_focus=False):
 
 
 class HeaderLine(Bar):
-    """Program, data, architecture and optimizer; device, number format and name of the run."""
+    """Program, data, architecture and optimizer; what is wrong, device, number format and name of the run."""
 
     TOPICS = ("run",)
+
+    def view_state(self) -> object:
+        return header_alerts(self.model) if self.model else ()
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         left, right = header_texts(model, width)
         name, _, rest = left.partition(GAP)
         gap = " " * (width - cell_len(left) - cell_len(right))
+        alert = NOT_SAVED if right.startswith(NOT_SAVED) else ""
         return [
             Strip(
                 [
                     Segment(name, self.role("text", bold=True)),
                     Segment((GAP + rest if rest else "") + gap, self.role("text")),
-                    Segment(right, self.role("muted")),
+                    Segment(alert, self.role("warning", bold=True)),
+                    Segment(right[len(alert) :], self.role("muted")),
                 ]
             )
         ]

@@ -16,6 +16,7 @@ STATES = {
     "finished": "FINISHED",
     "non-finite": "STOPPED: NON-FINITE",
     "failed": "FAILED",
+    "ended": "ENDED",
 }
 """The word for each state."""
 

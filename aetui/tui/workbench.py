@@ -93,7 +93,7 @@ class KeyLine(Widget):
 
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
-        self._items = footer_items(keymap)
+        self._keymap = keymap
         self._training = False
 
     def show(self, model: RunModel) -> None:
@@ -105,12 +105,12 @@ class KeyLine(Widget):
     def _spans(self) -> list[tuple[int, str, str, str]]:
         """Start, key, label and command of each item that fits the width."""
         found: list[tuple[int, str, str, str]] = []
-        at = 0
-        for key, label, command in self._items:
+        at, room = 0, self.content_size.width
+        for key, label, command in footer_items(self._keymap, room):
             if command == "run_pause":
                 label = "pause" if self._training else "run"
             width = len(key) + 1 + len(label)
-            if at + width > self.content_size.width:
+            if at + width > room:
                 break
             found.append((at, key, label, command))
             at += width + 2

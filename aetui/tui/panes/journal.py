@@ -45,6 +45,7 @@ class JournalPane(Pane):
         self._width = 0
         self._height = 1
         self._source: RunModel | None = None
+        self._rewrites = 0
 
     def view_state(self) -> object:
         return self.top
@@ -91,12 +92,12 @@ class JournalPane(Pane):
         if model is not self._source or len(model.journal) < len(self._starts):
             self.top, self._source = None, model
             self._wrapped, self._starts = [], []
-        elif width != self._width:
+        elif width != self._width or model.record.rewrites != self._rewrites:
             reading = None if self.top is None else max(0, bisect_right(self._starts, self.top) - 1)
             self._wrapped, self._starts = [], []
             self._extend(model, width)
-            self.top = None if reading is None else self._starts[reading]
-        self._width = width
+            self.top = None if reading is None else self._starts[min(reading, len(self._starts) - 1)]
+        self._width, self._rewrites = width, model.record.rewrites
         self._extend(model, width)
 
     def _extend(self, model: RunModel, width: int) -> None:
@@ -113,11 +114,14 @@ def _lines(entry: Entry, width: int) -> list[Line]:
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time))
     role = _ROLES.get(entry.kind, "text")
     ink = "warning" if role == "warning" else "text"
+    text = entry.text
+    if entry.left:
+        role, ink, text = "muted", "muted", f"(left) {text}"
     if width < _WIDE:
         head = ((f"{clock}  step {figures.count(entry.step)}  ", "muted"), (entry.kind, role))
-        return [head, *((("  ", "muted"), (text, ink)) for text in texts.wrap(entry.text, width - 2))]
+        return [head, *((("  ", "muted"), (line, ink)) for line in texts.wrap(text, width - 2))]
     margin = f"{clock}  {f'step {figures.count(entry.step)}':<15}  "
     kind = f"{entry.kind:<8}  "
-    first, *rest = texts.wrap(entry.text, width - len(margin) - len(kind))
+    first, *rest = texts.wrap(text, width - len(margin) - len(kind))
     blank = " " * (len(margin) + len(kind))
-    return [((margin, "muted"), (kind, role), (first, ink)), *(((blank, "muted"), (text, ink)) for text in rest)]
+    return [((margin, "muted"), (kind, role), (first, ink)), *(((blank, "muted"), (line, ink)) for line in rest)]

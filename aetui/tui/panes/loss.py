@@ -12,6 +12,7 @@ from aetui import protocol as p
 from aetui.tui import figures, plot, texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
+from aetui.tui.panes.branches import MOST, LeftBranches
 from aetui.tui.series import Columns, Series
 
 WINDOWS = (0, 100_000, 10_000, 1000, 100)
@@ -39,6 +40,7 @@ class LossPane(Pane):
         self.latest = 0
         self.smoothing = 0
         self._points = _Points()
+        self._left = LeftBranches()
         self._say_view()
 
     def view_state(self) -> object:
@@ -69,16 +71,19 @@ class LossPane(Pane):
         self.border_subtitle = f"{axis} · {window} · smooth {self.smoothing}"
 
     def ready(self, model: RunModel) -> bool:
-        return len(model.loss) > 0 or bool(model.info and model.info.text)
+        return len(model.loss) > 0 or bool(model.info and (model.info.text or model.info.branches))
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
-        if not len(model.loss):
+        branches = model.info.branches if model.info else ()
+        if not len(model.loss) and not branches:
             return self._introduction(model, width, height)
         rows = height - 1
         first, last = self._range(model)
         place = plot.layout(width, rows)
         loss = _Trace(model.loss, first, last, place.columns, self.smoothing)
         bands = loss.bands()
+        left, cut = self._left.bands(branches, first, last, place.columns, _limits(loss, self.logarithmic))
+        bands = [*left, *bands]
         # Later lines lie above earlier ones: the training loss above all.
         lines: list[plot.Line] = []
         steps, values = self._points.within(model, first, last, place.columns)
@@ -102,6 +107,10 @@ class LossPane(Pane):
             close=bool(self.latest),
         )
         notes = list(chart.notes)
+        if cut:
+            notes.append("left: cut where it is far from the rest")
+        if left:
+            notes.insert(0, _legend(len(branches)))
         if len(loss.gaps()):
             notes.insert(0, f"{plot.GAP} not finite")
         return [self._header(model, notes, width), *(self.line(*parts) for parts in chart.rows)]
@@ -125,15 +134,17 @@ class LossPane(Pane):
     def _range(self, model: RunModel) -> tuple[int, int]:
         """Steps shown, `first` < step <= `last`; the ends move in jumps, so that the columns between stay."""
         length = len(model.loss)
+        ends = [branch.end for branch in model.info.branches] if model.info else []
+        whole = max([length, *ends])
         if self.latest and self.latest < length:
             jump = max(1, self.latest // 10)
             last = -(-length // jump) * jump
             return max(0, last - self.latest - jump), last
         goal = model.info.goal if model.info else None
-        if goal and length <= goal <= 2 * length:
+        if goal and whole <= goal <= 2 * whole:
             return 0, goal
-        power = 10 ** max(0, len(str(length)) - 2)
-        return 0, next((n * power for n in ROUND if n * power >= length), 10 * power * 10)
+        power = 10 ** max(0, len(str(whole)) - 2)
+        return 0, next((n * power for n in ROUND if n * power >= whole), 10 * power * 10)
 
     def _header(self, model: RunModel, notes: list[str], width: int) -> Strip:
         """Names with their latest values, then remarks as far as there is room."""
@@ -220,6 +231,23 @@ class _Points:
         ends = np.stack((low, high), 1)
         ends[1::2] = ends[1::2, ::-1]
         return np.repeat(steps[edges], 2), ends.ravel()
+
+
+def _limits(loss: _Trace, log: bool) -> tuple[float, float]:
+    """How far what the run has left may stretch the axis: a decade, or twice what the present loss spans."""
+    low, high = loss.columns.low, loss.columns.high
+    shown = np.isfinite(low) & ((low > 0) | (not log))
+    if not shown.any():
+        return -np.inf, np.inf
+    least, most = float(low[shown].min()), float(high[shown].max())
+    reach = 2 * max(most - least, abs(most))
+    return (least / 10, most * 10) if log else (least - reach, most + reach)
+
+
+def _legend(count: int) -> str:
+    """What the dotted traces are."""
+    drawn = f", the newest {MOST} drawn" if count > MOST else ""
+    return "⠒ ⠒ left" + (f" ({figures.count(count)} branches{drawn})" if count > 1 else "")
 
 
 def _floors(model: RunModel) -> list[plot.Reference]:

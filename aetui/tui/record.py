@@ -1,0 +1,185 @@
+"""What happened to a run as lines of the journal and marks on the chart, and which of it the run has left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from aetui import protocol as p
+
+_STOPS = {"paused": "pause", "finished": "pause", "failed": "pause", "non-finite": "non-finite"}
+"""States that stand on the chart, with the kind of their mark."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal."""
+
+    step: int
+    time: float
+    kind: str
+    """`state`, `tweak`, `note`, `warning` or `error`."""
+    text: str
+    left: bool = False
+    """Whether it happened on a way that the run has left since."""
+    mark: str = ""
+    """Kind of its mark on the chart, '' for none."""
+    branch: int = 0
+    """0 where it belongs to no branch, and so is never left."""
+    seq: int = 0
+    change: p.Change | None = None
+    """The change of a tweak that has one."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A step worth marking on the loss chart: a tweak or a pause."""
+
+    step: int
+    text: str
+    kind: str
+    """`tweak`, `pause` or `non-finite`."""
+
+
+def state_entry(event: p.StateChanged) -> Entry:
+    """A state with its reason; a stop after the first step has a mark."""
+    mark = _STOPS.get(event.state, "") if event.step else ""
+    return _entry(event, "state", event.reason or event.state, mark=mark)
+
+
+def tweak_entry(event: p.Accepted) -> Entry:
+    change = event.changes[0] if len(event.changes) == 1 else None
+    return _entry(event, "tweak", event.text, mark="tweak", change=change)
+
+
+def remark_entry(event: p.Event, kind: str, text: str) -> Entry:
+    return _entry(event, kind, text)
+
+
+def travel_entry(event: p.Moved) -> Entry:
+    """Going elsewhere belongs to no branch: it is what parts them."""
+    return Entry(event.step, event.time, "state", event.text, seq=event.seq)
+
+
+def _entry(event: p.Event, kind: str, text: str, mark: str = "", change: p.Change | None = None) -> Entry:
+    return Entry(event.step, event.time, kind, text, mark=mark, branch=event.branch, seq=event.seq, change=change)
+
+
+def past_entries(events: Iterable[p.Event]) -> tuple[list[Entry], p.StateChanged | None]:
+    """The entries of events before this screen came, and the state that they end in; None if they don't say."""
+    found: list[Entry] = []
+    last: p.StateChanged | None = None
+    for event in events:
+        match event:
+            case p.Accepted() if event.changes:
+                found.append(tweak_entry(event))
+            case p.StateChanged():
+                if last is None or event.state != last.state:
+                    found.append(state_entry(event))
+                last = event
+            case p.Refused() | p.Failed():
+                found.append(remark_entry(event, "error", event.text))
+            case p.Noted():
+                found.append(remark_entry(event, "warning" if event.warning else "note", event.text))
+            case p.Moved():
+                found.append(travel_entry(event))
+                last = after_travel(last, event)
+            case p.Ready():
+                found.append(remark_entry(event, "state", loaded_text(event.info)))
+            case p.Ended():
+                found.append(remark_entry(event, "state", event.text))
+            case _:
+                pass
+    return found, last
+
+
+def after_travel(before: p.StateChanged | None, event: p.Moved) -> p.StateChanged | None:
+    """Why a run had stopped is no more true where it went."""
+    if before is None or before.state in ("running", "paused", "loading"):
+        return before
+    return p.StateChanged(state="paused", step=event.step, time=event.time)
+
+
+def loaded_text(info: p.RunInfo) -> str:
+    return f"loaded {info.source}, {info.architecture}"
+
+
+def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
+    """Whether an entry lies on the way to where the run stands; without a path everything does."""
+    if not (path and entry.branch):
+        return True
+    return any(entry.branch == leg.branch and (leg.last is None or entry.seq <= leg.last) for leg in path)
+
+
+@dataclass
+class Record:
+    """The journal and the marks of a run, in two forms: as it came, and as it is shown.
+
+    A setting moved again at the same step is shown as one tweak, as far as the run has left both or neither.
+    """
+
+    shown: list[Entry] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    rewrites: int = 0
+    """How often lines before the newest have changed."""
+    _raw: list[Entry] = field(default_factory=list)
+    _first: int = 0
+    """Entries of `_raw` that belong to earlier runs, and so never to the chart."""
+    _stale: int = 0
+    """Entries of `_raw` that the run's former engine told."""
+
+    def add(self, entry: Entry) -> None:
+        """Append what has just happened, which is where the run stands."""
+        self._raw.append(entry)
+        self._show(entry)
+
+    def start_over(self, same: bool = False) -> None:
+        """Another run: what happened before has no place on its chart. same: the run as another engine has it."""
+        self._stale = len(self._raw)
+        if not same:
+            self._first = len(self._raw)
+            self.marks.clear()
+
+    def insert_past(self, past: Sequence[Entry], path: Sequence[p.Leg]) -> None:
+        """Put what happened to the present run before this screen came in its place, each event once."""
+        known = {entry.seq for entry in past}
+        earlier, present = self._raw[: self._first], self._raw[self._first :]
+        stale = self._stale - self._first
+        # What an engine that is gone has told is in its record, as far as it is true.
+        kept = [e for i, e in enumerate(present) if not e.seq or (i >= stale and e.seq not in known)]
+        self._raw = [*earlier, *past, *kept]
+        self._stale = len(self._raw)
+        self.follow(path)
+
+    def follow(self, path: Sequence[p.Leg]) -> None:
+        """Tell apart what lies on the way to where the run stands now, and what it has left."""
+        present = self._raw[self._first :]
+        self._raw[self._first :] = [replace(entry, left=not on_path(entry, path)) for entry in present]
+        self.rewrites += 1
+        self.shown.clear()
+        self.marks.clear()
+        for index, entry in enumerate(self._raw):
+            self._show(entry, chart=index >= self._first)
+
+    def _show(self, entry: Entry, chart: bool = True) -> None:
+        before = self.shown[-1] if self.shown else None
+        marked = chart and entry.mark and not entry.left
+        if before is not None and _continues(before, entry):
+            assert before.change is not None and entry.change is not None
+            change = p.Change(entry.change.path, before.change.old, entry.change.new)
+            told = f"{change.path} {entry.change.old} ->"
+            text = entry.text.replace(told, f"{change.path} {change.old} ->", 1)
+            entry = replace(entry, change=change, text=text)
+            self.shown.pop()
+            if marked:
+                self.marks.pop()
+        self.shown.append(entry)
+        if marked:
+            self.marks.append(Mark(entry.step, entry.text, entry.mark))
+
+
+def _continues(before: Entry, entry: Entry) -> bool:
+    if before.change is None or entry.change is None:
+        return False
+    key = (entry.step, entry.change.path, entry.branch, entry.left)
+    return key == (before.step, before.change.path, before.branch, before.left)

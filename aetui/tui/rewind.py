@@ -1,0 +1,174 @@
+"""The list of checkpoints that a run can return to."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from textual import events, on
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from aetui import protocol as p
+from aetui.tui import figures, texts
+from aetui.tui.dialogs import Dialog
+from aetui.tui.pick import PickList
+
+_AROUND = 4
+"""Cells that the list takes from a line: cursor, and the sign that there is more."""
+
+Columns = tuple[tuple[str, int], ...]
+"""Names and widths; the reason has what is left."""
+
+_FULL: Columns = (("", 4), ("step", 10), ("loss", 8), ("expl. var.", 10), ("age", 6))
+_SHORT: Columns = (("", 4), ("step", 10), ("loss", 8), ("age", 6))
+_LEAST: Columns = (("", 4), ("step", 9))
+_REASON = 12
+"""Cells for the reason, at least."""
+
+
+def columns(width: int) -> Columns:
+    """The columns that fit in a line of `width` cells beside the reason."""
+    for found in (_FULL, _SHORT):
+        if sum(cells + 2 for _, cells in found) + _REASON <= width:
+            return found
+    return _LEAST
+
+
+def head(width: int) -> str:
+    """The names above the list."""
+    return texts.cut("  ".join(_cell(name, name, cells) for name, cells in columns(width)) + "  reason", width)
+
+
+def line(place: p.Place, width: int, now: float) -> str:
+    """A checkpoint as a line of cells. now: seconds since the epoch."""
+    shown = {
+        "": whereabouts(place),
+        "step": figures.count(place.step),
+        "loss": figures.number(place.loss),
+        "expl. var.": _explained(place),
+        "age": age(now - place.time),
+    }
+    return "  ".join([*(_cell(name, shown[name], cells) for name, cells in columns(width)), place.reason])
+
+
+def _cell(name: str, text: str, cells: int) -> str:
+    return text.rjust(cells) if name else text.ljust(cells)
+
+
+def whereabouts(place: p.Place) -> str:
+    """`here`, `left` for a branch that the run is not on, or ''."""
+    return "here" if place.here else "" if place.on_path else "left"
+
+
+def told(place: p.Place, now: float) -> str:
+    """Everything about a checkpoint, for below the list."""
+    where = "the run stands here" if place.here else "" if place.on_path else "on a branch that the run has left"
+    figured = f"loss {figures.number(place.loss)}, explained variance {_explained(place)}"
+    parts = (f"step {figures.count(place.step)}", place.reason, figured, f"{age(now - place.time)} old", where)
+    return ", ".join(part for part in parts if part)
+
+
+def _explained(place: p.Place) -> str:
+    return figures.MISSING if place.explained is None else f"{place.explained:.3f}"
+
+
+def age(seconds: float) -> str:
+    """An age in one unit: `12 s`, `3 min`, `2 h`, `5 d`; a clock that was set back makes it 0 s."""
+    seconds = max(0.0, seconds)
+    for unit, size, limit in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 86_400)):
+        if seconds < limit:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds // 86_400):,} d"
+
+
+class RewindDialog(Dialog[int | None]):
+    """Which checkpoint to return to; None if the user would rather not. Enter returns, Escape changes nothing."""
+
+    HINT = "Enter returns to it, Esc changes nothing"
+    DEFAULT_CSS = """
+    RewindDialog {
+        & > .dialog { width: 96%; max-width: 110; }
+        & .rewind-head { color: $series-muted; height: 1; padding-left: 2; }
+        & PickList { margin-top: 0; }
+        & .rewind-told { color: $series-muted; height: 3; }
+    }
+    """
+
+    def __init__(self, waiting: str = "waiting for the engine to list its checkpoints", **kwargs: Any) -> None:
+        super().__init__("Rewind to a checkpoint", waiting, **kwargs)
+        self.places: tuple[p.Place, ...] | None = None
+        """None until they come."""
+
+    def controls(self) -> Sequence[Widget]:
+        return [Static(classes="rewind-head"), PickList([]), Static(classes="rewind-told")]
+
+    def on_mount(self) -> None:
+        self._lay_out()
+
+    def on_resize(self, event: events.Resize) -> None:
+        super().on_resize(event)
+        self._lay_out()
+
+    @property
+    def picks(self) -> PickList:
+        return self.query_one(PickList)
+
+    def show(self, places: Sequence[p.Place]) -> None:
+        """Fill the list; the cursor stays on its checkpoint, or at the newest."""
+        before = self.places[self.picks.cursor].checkpoint if self.places else None
+        self.places = tuple(places)
+        found = [index for index, place in enumerate(self.places) if place.checkpoint == before]
+        self.picks.cursor = found[0] if found else 0
+        if not self.places:
+            self.explain("no checkpoint is stored yet: one is written at each pause and before each tweak")
+        self._lay_out()
+
+    def explain(self, text: str) -> None:
+        """Say why there is no list."""
+        self.query_one(".dialog-body Static", Static).update(Content(texts.plain(text)))
+
+    def rows_below(self) -> int:
+        return 3
+
+    def _lay_out(self) -> None:
+        shown = bool(self.places)
+        self.query_one(".dialog-body").display = not shown
+        for selector in (".rewind-head", ".rewind-told", "PickList"):
+            self.query_one(selector).display = shown
+        if not self.places:
+            return
+        told_rows = 3 if self.size.height < 20 or self.size.width < 70 else 2
+        self.query_one(".rewind-told").styles.height = told_rows
+        self.picks.styles.max_height = max(1, self.size.height - 3 - told_rows)
+        now, width = time.time(), self._width
+        self.picks.set_lines([line(place, width, now) for place in self.places])
+        self.query_one(".rewind-head", Static).update(Content(head(width)))
+        self._tell()
+        self.picks.focus()
+
+    @property
+    def _width(self) -> int:
+        """Cells of a line of the list."""
+        box = min(110, self.size.width * 96 // 100)
+        return max(1, box - 4 - _AROUND)
+
+    def _tell(self) -> None:
+        if self.places:
+            text = told(self.places[self.picks.cursor], time.time())
+            self.query_one(".rewind-told", Static).update(Content(texts.plain(text)))
+
+    @on(PickList.Marked)
+    def _marked(self, event: PickList.Marked) -> None:
+        self._tell()
+
+    @on(PickList.Picked)
+    def _picked(self, event: PickList.Picked) -> None:
+        if self.places:
+            self.dismiss(self.places[event.index].checkpoint)
+
+    def action_scroll_body(self, by: int) -> None:
+        self.picks.action_page(by)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
