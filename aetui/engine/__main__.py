@@ -1,4 +1,4 @@
-"""The engine's process: one worker thread that trains, one connection to a screen."""
+"""The engine's process: one worker thread that trains, and a host for the screens that come and go."""
 
 import argparse
 import logging
@@ -8,50 +8,58 @@ import socket
 import threading
 
 from aetui import protocol as p
-from aetui.engine.channel import Connection
+from aetui.engine.host import Host, greet
 from aetui.engine.logs import log_to
+
+log = logging.getLogger("aetui.engine")
 
 
 def main() -> None:
-    """Serve the screen at the other end of an inherited socket until it leaves."""
+    """Train for the screen at the other end of an inherited socket and all that attach, until told to stop.
+
+    SIGTERM and SIGHUP are a `Stop`: the run is saved. Before PyTorch is loaded there is none, and they end the process.
+    """
     parser = argparse.ArgumentParser(prog="python -m aetui.engine")
-    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--fd", type=int, help="connected socket of the first screen")
     parser.add_argument("--name", required=True)
     parser.add_argument("--log", default="")
+    parser.add_argument("--folder", default="", help="stored run to go on with")
+    parser.add_argument("--start", action="store_true", help="train at once")
     options = parser.parse_args()
+    # A key is meant for the screen.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to(options.log)
-    connection = Connection(socket.socket(fileno=options.fd), p.Request, "engine")
-    connection.send(p.Hello(version=p.VERSION, pid=os.getpid()))
-    connection.send(p.Loading(stage="loading PyTorch"))
-    connection.start_writing()
+    # A full disk must not make each line of the log an error of its own.
+    logging.raiseExceptions = False
+    first = None if options.fd is None else greet(socket.socket(fileno=options.fd))
+    if first is not None:
+        first.send(p.Loading(stage="loading PyTorch"))
 
     from aetui.engine.worker import Engine
 
     engine = Engine(options.name, options.log)
-    stop = p.Stop(id=0)
-    # The screen decides when to end; a keyboard signal or hang-up meant for it must not.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: engine.submit(stop))
+    host = Host(engine)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: engine.submit(p.Stop(id=0)))
+    if options.folder:
+        host.submit(p.Open(id=0, folder=os.path.abspath(options.folder), start=options.start))
+    if first is not None:
+        host.add(first)
+    orderly = threading.Event()
 
-    def deliver(request: p.Request) -> None:
-        if not isinstance(request, p.Look):
-            engine.submit(request)
-        elif (view := engine.view(request)) is not None:
-            connection.send(view)
+    def work() -> None:
+        try:
+            engine.work()
+            orderly.set()
+        except Exception:
+            log.exception("the worker thread ended")
 
-    def ended(reason: str) -> None:
-        if reason:
-            logging.getLogger(__name__).error("%s", reason)
-        engine.submit(stop)
-
-    engine.join(connection.send)
-    connection.start_reading(deliver, ended)
-    worker = threading.Thread(target=engine.work, name="worker")
+    worker = threading.Thread(target=work, name="worker")
     worker.start()
     worker.join()
-    connection.close()
-    connection.wait_written()
+    host.close()
+    if not orderly.is_set():
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

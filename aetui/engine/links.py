@@ -1,6 +1,6 @@
-"""A screen's end of an engine: in a process of its own, or in a thread of this one.
+"""A screen's end of an engine: in a process of its own, in one that runs already, or in a thread of this one.
 
-Both are light to import; torch is loaded where the engine runs and not before.
+All are light to import; torch is loaded where the engine runs and not before.
 """
 
 from __future__ import annotations
@@ -11,140 +11,235 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aetui import protocol as p
+from aetui.engine import sockets
 from aetui.engine.channel import Connection
+from aetui.engine.ending import AFTERMATH, is_alive, wait_for_end
+from aetui.engine.thread_link import ThreadLink
 
-if TYPE_CHECKING:
-    from aetui.engine.worker import Engine
-
-_PATIENCE = 5.0
-"""Seconds that an engine gets to end by itself."""
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from aetui.engine.__main__ import main; main()"
 """Instead of -m, which would let a random.py or torch/ in the working folder take the place of the real one."""
 
 
-class ProcessLink:
+def start_engine(
+    name: str, log_file: str, *, screen: socket.socket | None = None, folder: Path | None = None, start: bool = False
+) -> subprocess.Popen[bytes]:
+    """An engine in a process and session of its own, which outlives this one.
+
+    It serves the other end of `screen`, and goes on with the run stored in `folder`, training at once if `start`.
+    """
+    arguments = [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2]), "--name", name, "--log", log_file]
+    arguments += ["--fd", str(screen.fileno())] if screen else []
+    arguments += ["--folder", str(folder)] if folder else []
+    arguments += ["--start"] if start else []
+    with open(log_file, "ab") as log:
+        # subprocess with plain descriptors: multiprocessing needs sys.stderr, which Textual replaces.
+        return subprocess.Popen(
+            arguments,
+            pass_fds=[screen.fileno()] if screen else [],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+class _Remote(ABC):
+    """What both links to another process share."""
+
+    def __init__(self, sock: socket.socket, name: str, log_file: str) -> None:
+        self.last_words = ""
+        """After `close`: one sentence where the engine did not end by itself."""
+        self._name, self._log_file = name, log_file
+        self._stored = False
+        self._ready = False
+        self._reads = False
+        """Whether the engine is past loading PyTorch, and hears what it is sent."""
+        self._farewell = ""
+        self._connected = self._closing = False
+        self._over = threading.Event()
+        self._connection = Connection(sock, p.Reply, "screen")
+
+    @property
+    @abstractmethod
+    def pid(self) -> int:
+        """Process of the engine."""
+
+    def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
+        """Start delivering replies, from another thread; `lost` gets one sentence when the engine is gone."""
+
+        self._connected = True
+
+        def take(reply: p.Reply) -> None:
+            self._note(reply)
+            if not self._closing:
+                deliver(reply)
+
+        def ended(reason: str) -> None:
+            self._over.set()
+            if not self._closing:
+                lost(self._farewell or self._post_mortem(reason))
+
+        self._connection.start(take, ended)
+
+    def send(self, request: p.Request) -> None:
+        """Hand over a request without waiting; requests before the engine is up are kept."""
+        self._connection.send(request)
+
+    def detach(self) -> None:
+        """Let go of the engine, which goes on, with all that was sent to it."""
+        if self._closing:
+            return
+        self._begin_to_close()
+        self._connection.close()
+        self._connection.wait_written()
+
+    def close(self, say: Callable[[str], None] | None = None) -> None:
+        """Have the engine write a checkpoint and end, and wait for it; `say` gets one sentence if that takes a while.
+
+        An engine that shows no sign of work is killed, which costs it no more than what it was about to write.
+        """
+        if self._closing:
+            return
+        self._begin_to_close()
+        self._connection.send(p.Stop(id=0))
+        patience = None if self._ready else AFTERMATH
+        try:
+            if not wait_for_end(self._wait, self.pid, say, patience):
+                self._kill()
+                if self._ready:
+                    self.last_words = f"the engine did not end and was killed{self._way_on()}"
+        finally:
+            self._connection.close()
+            self._connection.wait_written()
+            self._connection.abort()
+
+    def _begin_to_close(self) -> None:
+        self._closing = True
+        if not self._connected:
+            self.connect(lambda reply: None, lambda reason: None)
+
+    def _note(self, reply: p.Reply) -> None:
+        """Remember what the engine's last sentence needs."""
+        if isinstance(reply, p.Ended):
+            self._farewell = reply.text
+        elif isinstance(reply, p.Noted) and reply.warning and not self._ready:
+            self._farewell = reply.text  # why it takes no more screens
+        info = getattr(reply, "info", None)
+        if isinstance(info, p.RunInfo):
+            self._ready, self._stored, self._farewell = True, bool(info.folder), ""
+            self._name, self._log_file = info.name or self._name, info.log or self._log_file
+        self._reads = self._reads or not isinstance(reply, p.Hello | p.Loading)
+
+    def _way_on(self) -> str:
+        saved = f"; the run is saved, `aetui resume {self._name}` goes on" if self._stored else ""
+        return f"{saved}; its log is {self._log_file}" if self._log_file else saved
+
+    def _left_alone(self, reason: str) -> str:
+        why = f" ({reason})" if reason else ""
+        return f"the engine closed the connection{why} and goes on; `aetui attach {self._name}` comes back to it"
+
+    @abstractmethod
+    def _wait(self, timeout: float) -> bool:
+        """Whether the engine has ended, after up to `timeout` seconds."""
+
+    @abstractmethod
+    def _kill(self) -> None: ...
+
+    @abstractmethod
+    def _post_mortem(self, reason: str) -> str:
+        """One sentence about an engine whose connection has ended, for a `reason` or ''."""
+
+
+class ProcessLink(_Remote):
     """Starts the engine as a child process and talks to it over a private socket pair."""
 
     def __init__(self, name: str, log_file: str) -> None:
-        self._log_file = log_file
-        self._closing = False
         ours, theirs = socket.socketpair()
-        root = str(Path(__file__).parents[2])
-        with theirs, open(log_file, "ab") as log:
-            # subprocess with plain descriptors: multiprocessing needs sys.stderr, which Textual replaces.
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-c", _START, root),
-                    *("--fd", str(theirs.fileno()), "--name", name, "--log", log_file),
-                ],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._connection = Connection(ours, p.Reply, "screen")
+        with theirs:
+            self._process = start_engine(name, log_file, screen=theirs)
+        super().__init__(ours, name, log_file)
 
     @property
     def pid(self) -> int:
-        """Process of the engine."""
         return self._process.pid
 
-    def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
-        def ended(reason: str) -> None:
-            if not self._closing:
-                lost(self._post_mortem(reason))
+    def close(self, say: Callable[[str], None] | None = None) -> None:
+        if not self._closing and not self._reads:
+            # The same request for one that is still loading PyTorch, and hears nothing yet.
+            self._process.terminate()
+        super().close(say)
 
-        self._connection.start(deliver, ended)
+    def _wait(self, timeout: float) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)
+            return True
+        return False
 
-    def send(self, request: p.Request) -> None:
-        self._connection.send(request)
-
-    def close(self) -> None:
-        """End the engine: politely, then firmly."""
-        self._closing = True
-        self._connection.send(p.Stop(id=0))
-        self._connection.close()
-        # The same request for one that is still loading PyTorch, and reads nothing yet.
-        self._process.terminate()
-        try:
-            self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+    def _kill(self) -> None:
+        self._process.kill()
+        self._wait(AFTERMATH)
 
     def _post_mortem(self, reason: str) -> str:
-        try:
-            code = self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        if not self._wait(AFTERMATH):
+            return self._left_alone(reason)
+        code = self._process.returncode
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-        return f"the engine ended {how}{f' ({reason})' if reason else ''}; its log is {self._log_file}"
+        return f"the engine ended {how}{f' ({reason})' if reason else ''}{self._way_on()}"
 
 
-class ThreadLink:
-    """Runs the engine's worker thread in this process."""
+class AttachLink(_Remote):
+    """Talks to an engine that runs already, over the socket in its run's folder."""
 
-    def __init__(self, name: str, log_file: str) -> None:
-        self._name, self._log_file = name, log_file
-        self._engine: Engine | None = None
-        self._early: list[p.Request] = []
-        self._lock = threading.Lock()
-        self._deliver: Callable[[p.Reply], None] = lambda reply: None
-        self._thread: threading.Thread | None = None
-        self._closing = False
+    def __init__(self, folder: Path, timeout: float = 5.0) -> None:
+        """Raises:
+        SocketError: no engine listens there, or the socket can't be trusted.
+        """
+        sock = sockets.connect(folder, timeout)
+        self._process = sockets.peer_process(sock) or 0
+        super().__init__(sock, folder.name, "")
+        self._stored = True
 
-    def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
-        self._deliver = deliver
-        self._thread = threading.Thread(target=self._work, args=(lost,), name="engine", daemon=True)
-        self._thread.start()
+    @property
+    def pid(self) -> int:
+        """Process of the engine; 0 while it is not known."""
+        return self._process
 
-    def _work(self, lost: Callable[[str], None]) -> None:
-        try:
-            self._deliver(p.Hello(version=p.VERSION, pid=os.getpid()))
-            self._deliver(p.Loading(stage="loading PyTorch"))
-            from aetui.engine.logs import log_to
-            from aetui.engine.worker import Engine
+    def _note(self, reply: p.Reply) -> None:
+        super()._note(reply)
+        if isinstance(reply, p.Hello):
+            self._process = self._process or reply.pid
 
-            log_to(self._log_file)
-            engine = Engine(self._name, self._log_file)
-            engine.join(self._deliver)
-            with self._lock:
-                self._engine = engine
-                early, self._early = self._early, []
-            for request in early:
-                self.send(request)
-            engine.work()
-        except Exception as error:
-            import logging
+    def _wait(self, timeout: float) -> bool:
+        if not self._over.wait(timeout):
+            return False
+        self._vanishes()
+        return True
 
-            logging.getLogger(__name__).exception("the engine's thread ended")
-            if not self._closing:
-                lost(f"the engine's thread ended: {type(error).__name__}: {error}; its log is {self._log_file}")
+    def _vanishes(self) -> bool:
+        """Whether the process ends within a while, once its connection has."""
+        end = time.monotonic() + AFTERMATH
+        while (alive := is_alive(self.pid)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return not alive
 
-    def send(self, request: p.Request) -> None:
-        with self._lock:
-            if self._engine is None:
-                self._early.append(request)
-                return
-        if isinstance(request, p.Look):
-            view = self._engine.view(request)
-            if view is not None:
-                self._deliver(view)
-        else:
-            self._engine.submit(request)
+    def _kill(self) -> None:
+        # Its end of the connection is open, so the number is still that of the engine.
+        if self.pid and not self._over.is_set():
+            with suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+            self._over.wait(AFTERMATH)
 
-    def close(self) -> None:
-        self._closing = True
-        self.send(p.Stop(id=0))
-        if self._thread is not None:
-            self._thread.join(_PATIENCE)
+    def _post_mortem(self, reason: str) -> str:
+        if not self._vanishes():
+            return self._left_alone(reason)
+        return f"the engine is gone{f' ({reason})' if reason else ''}{self._way_on()}"
 
 
 PLACEMENTS: dict[str, type[ProcessLink] | type[ThreadLink]] = {"process": ProcessLink, "thread": ThreadLink}
