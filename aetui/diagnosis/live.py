@@ -53,6 +53,11 @@ class LiveDiagnosis:
         self.report: Report | None = None
         """What is shown, None before the first look."""
 
+    def move(self) -> None:
+        """The trainer stands at another step: what was seen after it is of no concern there."""
+        self._snapshots = [shot for shot in self._snapshots if shot.step <= self._trainer.steps]
+        self._outcomes, self._spent, self._pending, self.report = {}, 0, "", None
+
     # --- looking --------------------------------------------------------------------------------
 
     def look(

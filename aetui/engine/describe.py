@@ -116,10 +116,14 @@ def _figure(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else {True: "NaN"}.get(math.isnan(value), "infinite")
 
 
+def finished(steps: int) -> str:
+    return f"finished {steps:,} steps, as the spec says; F5 trains on"
+
+
 def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory; take a smaller train.batch_size or model, the weights are those of the step before"
+        return "out of memory; take a smaller train.batch_size or model; F5 goes on from the step before"
     if isinstance(error, ForwardError):
         return str(error)
     lines = str(error).strip().splitlines()
@@ -139,10 +143,6 @@ def finale(trainer: Trainer) -> str:
         f"fresh random input: standard deviation {fresh.std():.2f} in, {values.std():.2f} out "
         f"({start}, ... came out as {end}, ...); Pairs shows it whole"
     )
-
-
-def stamped(event: p.Events, *, seq: int, step: int, time: float) -> p.Events:
-    return msgspec.structs.replace(event, seq=seq, step=step, time=time)
 
 
 def log_line(event: p.Events) -> str:

@@ -1,10 +1,14 @@
 """Loss and gradient norm of every step of a run, at full resolution."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Iterable
 
 import numpy as np
 
 from aetui import protocol as p
+from aetui.runs.columns import Columns
 from aetui.training.recorder import Records
 
 _PAGE = 65_536
@@ -37,10 +41,25 @@ class History:
             self._has_total = self._has_total or not np.array_equal(records.loss, records.total, equal_nan=True)
             self._length = needed
 
-    def add_point(self, point: p.Point) -> None:
-        """Keep a measurement, unless it is so close to the last that no chart could tell."""
-        if not self.points or point.step > self.points[-1].step * 1.002:
-            self.points.append(point)
+    @staticmethod
+    def of(columns: Columns, points: Iterable[p.Point]) -> History:
+        """The history that a record has."""
+        history = History()
+        count = len(columns)
+        history._columns = np.empty((3, max(4096, count)), dtype=np.float32)
+        history._columns[:, :count] = columns.loss, columns.total, columns.grad_norm
+        history._has_total = not np.array_equal(columns.loss, columns.total, equal_nan=True)
+        history._length = count
+        for point in points:
+            history.add_point(point)
+        return history
+
+    def add_point(self, point: p.Point) -> bool:
+        """Keep a measurement, unless it is so close to the last that no chart could tell; whether it was kept."""
+        if self.points and point.step <= self.points[-1].step * 1.002:
+            return False
+        self.points.append(point)
+        return True
 
     def since(self, start: int) -> p.History | None:
         """The steps after the first `start` ones, a page at most."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+from msgspec.structs import replace
+
 from aetui import protocol as p
 from aetui.diagnosis.probing import Progress
 from aetui.engine import describe
@@ -11,8 +14,10 @@ from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
 from aetui.engine.steering import Ladder
+from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
 from aetui.report import LEARNING
+from aetui.runs.recording import BEFORE, Recording
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
@@ -20,17 +25,25 @@ from aetui.training.trainer import Trainer
 class LiveRun:
     """Owned by the worker thread; `view` may be called from any thread and never waits for a step."""
 
-    def __init__(self, trainer: Trainer, info: p.RunInfo) -> None:
+    def __init__(
+        self, trainer: Trainer, info: p.RunInfo, recording: Recording | None = None, before: LiveRun | None = None
+    ) -> None:
+        """`recording` is the run's record, None where it is not stored; `before` the same run at another step."""
         self.trainer = trainer
         self.info = info
+        self.recording = recording
+        self.unsaved = ""
+        """Why the run is not stored, '' where it is."""
+        self.screens = 0
         self.history = History()
-        self.watch = Watch(Gauges(trainer, self.history))
+        self.watch = Watch(Gauges(trainer, self.history, before.watch.gauges.diagnosis if before else None))
         self._probes: Iterator[Progress] | None = None
         self._verdict = LEARNING
         self.speed = SpeedMeter()
         self._clipped = ClippedShare()
-        self._ladders: dict[str, Ladder] = {}
+        self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
+        self._owed = ""
 
     def view(self, look: p.Look) -> tuple[p.View, bool]:
         """What has changed since the screen's last look, and whether it waits for a gauge."""
@@ -49,6 +62,8 @@ class LiveRun:
         """Take over what the steps recorded; the first step that was not finite, if any."""
         records = self.trainer.recorder.drain()
         self.history.append(records)
+        if self.recording is not None:
+            self.recording.add(records)
         self.speed.add(self.trainer.steps)
         self._clipped.add(records.clipped)
         bad = describe.first_bad(records)
@@ -57,19 +72,103 @@ class LiveRun:
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
         self.watch.outdate()
-        self.history.add_point(self.watch.fit())
+        self._add_point(self.watch.fit())
+
+    def _add_point(self, point: p.Point) -> None:
+        if self.history.add_point(point) and self.recording is not None:
+            self.recording.add_point(point.step, point.validation, point.explained)
 
     def measure_due(self) -> bool:
         """Measure what is due within the budget; True if the next step should be measured for the layers."""
         self.watch.outdate()
         point = self.watch.fit_if_due()
         if point is not None:
-            self.history.add_point(point)
+            self._add_point(point)
         for name in self.watch.due():
             if name == "layers":
                 return True
             self.watch.measure(name)
         return False
+
+    # --- the record -----------------------------------------------------------------------------
+
+    def moved(self, number: int) -> LiveRun:
+        """The same run after its trainer has gone to another step: its history there, its gauges anew."""
+        recording = self.recording
+        assert recording is not None
+        self.watch.gauges.diagnosis.move()
+        run = LiveRun(self.trainer, self.info, recording, self)
+        run.unsaved, run.screens = self.unsaved, self.screens
+        run.load()
+        run.info = replace(run.info, run=number)
+        return run
+
+    def load(self) -> None:
+        """Take over what the record has of the way to where the run stands."""
+        recording = self.recording
+        assert recording is not None
+        path = recording.path
+        columns, points = recording.read(lambda database: (database.history_of(path), database.points(path)))
+        self.history = self.watch.gauges.history = History.of(columns, [p.Point(*point) for point in points])
+        self._clipped.add(columns.clipped[-100:].astype(np.float32))
+        self.info = replace(
+            describe.updated(self.info, self.trainer),
+            folder=str(recording.folder.path),
+            path=legs(recording),
+            branches=branches(recording),
+        )
+
+    def open_branch(self) -> bool:
+        """Open a branch for what is trained or changed now, where one is needed; whether the path is another."""
+        if self.recording is None:
+            return False
+        self.recording.save_start()
+        if not self.recording.open_branch():
+            return False
+        self.info = replace(self.info, path=legs(self.recording))
+        return True
+
+    def save_before(self, text: str) -> None:
+        """Write a checkpoint of the run as it was before a tweak."""
+        if self.recording is not None:
+            self.recording.checkpoint(f"{BEFORE} {text}")
+            self._owed = ""
+
+    def note_state(self, state: p.State) -> None:
+        if self.recording is not None:
+            self.recording.note_state(state)
+
+    def spoil(self) -> None:
+        """A step broke off in the middle: neither checkpoint nor training before the run is whole again."""
+        if self.recording is not None:
+            self.recording.spoiled = True
+
+    def owe(self, reason: str) -> None:
+        """Have a checkpoint written as soon as there is nothing else to do and the disk has time."""
+        self._owed = reason
+
+    def pay(self) -> bool:
+        """Write the checkpoint that is owed, if one is and the disk has time; whether it was."""
+        recording = self.recording
+        if not self._owed or recording is None or recording.spoiled or recording.keeper.busy:
+            return False
+        recording.checkpoint(self._owed)
+        self._owed = ""
+        return True
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint where the last one is old, within the budget."""
+        if self.recording is not None and self.recording.due:
+            self.recording.checkpoint("from time to time")
+
+    def trouble_changed(self) -> str | None:
+        """What is to be said where the disk has stopped or begun again to take the run, None where it hasn't."""
+        if self.recording is None or self.recording.keeper.trouble == self.unsaved:
+            return None
+        before, self.unsaved = self.unsaved, self.recording.keeper.trouble
+        if not self.unsaved:
+            return "the run is stored again"
+        return None if before else f"the run is not being stored: {self.unsaved}; it trains on and tries again"
 
     # --- diagnosis ------------------------------------------------------------------------------
 
@@ -117,7 +216,7 @@ class LiveRun:
         self.watch.remember_updates(updates)
         return finite
 
-    def moved(self, path: str, by: int) -> str | None:
+    def nudged(self, path: str, by: int) -> str | None:
         """The number at `path` moved by `by` rungs, as text; None where it is no such number."""
         section, _, name = path.partition(".")
         value = getattr(getattr(self.trainer.spec, section, None), name, None)
@@ -146,5 +245,7 @@ class LiveRun:
             explained_variance=point.explained if point else None,
             explained_step=point.step if point else 0,
             memory=memory_in_use(trainer.device),
+            screens=self.screens,
+            unsaved=self.unsaved,
             queued=queued,
         )

@@ -31,9 +31,10 @@ PAGE = 16
 class Gauges:
     """What is measured of a trainer; nothing here changes its weights, buffers or randomness."""
 
-    def __init__(self, trainer: Trainer, history: History) -> None:
+    def __init__(self, trainer: Trainer, history: History, diagnosis: LiveDiagnosis | None = None) -> None:
+        """`diagnosis` is that of the same trainer from before it moved to another step."""
         self.trainer, self.history = trainer, history
-        self.diagnosis = LiveDiagnosis(trainer)
+        self.diagnosis = diagnosis or LiveDiagnosis(trainer)
         self._shown: p.Diagnosis | None = None
         self.resting = True
         """Whether the run does not train at present."""
@@ -121,7 +122,7 @@ class Gauges:
             _, code = self._predicted()
             return measure_code(code, self._labels, step=trainer.steps, version=version, vae=trainer.model.variational)
         if name == "layers":
-            grads = trainer.flat.named_grads() if trainer.steps else None
+            grads = trainer.flat.named_grads() if trainer.has_gradient else None
             return measure_layers(
                 trainer.model, self._probe, step=trainer.steps, version=version, grads=grads, updates=self._updates
             )

@@ -7,17 +7,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from aetui import protocol as p
 from aetui.data import DataError
 from aetui.engine import describe
+from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.meters import SpeedMeter
+from aetui.engine.shelf import Shelf
 from aetui.models.build import ModelError
-from aetui.spec import SpecError, differences, loads
-from aetui.training.trainer import Trainer
+from aetui.runs.folder import RunError
+from aetui.runs.replay import Interrupted
+from aetui.spec import SpecError, differences
 
 log = logging.getLogger(__name__)
+
+_REFUSALS = (SpecError, DataError, ModelError, RunError)
+"""Errors that are a sentence for the user."""
 
 
 class Engine:
@@ -27,15 +34,17 @@ class Engine:
     Looks are answered at once from what was last published and never wait for a step.
     """
 
-    def __init__(self, name: str, log_file: str = "") -> None:
-        self._name, self._log_file = name, log_file
+    def __init__(self, name: str, log_file: str = "", *, folder: Path | None = None, store: bool = True) -> None:
+        """`folder` is that of the first run, made if not given; without `store` nothing is kept of any run."""
+        self._shelf = Shelf(name, log_file, folder, store)
+        self._journal = Journal()
+        self.screens = 0
+        """Screens that are attached, for them to know of each other."""
+        self.on_folder: Callable[[Path | None], str] | None = None
+        """Told of the folder of each run that is loaded; what it answers goes into the journal."""
         self._inbox: deque[p.Commands] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._events_lock = threading.Lock()
-        self._sinks: list[Callable[[p.Reply], None]] = []
-        self._events: list[p.Events] = []
-        self._seq = 0
         self._run: LiveRun | None = None
         self._runs = 0
         self._state: p.State = "loading"
@@ -47,17 +56,12 @@ class Engine:
 
     # --- from any thread ------------------------------------------------------------------------
 
-    def join(self, sink: Callable[[p.Reply], None]) -> None:
+    def join(self, sink: Sink) -> None:
         """Deliver events to `sink` from now on, after those of the present run."""
-        with self._events_lock:
-            for event in self._events:
-                sink(event)
-            self._sinks.append(sink)
+        self._journal.join(sink)
 
-    def leave(self, sink: Callable[[p.Reply], None]) -> None:
-        with self._events_lock:
-            if sink in self._sinks:
-                self._sinks.remove(sink)
+    def leave(self, sink: Sink) -> None:
+        self._journal.leave(sink)
 
     def submit(self, command: p.Commands) -> None:
         """Queue a command; it takes effect between two steps, in the order of arrival."""
@@ -70,27 +74,54 @@ class Engine:
         run = self._run
         if run is None:
             return None
+        run.screens = self.screens
         view, missing = run.view(look)
         if missing and self._state != "running":
             with self._wake:
                 self._wake.notify()
         return view
 
+    def places(self) -> p.Places:
+        """The checkpoints that a rewind can go to."""
+        recording = self._run.recording if self._run else None
+        return p.Places(places=recording.places() if recording else ())
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing trains."""
+        return self._state != "running"
+
     # --- the worker thread ----------------------------------------------------------------------
 
     def work(self) -> None:
         """Obey commands and train until told to stop; runs in the worker thread."""
-        while not self._stopping:
-            run = self._run
-            if self._inbox:
-                self._obey(self._inbox.popleft())
-            elif run is not None and self._state == "running":
-                self._train(run)
-            else:
-                self._rest(run)
+        try:
+            while not self._stopping:
+                run = self._run
+                if self._inbox:
+                    self._obey(self._inbox.popleft())
+                elif run is not None and self._state == "running":
+                    self._train(run)
+                else:
+                    self._rest(run)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Write what is to be kept of the run, and say how to go on."""
+        run = self._run
+        text = "the engine has ended"
+        if run is not None:
+            run.collect()
+            text = self._shelf.put_away(run, self._journal)
+        self._emit(p.Ended(text=text))
 
     def _rest(self, run: LiveRun | None) -> None:
         """Wait for something to do, measuring gauges that a screen has begun to show, and probing where asked to."""
+        if run is not None:
+            self._note_trouble(run.trouble_changed() or "")
+            if run.pay():
+                return
         if run is not None and (missing := run.watch.missing()):
             self._note_trouble(run.watch.measure(missing[0]))
             self._note_verdict(run)
@@ -105,7 +136,9 @@ class Engine:
     def _obey(self, command: p.Commands) -> None:
         try:
             self._dispatch(command)
-        except (SpecError, DataError, ModelError) as error:
+        except Interrupted:
+            self._stopping = True
+        except _REFUSALS as error:
             text = "; ".join(str(error).splitlines())
             log.info("refused %s: %s", command, text)
             self._refuse(command, text, path=getattr(error, "path", ""))
@@ -115,8 +148,8 @@ class Engine:
 
     def _refuse(self, command: p.Commands, text: str, path: str = "") -> None:
         """Nothing has changed; only the first run's failure to load leaves nothing to go on with."""
-        if isinstance(command, p.New) and self._run is None:
-            self._emit(p.Failed(text=text, log=self._log_file, path=path))
+        if isinstance(command, p.New | p.Open) and self._run is None:
+            self._emit(p.Failed(text=text, log=self._shelf.log_file, path=path))
         else:
             self._emit(p.Refused(command=command.id, text=text))
 
@@ -128,11 +161,16 @@ class Engine:
                 self._accept(command, "the engine ends")
             case p.New():
                 self._load(command)
+            case p.Open():
+                self._open(command)
             case _ if run is None:
                 self._refuse(command, "there is no run yet: its data or model could not be loaded")
+            case p.Undo() | p.Redo() | p.Rewind():
+                run.end_probes()
+                self._travel(run, command)
             case p.Run():
                 run.end_probes()
-                self._begin(run, command)
+                self._begin(self._whole(run, command), command)
             case p.Pause() if self._state == "running":
                 self._accept(command, "paused")
                 self._settle(run, "paused")
@@ -142,36 +180,95 @@ class Engine:
                 self._examine(run, command)
             case p.Set():
                 run.end_probes()
-                self._set(run, command, command.changes)
+                self._set(self._whole(run, command), command, command.changes)
             case p.Nudge():
                 run.end_probes()
-                moved = run.moved(command.path, command.by)
-                if moved is None:
+                run = self._whole(run, command)
+                value = run.nudged(command.path, command.by)
+                if value is None:
                     self._refuse(command, f"{command.path}: is not a number that keys can move")
                 else:
-                    self._set(run, command, {command.path: moved})
+                    self._set(run, command, {command.path: value})
 
     # --- commands -------------------------------------------------------------------------------
 
     def _load(self, command: p.New) -> None:
-        self._emit(p.Loading(stage="reading the data and building the model"))
-        trainer = Trainer(loads(command.spec))
-        self._emit(p.Loading(stage="computing the floors"))
-        trainer.floors()
-        info = describe.run_info(trainer, run=self._runs + 1, name=self._name, log=self._log_file)
-        run = LiveRun(trainer, info)
+        run = self._shelf.begin(command.spec, self._runs + 1, self._say_stage)
         run.refresh()
-        run.publish("paused", len(self._inbox))
+        self._take(run, "paused")
+        self._accept(command, f"loaded {run.info.source}")
+        self._start(run, command)
+
+    def _open(self, command: p.Open) -> None:
+        run, remarks = self._shelf.open(Path(command.folder), self._runs + 1, self._say_stage, self._stop_waits)
+        state, reason = self._shelf.state_of(run)
+        self._take(run, state)
+        for remark in remarks:
+            self._emit(p.Noted(text=remark, warning=True))
+        self._accept(command, f"opened {run.info.name} at step {run.trainer.steps:,}")
+        if not command.start:
+            self._emit(p.StateChanged(state=state, reason=reason))
+        self._start(run, command)
+
+    def _take(self, run: LiveRun, state: p.State) -> None:
+        """Make a run the present one, and put the one before it away."""
+        old = self._run
+        run.publish(state, len(self._inbox))
         self._runs += 1
-        with self._events_lock:
-            self._events.clear()
-        self._run, self._state, self._target = run, "paused", None
-        self._emit(p.Ready(info=info))
-        self._accept(command, f"loaded {info.source}")
+        if old is not None:
+            old.collect()
+            self._shelf.put_away(old, self._journal)
+        self._run, self._state, self._target = run, state, None
+        self._journal.begin(run)
+        if run.unsaved:
+            self._emit(p.Noted(text=f"this run is not stored: {run.unsaved}", warning=True))
+        if self.on_folder is not None:
+            folder = run.recording.folder.path if run.recording else None
+            self._note_trouble(self.on_folder(folder))
+
+    def _start(self, run: LiveRun, command: p.New | p.Open) -> None:
         if command.start:
             self._begin(run, p.Run(id=command.id))
-        else:
+        elif isinstance(command, p.New):
             self._emit(p.StateChanged(state="paused"))
+
+    def _say_stage(self, stage: str) -> None:
+        self._emit(p.Loading(stage=stage))
+
+    def _stop_waits(self) -> bool:
+        """Whether the end of the engine is asked for."""
+        return any(isinstance(command, p.Stop) for command in tuple(self._inbox))
+
+    def _travel(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
+        """Return to another step of the run, or leave all as it is."""
+        run.collect()
+        self._shelf.check(run, command)
+        if self._state == "running":
+            self._settle(run, "paused", owe=False)
+        text, remarks = self._shelf.travel(run, command, self._say_stage, self._stop_waits)
+        self._arrive(run, command, text, remarks)
+
+    def _arrive(self, run: LiveRun, command: p.Command, text: str, remarks: list[str]) -> LiveRun:
+        """Show the run where it stands now."""
+        self._runs += 1
+        moved = run.moved(self._runs)
+        moved.refresh()
+        state, reason = self._shelf.state_of(moved)
+        moved.publish(state, len(self._inbox))
+        self._journal.go_on(moved)
+        self._run, self._state, self._target, self._to_goal = moved, state, None, False
+        self._emit(p.Moved(command=command.id, text=text, info=moved.info))
+        self._emit(p.StateChanged(state=state, reason=reason))
+        for remark in remarks:
+            self._emit(p.Noted(text=remark, warning=True))
+        return moved
+
+    def _whole(self, run: LiveRun, command: p.Command) -> LiveRun:
+        """The run in a state to go on with: after a step that broke off, that of the step before it."""
+        if run.recording is None or not run.recording.spoiled:
+            return run
+        remarks = self._shelf.mend(run, self._say_stage, self._stop_waits)
+        return self._arrive(run, p.Pause(id=0), f"back at step {run.trainer.steps:,}, before the failure", remarks)
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
         steps, done, goal = command.steps, run.trainer.steps, run.trainer.goal
@@ -184,7 +281,8 @@ class Engine:
         self._target = (goal if self._to_goal else None) if steps is None else done + steps
         self._stepping = steps == 1
         many = "" if steps is None else f" for {steps:,} step{'s' if steps > 1 else ''}"
-        self._accept(command, f"running{many}")
+        opened = run.open_branch()
+        self._accept(command, f"running{many}", info=run.info if opened else None)
         run.speed = SpeedMeter()
         self._state = "running"
         if steps != 1:
@@ -193,15 +291,19 @@ class Engine:
     def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str]) -> None:
         trainer = run.trainer
         old, old_rate = trainer.spec, trainer.rate
-        trainer.set(changes, text=True)
-        found = differences(old, trainer.spec)
+        found = differences(old, trainer.planned(changes, text=True))
         if not found:
             self._accept(command, "nothing to change: the settings are in force already")
             return
+        run.collect()
+        run.save_before(", ".join(map(str, found)))
+        trainer.set(changes, text=True)
+        run.open_branch()
         run.info = describe.updated(run.info, trainer)
         run.publish(self._state, len(self._inbox))
         text = describe.changes_text(found, trainer, old_rate)
-        self._accept(command, text, tuple(p.Change(item.path, item.old, item.new) for item in found), run.info)
+        shown = tuple(p.Change(item.path, item.old, item.new) for item in found)
+        self._accept(command, text, shown, run.info, dict(changes))
         if self._to_goal and self._state == "running":
             self._target = trainer.goal
             if trainer.goal is not None and trainer.goal <= trainer.steps:
@@ -257,16 +359,20 @@ class Engine:
                     if bad is not None:
                         self._stop_at_non_finite(run, bad)
                         return
+                    run.save_if_due()
+                    self._note_trouble(run.trouble_changed() or "")
                     measured = run.measure_due()
                     self._note_verdict(run)
                     run.publish("running", len(inbox))
                     service = clock() + watch.period
         except Exception as error:
-            log.exception("step %d failed", trainer.steps + 1)
+            log.exception("a step failed")
+            run.collect()
+            run.spoil()
             self._state, self._target = "failed", None
-            text = f"step {trainer.steps + 1:,} failed: {describe.failure(error)}"
+            text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
             run.publish("failed", len(inbox))
-            self._emit(p.Failed(text=text, log=self._log_file))
+            self._emit(p.Failed(text=text, log=self._shelf.log_file))
             self._emit(p.StateChanged(state="failed", reason=text))
 
     def _reach_target(self, run: LiveRun) -> None:
@@ -279,7 +385,7 @@ class Engine:
             self._settle(run, "paused")
 
     def _finish(self, run: LiveRun) -> None:
-        self._settle(run, "finished", f"finished {run.trainer.steps:,} steps, as the spec says; F5 trains on")
+        self._settle(run, "finished", describe.finished(run.trainer.steps))
         note = describe.finale(run.trainer)
         if note:
             self._emit(p.Noted(text=note))
@@ -293,10 +399,12 @@ class Engine:
 
     # --- states and events ----------------------------------------------------------------------
 
-    def _settle(self, run: LiveRun, state: p.State, reason: str = "") -> None:
-        """Leave training in `state`, say so at once, and bring the figures up to this step."""
+    def _settle(self, run: LiveRun, state: p.State, reason: str = "", owe: bool = True) -> None:
+        """Leave training in `state`, say so at once, and bring the figures up to this step; owe a checkpoint."""
         self._state, self._target, self._to_goal = state, None, False
         run.collect()
+        if owe:
+            run.owe("pause" if state == "paused" else state)
         run.publish(state, len(self._inbox))
         self._emit(p.StateChanged(state=state, reason=reason))
         run.refresh()
@@ -304,19 +412,19 @@ class Engine:
 
     def _note_trouble(self, text: str) -> None:
         if text:
-            self._emit(p.Noted(text=text, warning=True))
+            self._emit(p.Noted(text=text, warning=not text.endswith("again")))
 
     def _accept(
-        self, command: p.Command, text: str, changes: tuple[p.Change, ...] = (), info: p.RunInfo | None = None
+        self,
+        command: p.Command,
+        text: str,
+        shown: tuple[p.Change, ...] = (),
+        info: p.RunInfo | None = None,
+        changes: dict[str, str] | None = None,
     ) -> None:
-        self._emit(p.Accepted(command=command.id, text=text, changes=changes, info=info))
+        self._emit(p.Accepted(command=command.id, text=text, changes=shown, info=info), changes)
 
-    def _emit(self, event: p.Events) -> None:
-        step = self._run.trainer.steps if self._run else 0
-        with self._events_lock:
-            self._seq += 1
-            event = describe.stamped(event, seq=self._seq, step=step, time=time.time())
-            log.info("event time=%.6f step=%d %s", event.time, event.step, describe.log_line(event))
-            self._events.append(event)
-            for sink in self._sinks:
-                sink(event)
+    def _emit(self, event: p.Events, changes: dict[str, str] | None = None) -> None:
+        self._journal.emit(event, changes)
+        if isinstance(event, p.StateChanged) and self._run is not None:
+            self._run.note_state(event.state)

@@ -40,11 +40,13 @@ class Floors(Struct, frozen=True):
 
 
 class Leg(Struct, frozen=True):
-    """A stretch of the path from step 0 to where the run stands: a branch, up to an event on it."""
+    """A stretch of the path from step 0 to where the run stands: the first events of a branch."""
 
     branch: int
-    last: int | None
-    """`seq` of the last event of the branch that is on the path, None for all of them."""
+    end: int | None = None
+    """Last step on the path, None where the run goes on."""
+    last: int | None = None
+    """`seq` of the last event that may be on the path, None for all of them."""
 
 
 class Branch(Struct, frozen=True, kw_only=True):

@@ -27,13 +27,13 @@ class Columns:
     def __getitem__(self, part: slice) -> Columns:
         return Columns(self.loss[part], self.total[part], self.grad_norm[part], self.clipped[part])
 
-    def same_until(self, other: Columns) -> int:
-        """The number of first steps in which two records agree in every bit (NaNs of any kind are the same)."""
+    def agrees_until(self, other: Columns) -> int:
+        """The number of first steps in which `other` has the same values, to the last bit, where these are known."""
         count = min(len(self), len(other))
         same = np.ones(count, dtype=bool)
         for name in ("loss", "total", "grad_norm"):
-            one, two = getattr(self, name)[:count], getattr(other, name)[:count]
-            same &= (one == two) | (np.isnan(one) & np.isnan(two))
+            known, found = getattr(self, name)[:count], getattr(other, name)[:count]
+            same &= (known == found) | np.isnan(known)
         return count if same.all() else int(np.argmin(same))
 
     @staticmethod

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,10 @@ class Database:
         rows = self._sql.execute(
             "SELECT seq, branch, step, time, kind, text, changes, message FROM events ORDER BY seq"
         )
-        return [SavedEvent(*row[:6], None if row[6] is None else json.loads(row[6]), row[7]) for row in rows]
+        return [
+            SavedEvent(seq, branch, step, time, kind, text, json.loads(changes) if changes else None, message)
+            for seq, branch, step, time, kind, text, changes, message in rows
+        ]
 
     def tweaks(self) -> list[Tweak]:
         rows = self._sql.execute(
@@ -221,6 +225,20 @@ class Database:
             parts.append(Columns.gap(end - at))
         return Columns.joined(parts)
 
+    def readable_history(self) -> Iterator[tuple[int, int, Columns]]:
+        """Branch, start and steps of every intact block of a file that is damaged elsewhere."""
+        try:
+            last = self._one("SELECT MAX(id) FROM history") or 0
+        except sqlite3.Error:
+            last = 0
+        query = "SELECT branch, start, count, crc, data FROM history WHERE id = ?"
+        for number in range(1, last + 1):
+            with suppress(sqlite3.Error):
+                for branch, start, count, crc, data in self._sql.execute(query, (number,)):
+                    columns = unpack(data, count) if checksum(data) == crc else None
+                    if columns is not None:
+                        yield branch, start, columns
+
     def history_of(self, path: list[Leg]) -> Columns:
         """Every step of a path, from step 1 on."""
         return Columns.joined([self.history(leg.branch, leg.start, leg.end) for leg in path])
@@ -230,7 +248,8 @@ class Database:
         found: list[tuple[int, float | None, float | None]] = []
         for leg in path:
             found += self._sql.execute(
-                "SELECT step, validation, explained FROM points WHERE branch = ? AND step >= ? AND step <= ? ORDER BY id",
+                "SELECT step, validation, explained FROM points "
+                "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY id",
                 (leg.branch, leg.start, leg.end),
             ).fetchall()
         return found

@@ -88,6 +88,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
         for name, tensor in held.items():
             tensor.copy_(saved[name])
     trainer.flat.grads.zero_()
+    trainer.has_gradient = False
     trainer.batches.restore(tensors.get("order"), plain["batches"])
     trainer.batches.generator.set_state(tensors["random.order"])
     states = [name for name in tensors if name.startswith("random.model.")]

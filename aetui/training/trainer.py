@@ -118,6 +118,8 @@ class Trainer:
         self.recorder = Recorder(self.device)
         self.steps = 0
         """Completed steps."""
+        self.has_gradient = False
+        """Whether the gradients are those of the last step."""
         self._floors: Floors | None = None
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -155,6 +157,7 @@ class Trainer:
         """
         flat = self.flat
         flat.grads.zero_()
+        self.has_gradient = True
         batch = self.batches.next()
         loss, total = self.objective(self.model(batch), batch, self.kl_weight)
         objective = loss if total is None else total
@@ -238,6 +241,16 @@ class Trainer:
         Raises:
             SpecError: a value is refused, or a setting is structural and needs a new run.
         """
+        new = self.planned(changes, text=text)
+        self.put_in_force(new)
+        return new
+
+    def planned(self, changes: Mapping[str, Any], *, text: bool = False) -> RunSpec:
+        """The spec that `set` would put in force.
+
+        Raises:
+            SpecError: as with `set`.
+        """
         new = changed(self.spec, changes, text=text)
         found = differences(self.spec, new)
         structural = [item for item in found if not item.live]
@@ -245,7 +258,6 @@ class Trainer:
             raise SpecError(
                 [Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural]
             )
-        self.put_in_force(new)
         return new
 
     def put_in_force(self, new: RunSpec) -> None:

@@ -1,0 +1,189 @@
+"""Where an engine takes its runs from, and puts them when it is done with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aetui import protocol as p
+from aetui.engine import describe
+from aetui.engine.journal import Journal
+from aetui.engine.live import LiveRun
+from aetui.engine.logs import log_to
+from aetui.runs.database import DamagedDatabase
+from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.recording import Progress, Recording
+from aetui.spec import loads
+from aetui.training.trainer import Trainer
+
+Say = Callable[[str], None]
+Asked = Callable[[], bool]
+
+_NEWS = 0.5
+"""Seconds between two reports on training that is done again."""
+
+
+class Shelf:
+    """The folder of the first run is given; those of later runs are made."""
+
+    def __init__(self, name: str, log_file: str, folder: Path | None, store: bool) -> None:
+        self.log_file = log_file
+        self._name, self._folder, self._store = name, folder, store
+        self._used = False
+
+    def begin(self, spec: str, number: int, say: Say) -> LiveRun:
+        """A new run at step 0.
+
+        Raises:
+            SpecError, DataError, ModelError: the spec, its data or its model can't be used.
+        """
+        say("reading the data and building the model")
+        trainer = Trainer(loads(spec))
+        say("computing the floors")
+        trainer.floors()
+        recording, unsaved = self._record(trainer) if self._store else (None, "")
+        name = recording.folder.name if recording else self._name
+        info = describe.run_info(trainer, run=number, name=name, log=self.log_file)
+        run = LiveRun(trainer, info, recording)
+        if recording is not None:
+            run.load()
+        run.unsaved = unsaved
+        return run
+
+    def _record(self, trainer: Trainer) -> tuple[Recording | None, str]:
+        """The record of a new run, or why there is none."""
+        try:
+            folder = self._new_folder()
+            return Recording.begin(folder, trainer), ""
+        except (RunError, DamagedDatabase, OSError) as error:
+            return None, str(error)
+
+    def _new_folder(self) -> RunFolder:
+        first, self._used = not self._used, True
+        if first and self._folder is not None:
+            return RunFolder(self._folder)
+        folder = RunFolder.create(self._name if first else None)
+        self._write_log(folder)
+        return folder
+
+    def _write_log(self, folder: RunFolder) -> None:
+        """Log into the run's own folder from now on, where this process logs into a file."""
+        if self.log_file:
+            self.log_file = str(folder.log)
+            log_to(self.log_file)
+
+    def open(self, path: Path, number: int, say: Say, asked: Asked) -> tuple[LiveRun, list[str]]:
+        """A stored run where its record ends, and what is to be said about it.
+
+        Raises:
+            RunError: it is in training elsewhere, or nothing can be made of its folder.
+            SpecError, DataError, ModelError: its data or its model can't be used any more.
+            Interrupted: `asked` said so.
+        """
+        say("reading the data and building the model")
+        folder = RunFolder(path)
+        recording, remarks = Recording.open(folder)
+        self._used = True
+        self._write_log(folder)
+        say("computing the floors")
+        recording.trainer.floors()
+        info = describe.run_info(recording.trainer, run=number, name=folder.name, log=self.log_file)
+        run = LiveRun(recording.trainer, info, recording)
+        try:
+            remarks += recording.resume(_progress(say, asked))
+        except BaseException:
+            recording.close("")
+            raise
+        run.load()
+        run.refresh()
+        return run, remarks
+
+    def check(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
+        """Refuse to travel where there is nothing to return to.
+
+        Raises:
+            RunError: that is so, or the run is not stored.
+        """
+        recording = _recording(run)
+        match command:
+            case p.Undo():
+                recording.before_last_tweak()
+            case p.Redo():
+                recording.before_last_undo()
+            case p.Rewind():
+                recording.at_checkpoint(command.checkpoint)
+
+    def travel(
+        self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind, say: Say, asked: Asked
+    ) -> tuple[str, list[str]]:
+        """Undo, redo or rewind; what happened in a sentence, and remarks.
+
+        Raises:
+            RunError: as with `check`.
+            Interrupted: `asked` said so.
+        """
+        recording, progress = _recording(run), _progress(say, asked)
+        match command:
+            case p.Undo():
+                what = f"undone: {recording.before_last_tweak()[1]}"
+                remarks = recording.undo(progress)
+            case p.Redo():
+                what, remarks = "redone", recording.redo(progress)
+            case p.Rewind():
+                what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
+        return f"{what}; the run stands at step {recording.trainer.steps:,}", remarks
+
+    def mend(self, run: LiveRun, say: Say, asked: Asked) -> list[str]:
+        """Bring a run back to its last whole step; remarks."""
+        recording = _recording(run)
+        return recording.go(recording.position, _progress(say, asked))
+
+    def state_of(self, run: LiveRun) -> tuple[p.State, str]:
+        """The state of a run at rest, and its reason."""
+        steps = run.trainer.steps
+        last = run.history.last_finite()
+        if len(run.history) and (last is None or last[0] != len(run.history)):
+            page = run.history.since(steps - 1)
+            assert page is not None
+            on_host = run.trainer.device.type == "cpu"
+            return "non-finite", describe.non_finite(steps, page, last, on_host)
+        if steps and steps == run.trainer.goal:
+            return "finished", describe.finished(steps)
+        return "paused", ""
+
+    def put_away(self, run: LiveRun, journal: Journal) -> str:
+        """Write what is to be kept of a run; how to go on with it."""
+        recording = run.recording
+        if recording is None:
+            return "the run was not stored"
+        name, step = recording.folder.name, recording.position.step
+        if recording.idle:
+            recording.close("")
+            return "nothing was trained, so nothing is kept"
+        trouble = recording.close("end")
+        if trouble:
+            return (
+                f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"
+            )
+        return f"the run {name} is stored at step {step:,}; aetui resume {name} goes on"
+
+
+def _recording(run: LiveRun) -> Recording:
+    if run.recording is None:
+        raise RunError(f"this run is not stored, so it can't go back{f': {run.unsaved}' if run.unsaved else ''}")
+    return run.recording
+
+
+def _progress(say: Say, asked: Asked) -> Progress:
+    """Says now and then how far training again has come."""
+    shown = time.monotonic()
+
+    def progress(first: int, now: int, last: int) -> bool:
+        nonlocal shown
+        if time.monotonic() - shown > _NEWS:
+            shown = time.monotonic()
+            say(f"training again from the checkpoint at step {first:,}: {now:,} of {last:,}")
+        return asked()
+
+    return progress

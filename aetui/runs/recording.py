@@ -1,0 +1,463 @@
+"""A trainer and its record: trained, changed and moved together."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import Any, TypeVar
+
+from aetui import __version__
+from aetui import protocol as p
+from aetui.runs import fingerprint, lineage, replay, rescue
+from aetui.runs.columns import Columns
+from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
+from aetui.runs.folder import Lock, RunError, RunFolder
+from aetui.runs.keeper import Keeper
+from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.replay import Interrupted, Progress
+from aetui.runs.tensorfile import DamagedFile
+from aetui.spec import RunSpec, dumps, loads
+from aetui.training.checkpoint import CheckpointError, capture, restore
+from aetui.training.recorder import Records
+from aetui.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+SHARE = 0.01
+"""Share of the training's time that checkpoints from time to time may stop it for."""
+WRITING = 0.1
+"""Share of the time in which such checkpoints may keep the disk busy."""
+LEAST = 20.0
+"""Least seconds between two of them."""
+_Found = TypeVar("_Found")
+BEFORE, START, LEFT = "before", "start", "left"
+"""How the reasons of checkpoints that are kept begin."""
+
+__all__ = ["Interrupted", "Progress", "Recording"]
+
+
+class Recording:
+    """One run in training and its folder. Used by one thread; only `places` may be called from any.
+
+    `position` is where the trainer stands. What is trained there or changed there is added to its branch
+    where it stands at the end of it, else to a new branch.
+    """
+
+    def __init__(self, folder: RunFolder, lock: Lock, database: Database, trainer: Trainer) -> None:
+        self.folder, self.trainer = folder, trainer
+        self._lock = lock
+        self.meta: dict[str, Any] = database.meta()
+        self.forks = database.forks() or {1: Fork(1, None)}
+        self.tweaks: list[Tweak] = database.tweaks()
+        self.seq = database.last_seq()
+        """Number of the last event."""
+        self._ends = {**dict.fromkeys(self.forks, 0), **database.ends()}
+        self.past: list[SavedEvent] = database.events()
+        """The events before this recording."""
+        self.keeper = Keeper(database, folder.checkpoints, _outlives)
+        self._next_checkpoint = max((row.id for row in self.keeper.rows), default=0) + 1
+        self._file: tuple[Position, str] | None = None
+        """Where the last checkpoint with a file was taken, and the file."""
+        self._undone: list[tuple[Position, Position]] = []
+        """Where each undo left from, and where it went to."""
+        self.position = Position(1, 0)
+        self._fresh = False
+        """Whether the record was begun by this process."""
+        self.spoiled = False
+        """Whether a step broke off in the middle, so that the trainer's state is that of no step."""
+        for row in self.keeper.rows:
+            at = row.position
+            self._ends[at.branch] = max(self._ends.get(at.branch, 0), at.step)
+        self._last: tuple[float | None, float | None] = (None, None)
+        self._stalled = 0.0
+        self._saved_at = time.monotonic()
+
+    # --- beginning ------------------------------------------------------------------------------
+
+    @staticmethod
+    def begin(folder: RunFolder, trainer: Trainer, *, wanted: int | None = None) -> Recording:
+        """Record a new run in an empty folder. `wanted`: the steps asked for, where they are not the spec's.
+
+        Raises:
+            RunError, DamagedDatabase: the folder can't be written.
+        """
+        lock = folder.lock()
+        try:
+            database = Database(folder.database, create=True)
+            database.set_meta(
+                {
+                    "spec": dumps(trainer.spec),
+                    "source": trainer.dataset.source,
+                    "data": fingerprint.of(trainer.train_data),
+                    "wanted": wanted,
+                    "created": time.time(),
+                    "version": __version__,
+                    "branch": 1,
+                }
+            )
+            database.add_branch(Fork(1, None), time.time())
+            database.commit()
+            recording = Recording(folder, lock, database, trainer)
+            recording._fresh = True
+            return recording
+        except BaseException:
+            lock.release()
+            raise
+
+    @staticmethod
+    def open(folder: RunFolder) -> tuple[Recording, list[str]]:
+        """A stored run, its trainer still at step 0, and what is to be said about its record; `resume` goes on.
+
+        Raises:
+            RunError: the run is in training elsewhere, or nothing can be made of its folder.
+            SpecError, DataError, ModelError: its data or its model are not what they were.
+        """
+        lock = folder.lock()
+        try:
+            database, remarks = rescue.opened(folder)
+            meta = database.meta()
+            spec: RunSpec = loads(meta["spec"])
+            trainer = Trainer(spec)
+            if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
+                remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
+            return Recording(folder, lock, database, trainer), remarks
+        except BaseException:
+            lock.release()
+            raise
+
+    def resume(self, progress: Progress) -> list[str]:
+        """Go to the end of the record, on the branch that was in training; what is to be said about it."""
+        branch = self.meta.get("branch", 1)
+        branch = branch if branch in self.forks else max(self.forks)
+        self.meta["branch"] = branch
+        return self.go(self.tip(branch), progress)
+
+    @property
+    def spec(self) -> RunSpec:
+        """The spec that the run began with."""
+        return loads(self.meta["spec"])
+
+    @property
+    def goal(self) -> int | None:
+        """Steps that the run was to train when it began, or that its spec says now."""
+        return self.meta.get("wanted") or self.trainer.goal
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def add(self, records: Records) -> None:
+        """Record the steps that the trainer has just taken."""
+        if not len(records):
+            return
+        self.open_branch()
+        at = self.position
+        columns = Columns(records.loss, records.total, records.grad_norm, records.clipped)
+        self.keeper.write(lambda database: database.add_history(at.branch, at.step, columns))
+        self.position = dataclasses.replace(at, step=at.step + len(records))
+        self._ends[at.branch] = self.position.step
+        self._last = (float(records.loss[-1]), self._last[1])
+
+    def add_point(self, step: int, validation: float | None, explained: float | None) -> None:
+        """Record a measurement."""
+        branch = self.position.branch
+        self._last = (self._last[0], explained)
+        self.keeper.write(lambda database: database.add_point(branch, step, validation, explained))
+
+    def next_seq(self) -> int:
+        self.seq += 1
+        return self.seq
+
+    def add_event(self, event: SavedEvent) -> None:
+        """Record what happened; a tweak is on the disk before this returns, unless the disk takes nothing."""
+        self.keeper.write(lambda database: database.add_event(event))
+        if event.changes is not None:
+            tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text)
+            self.tweaks.append(tweak)
+            self.position = tweak.position
+            self.keeper.flush()
+
+    def note_state(self, state: str) -> None:
+        """Record in what state the run is, for whoever lists the runs."""
+        self.keeper.write(lambda database: database.set_meta({"state": state}))
+
+    def open_branch(self) -> bool:
+        """Leave the branch of a position that others follow on it, for a new one; whether that was so."""
+        at = self.settled
+        if at == self.tip(self.position.branch):
+            return False
+        fork = Fork(max(self.forks) + 1, at)
+        self.forks = {**self.forks, fork.id: fork}
+        self._ends[fork.id] = at.step
+        self.position = Position(fork.id, at.step)
+        self._undone = []
+        self.meta["branch"] = fork.id
+        now = time.time()
+        self.keeper.write(lambda database: database.add_branch(fork, now))
+        self.keeper.write(lambda database: database.set_meta({"branch": fork.id}))
+        return True
+
+    # --- the tree -------------------------------------------------------------------------------
+
+    def tip(self, branch: int) -> Position:
+        """The last position of a branch."""
+        last = max((tweak for tweak in self.tweaks if tweak.branch == branch), key=lambda one: one.seq, default=None)
+        step = max(self.end(branch), last.step if last else 0)
+        return lineage.settled(Position(branch, step, last.seq if last else 0), self.forks)
+
+    def end(self, branch: int) -> int:
+        """The last recorded step of a branch."""
+        return max(self._ends.get(branch, 0), self.forks[branch].start)
+
+    @property
+    def settled(self) -> Position:
+        """Where the run stands, on the branch that led there."""
+        return lineage.settled(self.position, self.forks)
+
+    @property
+    def path(self) -> list[Leg]:
+        """The way from step 0 to where the run stands."""
+        return lineage.path_to(self.position, self.forks)
+
+    def tweaks_on_path(self) -> list[Tweak]:
+        return lineage.tweaks_on(self.path, self.tweaks)
+
+    def read(self, query: Callable[[Database], _Found]) -> _Found:
+        """Read from the record, with all that was written.
+
+        Raises:
+            RunError: the disk takes nothing at present.
+        """
+        if not self.keeper.flush():
+            raise RunError(f"the run is not being stored at present, so it can't go back: {self.keeper.trouble}")
+        with closing(Database(self.folder.database, write=False)) as database:
+            return query(database)
+
+    def history(self) -> Columns:
+        """Every step from the first to where the run stands."""
+        path = self.path
+        return self.read(lambda database: database.history_of(path))
+
+    # --- moving ---------------------------------------------------------------------------------
+
+    def go(self, target: Position, progress: Progress) -> list[str]:
+        """Bring the trainer to a position; what is to be said about it.
+
+        The newest intact checkpoint on the way is restored and what followed is trained again. Where that
+        gives other losses than the record has, the run stands at that checkpoint instead.
+
+        Raises:
+            Interrupted: `progress` said so; the record is as it was.
+        """
+        self.keeper.wait_saved()
+        target = lineage.settled(target, self.forks)
+        path = lineage.path_to(target, self.forks)
+        recorded = self.read(lambda database: database.history_of(path))
+        tweaks = lineage.tweaks_on(path, self.tweaks)
+        remarks: list[str] = []
+        self.spoiled = True
+        at = self._restore(path, remarks)
+        left = [tweak for tweak in tweaks if not lineage.lies_on(tweak.position, lineage.path_to(at, self.forks))]
+        found = replay.train_on(self.trainer, left, recorded, target.step, progress)
+        if found is not None:
+            remarks.append(found)
+            at = self._restore(lineage.path_to(at, self.forks), remarks)
+            target = at
+        self.spoiled = False
+        self.position = target
+        last = recorded[target.step - 1 : target.step] if target.step else recorded[:0]
+        self._last = (float(last.loss[0]) if len(last) else None, None)
+        branch = target.branch
+        if self.meta.get("branch") != branch:
+            self.meta["branch"] = branch
+            self.keeper.write(lambda database: database.set_meta({"branch": branch}))
+        return remarks
+
+    def _restore(self, path: list[Leg], remarks: list[str]) -> Position:
+        """Restore the newest checkpoint of a path that can be, or start anew; where the trainer stands then."""
+        rows = [row for row in self.keeper.rows if lineage.lies_on(row.position, path)]
+        for row in sorted(rows, key=lambda row: (row.position.step, row.position.seq), reverse=True):
+            try:
+                state, taken = replay.read_state(self.folder.checkpoints / row.file)
+                restore(self.trainer, state)
+            except (DamagedFile, CheckpointError) as error:
+                log.warning("checkpoint %s: %s", row.file, error)
+                if all(error.args[0] not in remark for remark in remarks):
+                    remarks.append(f"{error}; the one before it was taken")
+                self.keeper.forget(row.file)
+                continue
+            self._file = taken, row.file
+            return taken
+        self._file = None
+        restore(self.trainer, capture(Trainer(self.spec, dataset=self.trainer.dataset)))
+        return Position(path[0].branch, 0)
+
+    def before_last_tweak(self) -> tuple[Position, str]:
+        """Where an undo goes, before the last tweak and those of the same setting at the same step, and its text.
+
+        Raises:
+            RunError: there is no tweak.
+        """
+        tweaks = self.tweaks_on_path()
+        if not tweaks:
+            raise RunError("there is no tweak to take back")
+        last = first = tweaks.pop()
+        while tweaks and (tweaks[-1].step, set(tweaks[-1].changes)) == (last.step, set(last.changes)):
+            first = tweaks.pop()
+        start, end = first.text.partition(" -> ")[0], last.text.partition(" -> ")[2]
+        text = last.text if first is last else f"{start} -> {end}"
+        return lineage.before(first, self.tweaks, self.forks), text
+
+    def before_last_undo(self) -> Position:
+        """Where a redo goes.
+
+        Raises:
+            RunError: something has happened since the last undo, or nothing was undone.
+        """
+        if not self._undone or self._undone[-1][1] != self.settled:
+            raise RunError("there is nothing to redo: the run has gone on since the undo, or there was none")
+        return self._undone[-1][0]
+
+    def at_checkpoint(self, number: int) -> Position:
+        """Where a rewind to a checkpoint goes.
+
+        Raises:
+            RunError: there is no such checkpoint any more.
+        """
+        for row in self.keeper.rows:
+            if row.id == number:
+                return row.position
+        raise RunError(f"checkpoint {number} is gone; the list has those there are")
+
+    def undo(self, progress: Progress) -> list[str]:
+        """Go to before the last tweak; remarks.
+
+        Raises:
+            RunError: there is none.
+        """
+        target, _ = self.before_last_tweak()
+        origin = self.settled
+        self._leave()
+        remarks = self.go(target, progress)
+        self._undone.append((origin, self.settled))
+        return remarks
+
+    def redo(self, progress: Progress) -> list[str]:
+        """Return to where the last undo left from; remarks.
+
+        Raises:
+            RunError: as with `before_last_undo`.
+        """
+        target = self.before_last_undo()
+        self._undone.pop()
+        return self.go(target, progress)
+
+    def rewind(self, number: int, progress: Progress) -> list[str]:
+        """Go to a checkpoint; remarks.
+
+        Raises:
+            RunError: there is no such checkpoint any more.
+        """
+        target = self.at_checkpoint(number)
+        self._leave()
+        return self.go(target, progress)
+
+    def _leave(self) -> None:
+        """Keep the present position, so that the run can return to it."""
+        if not self.spoiled:
+            self.checkpoint(f"{LEFT} at step {self.position.step:,}")
+
+    # --- checkpoints ----------------------------------------------------------------------------
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint by the clock."""
+        wait = max(LEAST, self._stalled / SHARE, self.keeper.cost / WRITING)
+        return time.monotonic() - self._saved_at >= wait and not self.keeper.busy
+
+    def save_start(self) -> None:
+        """Keep the initial weights, once."""
+        if self.position.step == 0 and not self.keeper.rows and not self.keeper.busy:
+            self.checkpoint(START)
+
+    def checkpoint(self, reason: str) -> None:
+        """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
+        position = self.settled
+        file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
+        state = None
+        if file is None:
+            start = time.monotonic()
+            state = capture(self.trainer)
+            self._stalled = time.monotonic() - start
+            file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
+            self._file = position, file
+        self._saved_at = time.monotonic()
+        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), reason, *self._last, file, 0)
+        self._next_checkpoint += 1
+        self.keeper.save(row, state, self._about(position))
+
+    def _about(self, position: Position) -> dict[str, Any]:
+        """What a file of a checkpoint says of the run, enough to go on without the record."""
+        path = lineage.path_to(position, self.forks)
+        return {
+            "position": dataclasses.asdict(position),
+            "path": [dataclasses.asdict(leg) for leg in path],
+            "tweaks": [dataclasses.asdict(tweak) for tweak in lineage.tweaks_on(path, self.tweaks)],
+            "run": {key: self.meta[key] for key in ("spec", "source", "data", "wanted", "created") if key in self.meta},
+        }
+
+    def places(self) -> tuple[p.Place, ...]:
+        """The checkpoints that `rewind` takes, the newest first; from any thread."""
+        path, here = self.path, self.settled
+        shown: dict[Position, SavedCheckpoint] = {}
+        for row in self.keeper.rows:
+            known = shown.get(row.position)
+            if known is None or not known.reason.startswith(BEFORE):
+                shown[row.position] = row
+        return tuple(
+            p.Place(
+                checkpoint=row.id,
+                branch=row.position.branch,
+                step=row.position.step,
+                time=row.time,
+                reason=row.reason,
+                loss=row.loss,
+                explained=row.explained,
+                on_path=lineage.lies_on(row.position, path),
+                here=row.position == here,
+            )
+            for row in sorted(shown.values(), key=lambda row: row.id, reverse=True)
+        )
+
+    # --- ending ---------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing was ever trained or changed."""
+        return not self.tweaks and not any(self._ends.values())
+
+    def close(self, reason: str) -> str:
+        """Write a checkpoint and let go of the run; why not all of it is on the disk, '' if it is.
+
+        A run in which nothing was trained or changed leaves nothing behind.
+        """
+        idle = self.idle
+        if reason and not idle and not self.spoiled:
+            self.checkpoint(reason)
+        trouble = "" if self.keeper.close() else self.keeper.trouble or "the disk is too slow"
+        if idle and self._fresh:
+            with suppress(OSError):
+                shutil.rmtree(self.folder.path)
+        self._lock.release()
+        return trouble
+
+
+def _outlives(row: SavedCheckpoint) -> bool:
+    return row.reason.startswith((BEFORE, START, LEFT))
+
+
+def _same_steps(one: Position, other: Position) -> bool:
+    """Whether only tweaks lie between two positions; the journal has these."""
+    return (one.branch, one.step) == (other.branch, other.step) and one.seq <= other.seq

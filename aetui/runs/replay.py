@@ -1,0 +1,90 @@
+"""Training again what a record already has, and comparing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aetui.runs.columns import Columns
+from aetui.runs.lineage import Position, Tweak
+from aetui.runs.tensorfile import DamagedFile, read
+from aetui.training.checkpoint import Checkpoint
+from aetui.training.trainer import Trainer
+
+_SLICE = 256
+"""Steps between two comparisons."""
+
+Progress = Callable[[int, int, int], bool]
+"""Told of steps trained again: the first, the present, the last; returns whether to leave off."""
+
+
+class Interrupted(Exception):
+    """Somebody asked to leave off."""
+
+
+def never(_first: int, _now: int, _last: int) -> bool:
+    """A progress that goes on to the end."""
+    return False
+
+
+def read_file(path: Path) -> tuple[Checkpoint, dict[str, Any]]:
+    """A checkpoint, and what its file says of the run.
+
+    Raises:
+        DamagedFile: it is not what was written.
+    """
+    tensors, text = read(path)
+    try:
+        found = json.loads(text)
+        return Checkpoint(tensors, found["plain"]), found["about"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path.name} is no checkpoint") from error
+
+
+def read_state(path: Path) -> tuple[Checkpoint, Position]:
+    """A checkpoint, and the position that it was taken at.
+
+    Raises:
+        DamagedFile: it is not what was written.
+    """
+    checkpoint, about = read_file(path)
+    return checkpoint, Position(**about["position"])
+
+
+def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Columns, end: int, progress: Progress) -> str | None:
+    """Train up to step `end` with the tweaks that followed; a sentence where the record has other losses.
+
+    Args:
+        recorded: every step from the first on.
+
+    Raises:
+        Interrupted: `progress` asked for it.
+    """
+    first = trainer.steps
+    for tweak in tweaks:
+        differs = _train_to(trainer, min(tweak.step, end), recorded, first, end, progress)
+        if differs:
+            return differs
+        trainer.set(tweak.changes, text=True)
+    return _train_to(trainer, end, recorded, first, end, progress)
+
+
+def _train_to(trainer: Trainer, stop: int, recorded: Columns, first: int, end: int, progress: Progress) -> str | None:
+    while trainer.steps < stop:
+        start = trainer.steps
+        for _ in range(min(_SLICE, stop - start)):
+            trainer.advance()
+        records = trainer.recorder.drain()
+        found = Columns(records.loss, records.total, records.grad_norm, records.clipped)
+        same = recorded[start : trainer.steps].agrees_until(found)
+        if same < len(found):
+            return (
+                f"training again from step {first:,}, the losses differ from the record at step {start + same + 1:,}: "
+                f"the machine, a library, the data or the model's file is not what it was; the run goes on from "
+                f"step {first:,}, and what followed stays as a branch"
+            )
+        if progress(first, trainer.steps, end):
+            raise Interrupted
+    return None
