@@ -1,0 +1,1 @@
+"""The parts of the standalone script, each written for one run."""

@@ -1,0 +1,150 @@
+"""The loss of a run with its penalties."""
+
+from __future__ import annotations
+
+from aetui.models.moments import CONSTANT
+from aetui.runs.export.standalone.plan import Plan, choice, indented
+from aetui.training.losses import RATIO_FLOOR
+
+_NATIVE = {
+    "mse": "mse_loss",
+    "mae": "l1_loss",
+    "huber": "huber_loss",
+    "bce-logits": "binary_cross_entropy_with_logits",
+}
+
+_BCE = '''\
+def binary_cross_entropy(probability, target):
+    """As PyTorch's, of each entry; goes on linearly for targets beyond 0..1, and is NaN for what is no probability."""
+    valid = (probability >= 0) & (probability <= 1)
+    probability, within = torch.where(valid, probability, 0.5), target.nan_to_num().clamp(0, 1)
+    slope = torch.logit(probability, eps=torch.finfo(probability.dtype).eps)
+    loss = F.binary_cross_entropy(probability, within, reduction="none") - (target - within) * slope
+    return torch.where(valid, loss, torch.nan)
+'''
+
+_LOG_COSH = '''\
+def log_cosh(output, target):
+    """log(cosh(error)) of each entry, without overflow."""
+    error = (output - target).abs()
+    return error + torch.log1p(0.5 * torch.expm1(-2 * error))
+'''
+
+_VARIANCE = f"""\
+# Of each feature over the training rows, 0 where it is constant up to the precision of float32.
+VARIANCE, MEAN = torch.var_mean(DATA.double(), dim=0, correction=0)
+VARIANCE = VARIANCE.masked_fill(VARIANCE <= {CONSTANT} * (VARIANCE + MEAN.square()), 0.0).float()
+VARIES = VARIANCE > 0
+INVERSE_VARIANCE = torch.where(VARIES, 1 / VARIANCE, 1.0)
+"""
+
+_SHARE = "SHARE = VARIES.to(INVERSE_VARIANCE.dtype) / VARIES.sum().clamp(min=1)\n"
+
+_VARIANCE_TERM = f'''\
+def variance_term(prediction):
+    """How much less than the data the predictions vary over the batch, from 0 to 1."""
+    if len(prediction) < 2:
+        return prediction.new_zeros(())
+    ratio = prediction.var(0) * INVERSE_VARIANCE
+    return (F.relu(1 - (ratio + {RATIO_FLOOR}).sqrt()) * SHARE).sum()
+'''
+
+
+def measured(plan: Plan) -> str:
+    """Module-level numbers that the loss takes from the data."""
+    weighted = "inverse-variance" in plan.values("loss.weighting")
+    if not weighted and not plan.ever("loss.variance_weight"):
+        return ""
+    return _VARIANCE + (_SHARE if plan.ever("loss.variance_weight") else "")
+
+
+def loss(plan: Plan, *, kl: bool) -> list[str]:
+    """Function definitions; `objective(model, batch, step)` is the loss of a batch with its penalties.
+
+    Args:
+        kl: whether the model returns a KL besides output and code.
+    """
+    kinds = plan.values("loss.kind")
+    blocks = [_BCE] * ("bce" in kinds) + [_LOG_COSH] * ("log-cosh" in kinds)
+    if len(kinds) > 1:
+        body = choice(plan, "loss.kind", {kind: _entries(plan, kind) for kind in kinds})
+        blocks.append(f"def entry_losses(output, target, reduction):\n{indented(body)}\n")
+    blocks.append(f"def reconstruction_loss(output, target):\n{indented(_reconstruction(plan, kinds))}\n")
+    penalties = _penalties(plan, kinds, kl)
+    if "variance_term" in penalties:
+        blocks.append(_VARIANCE_TERM)
+    code = "code" if "code." in penalties else "_"
+    unpacked = f"output, {code}, kl" if kl and "* kl" in penalties else f"output, {code}{', _' * kl}"
+    if penalties:
+        text = f"{unpacked} = model(batch)\nloss = reconstruction_loss(output, batch)\n{penalties}return loss"
+    else:
+        text = "output = model(batch)[0]\nreturn reconstruction_loss(output, batch)"
+    blocks.append(f"def objective(model, batch, step):\n{indented(text)}\n")
+    return blocks
+
+
+def _call(plan: Plan, kind: str, reduction: str) -> str:
+    """The loss of a kind over a batch; `reduction` is an expression."""
+    if kind in _NATIVE:
+        options = f", delta={plan.get('loss.delta')}" if kind == "huber" else ""
+        reduced = "" if reduction == '"mean"' else f", reduction={reduction}"
+        return f"F.{_NATIVE[kind]}(output, target{options}{reduced})"
+    name = "binary_cross_entropy" if kind == "bce" else "log_cosh"
+    return f"{name}(output, target)" + (".mean()" if reduction == '"mean"' else "")
+
+
+def _entries(plan: Plan, kind: str) -> str:
+    if kind in _NATIVE:
+        return f"return {_call(plan, kind, 'reduction')}"
+    losses = _call(plan, kind, '"none"')
+    return f'losses = {losses}\nreturn losses.mean() if reduction == "mean" else losses'
+
+
+def _reconstruction(plan: Plan, kinds: list[str]) -> str:
+    def over_batch(reduction: str) -> str:
+        return _call(plan, kinds[0], reduction) if len(kinds) == 1 else f"entry_losses(output, target, {reduction})"
+
+    plain, weighted = over_batch('"mean"'), over_batch('"none"')
+    reductions = plan.values("loss.reduction")
+    if len(reductions) > 1:
+        summed = f'{plan.get("loss.reduction")} == "sum"'
+        plain = f"loss = {plain}\nreturn loss * output.shape[-1] if {summed} else loss"
+        end = f"return losses.sum(-1) if {summed} else losses.mean(-1)"
+    elif reductions == ["sum"]:
+        plain, end = f"return {plain} * output.shape[-1]", "return losses.sum(-1)"
+    else:
+        plain, end = f"return {plain}", "return losses.mean(-1)"
+    weighted = f"losses = {weighted}.mean(0)\nlosses = losses * INVERSE_VARIANCE.to(losses)\n{end}"
+    branches = {"inverse-variance": weighted, "none": plain}
+    kept = {value: code for value, code in branches.items() if value in plan.values("loss.weighting")}
+    return choice(plan, "loss.weighting", kept)
+
+
+def _penalties(plan: Plan, kinds: list[str], kl: bool) -> str:
+    text = ""
+    if plan.ever("loss.l1_code"):
+        text += _added(plan, "loss.l1_code", "code.abs().mean()")
+    if plan.ever("loss.variance_weight"):
+        prediction = "output"
+        if kinds == ["bce-logits"]:
+            prediction = "torch.sigmoid(output)"
+        elif "bce-logits" in kinds:
+            prediction = f'torch.sigmoid(output) if {plan.get("loss.kind")} == "bce-logits" else output'
+        text += _added(plan, "loss.variance_weight", f"variance_term({prediction})")
+    if kl and plan.ever("model.kl_weight"):
+        warmup = ""
+        if plan.ever("model.kl_warmup"):
+            warmup = f"min(1.0, (step + 1) / {plan.get('model.kl_warmup')})"
+            if not plan.never_zero("model.kl_warmup"):
+                warmup = f"({warmup} if {plan.get('model.kl_warmup')} else 1.0)"
+            warmup = f" * {warmup}"
+        if plan.never_zero("model.kl_weight"):
+            text += f"loss = loss + {plan.get('model.kl_weight')}{warmup} * kl\n"
+        else:
+            text += f"if {plan.get('model.kl_weight')}:\n    loss = loss + {plan.get('model.kl_weight')}{warmup} * kl\n"
+    return text
+
+
+def _added(plan: Plan, path: str, term: str) -> str:
+    line = f"loss = loss + {plan.get(path)} * {term}\n"
+    return line if plan.never_zero(path) else f"if {plan.get(path)}:\n    {line}"
