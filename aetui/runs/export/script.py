@@ -224,7 +224,8 @@ def _text(
         'DATA = torch.from_numpy(FILE["data"]).to(device=DEVICE, dtype=DTYPE)',
     ]
     if draws:
-        constants.append(f"random = torch.Generator(DEVICE).manual_seed({noise_seed})  # of noise and dropout")
+        what = "what the model draws" if mine else "noise, dropout and codes"
+        constants.append(f"random = torch.Generator(DEVICE).manual_seed({noise_seed})  # of {what}")
     module_level = "\n".join(constants) + "\n" + loss.measured(plan)
     return (
         _head(start, name, count, threads, paths) + "\n" + _imports(code + module_level) + module_level + "\n\n" + code

@@ -71,7 +71,7 @@ def _per_step(table: Table) -> dict[str, np.ndarray]:
 def _scalars(steps: np.ndarray, values: Mapping[str, np.ndarray], time: float) -> Iterator[bytes]:
     """Records of one event per step that holds every value, in order."""
     # The number of a step takes as many bytes as it has groups of 7 bits.
-    bounds = [int(np.searchsorted(steps, 1 << bits)) for bits in (0, 7, 14, 21, 28, 35)]
+    bounds = [0, *(int(np.searchsorted(steps, 1 << bits)) for bits in (7, 14, 21, 28, 35))]
     for size, (first, last) in enumerate(itertools.pairwise(bounds), start=1):
         for start in range(first, last, _ROWS):
             part = slice(start, min(start + _ROWS, last))

@@ -40,13 +40,13 @@ INVERSE_VARIANCE = torch.where(VARIES, 1 / VARIANCE, 1.0)
 
 _SHARE = "SHARE = VARIES.to(INVERSE_VARIANCE.dtype) / VARIES.sum().clamp(min=1)\n"
 
-_VARIANCE_TERM = f'''\
-def variance_term(prediction):
+_VARIANCE_TERM = '''\
+def variance_term(output):
     """How much less than the data the predictions vary over the batch, from 0 to 1."""
-    if len(prediction) < 2:
-        return prediction.new_zeros(())
-    ratio = prediction.var(0) * INVERSE_VARIANCE
-    return (F.relu(1 - (ratio + {RATIO_FLOOR}).sqrt()) * SHARE).sum()
+    if len(output) < 2:
+        return output.new_zeros(())
+{prediction}    ratio = output.var(0) * INVERSE_VARIANCE
+    return (F.relu(1 - (ratio + {floor}).sqrt()) * SHARE).sum()
 '''
 
 
@@ -70,9 +70,9 @@ def loss(plan: Plan, *, kl: bool) -> list[str]:
         body = choice(plan, "loss.kind", {kind: _entries(plan, kind) for kind in kinds})
         blocks.append(f"def entry_losses(output, target, reduction):\n{indented(body)}\n")
     blocks.append(f"def reconstruction_loss(output, target):\n{indented(_reconstruction(plan, kinds))}\n")
-    penalties = _penalties(plan, kinds, kl)
+    penalties = _penalties(plan, kl)
     if "variance_term" in penalties:
-        blocks.append(_VARIANCE_TERM)
+        blocks.append(_VARIANCE_TERM.format(prediction=_prediction(plan, kinds), floor=RATIO_FLOOR))
     code = "code" if "code." in penalties else "_"
     unpacked = f"output, {code}, kl" if kl and "* kl" in penalties else f"output, {code}{', _' * kl}"
     if penalties:
@@ -120,29 +120,30 @@ def _reconstruction(plan: Plan, kinds: list[str]) -> str:
     return choice(plan, "loss.weighting", kept)
 
 
-def _penalties(plan: Plan, kinds: list[str], kl: bool) -> str:
+def _prediction(plan: Plan, kinds: list[str]) -> str:
+    """The line that turns logits into what is compared with the data."""
+    if "bce-logits" not in kinds:
+        return ""
+    if len(kinds) == 1:
+        return "    output = torch.sigmoid(output)\n"
+    return f'    output = torch.sigmoid(output) if {plan.get("loss.kind")} == "bce-logits" else output\n'
+
+
+def _penalties(plan: Plan, kl: bool) -> str:
     text = ""
     if plan.ever("loss.l1_code"):
         text += _added(plan, "loss.l1_code", "code.abs().mean()")
     if plan.ever("loss.variance_weight"):
-        prediction = "output"
-        if kinds == ["bce-logits"]:
-            prediction = "torch.sigmoid(output)"
-        elif "bce-logits" in kinds:
-            prediction = f'torch.sigmoid(output) if {plan.get("loss.kind")} == "bce-logits" else output'
-        text += _added(plan, "loss.variance_weight", f"variance_term({prediction})")
-    if kl and plan.ever("model.kl_weight"):
-        warmup = ""
-        if plan.ever("model.kl_warmup"):
-            warmup = f"min(1.0, (step + 1) / {plan.get('model.kl_warmup')})"
-            if not plan.never_zero("model.kl_warmup"):
-                warmup = f"({warmup} if {plan.get('model.kl_warmup')} else 1.0)"
-            warmup = f" * {warmup}"
-        if plan.never_zero("model.kl_weight"):
-            text += f"loss = loss + {plan.get('model.kl_weight')}{warmup} * kl\n"
-        else:
-            text += f"if {plan.get('model.kl_weight')}:\n    loss = loss + {plan.get('model.kl_weight')}{warmup} * kl\n"
-    return text
+        text += _added(plan, "loss.variance_weight", "variance_term(output)")
+    if not kl or not plan.ever("model.kl_weight"):
+        return text
+    if not plan.ever("model.kl_warmup"):
+        return text + _added(plan, "model.kl_weight", "kl")
+    growth = f"weight = weight * min(1.0, (step + 1) / {plan.get('model.kl_warmup')})\n"
+    text += f"weight = {plan.get('model.kl_weight')}\n"
+    text += growth if plan.never_zero("model.kl_warmup") else f"if {plan.get('model.kl_warmup')}:\n    {growth}"
+    line = "loss = loss + weight * kl\n"
+    return text + (line if plan.never_zero("model.kl_weight") else f"if weight:\n    {line}")
 
 
 def _added(plan: Plan, path: str, term: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from pprint import pformat
 from typing import Any
 
 import torch
@@ -27,9 +28,9 @@ from aetui.spec import RunSpec, to_mapping
 _MAKE = '''\
 def make_module():
     """The module with the weights that it gives itself."""
-    torch.manual_seed(INIT_SEED)
-    builtin_random.seed(INIT_SEED)
-    np.random.seed(INIT_SEED % 2**32)
+    torch.manual_seed({seed})
+    builtin_random.seed({seed})
+    np.random.seed({seed})
     path = Path(__file__).with_name("{file}")
     described = importlib.util.spec_from_file_location("{module}", path)
     module = importlib.util.module_from_spec(described)
@@ -102,17 +103,19 @@ def own_network(
     found, tapped = _tried(model, plan, rows)
     made = userfile_object(model)
     call, needs_spec = _call(made, model.features, image_shape)
-    blocks: list[str] = [f"INIT_SEED = {seed}  # of the weights that the model gives itself\n"]
+    blocks: list[str] = []
     if needs_spec:
         held = {name: part for name, part in to_mapping(plan.spec).items() if name != "about"}
         blocks.append(
             "# The settings of the run, which the model is made from.\n"
-            f"SPEC = {pformat(held, width=100, sort_dicts=False)}\n\n\n"
+            f"SPEC = {_literal(held)}\n\n\n"
             "def namespace(values):\n"
             "    return SimpleNamespace(**{key: namespace(v) if isinstance(v, dict) else v for key, v in "
             "values.items()})\n"
         )
-    blocks.append(_MAKE.format(file=file.name, module=file.stem.replace("-", "_"), name=model.name, call=call))
+    blocks.append(
+        _MAKE.format(file=file.name, module=re.sub(r"\W", "_", file.stem), name=model.name, call=call, seed=seed)
+    )
     needs_code = plan.ever("loss.l1_code")
     init = ["self.inner = make_module()"]
     tap = model._tap if needs_code and tapped else None
@@ -141,6 +144,15 @@ def own_network(
         f"    def forward(self, x):\n{indented(body, 8)}\n" + (_catch(tap, tapped) if tap is not None else "")
     )
     return blocks, found.kl
+
+
+def _literal(value: Any) -> str:
+    """A value of a spec as code."""
+    if isinstance(value, dict):
+        return "{\n" + "".join(indented(f'"{key}": {_literal(one)},\n') for key, one in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def is_lazy(spec: RunSpec, features: int, image_shape: tuple[int, ...], seed: int) -> bool:
