@@ -87,7 +87,7 @@ def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]):
 
 def test_the_json_of_the_readme_has_what_the_command_prints():
     from aetui import Trainer
-    from aetui.cli.train import outcome
+    from aetui.cli.outcome import outcome
 
     trainer = Trainer(changed(RunSpec(), {"model.hidden": (8,)}))
     trainer.run(2)

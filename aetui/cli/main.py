@@ -9,6 +9,7 @@ from cyclopts import App, Parameter, validators
 from cyclopts.exceptions import CycloptsError
 
 from aetui import __version__
+from aetui.cli.stored import commands as stored_commands
 from aetui.spec import SpecError
 
 app = App(
@@ -22,6 +23,7 @@ app = App(
 Target = Annotated[str | None, Parameter(show_default=False)]
 Data = Annotated[str | None, Parameter(name="--data", show_default=False)]
 Model = Annotated[str | None, Parameter(name="--model", show_default=False)]
+Name = Annotated[str | None, Parameter(show_default=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False, negative=())]
 
 
@@ -37,6 +39,7 @@ def run(
     engine: Literal["process", "thread"] | None = None,
     start: Annotated[bool, Parameter(negative=())] = False,
     theme: str | None = None,
+    name: Name = None,
 ) -> int:
     """Open the workbench on a run, paused at step 0.
 
@@ -56,11 +59,13 @@ def run(
         Begin to train at once.
     theme
         Name of a theme.
+    name
+        Name that the run is stored under; without it two words and a number.
     """
     from aetui.cli.options import spec_of
     from aetui.cli.screen import open_screen
 
-    return open_screen(spec_of(target, data, set_, model), placement=engine, start=start, theme=theme)
+    return open_screen(spec_of(target, data, set_, model), placement=engine, start=start, theme=theme, name=name)
 
 
 @app.command
@@ -73,6 +78,7 @@ def train(
     model: Model = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
+    name: Name = None,
 ) -> int:
     """Train without a screen and print what came out.
 
@@ -90,11 +96,13 @@ def train(
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
         Print one JSON object instead of a table.
+    name
+        Name that the run is stored under; without it two words and a number.
     """
     from aetui.cli.options import spec_of
     from aetui.cli.train import train_headless
 
-    return train_headless(spec_of(target, data, set_, model), steps=steps, as_json=json)
+    return train_headless(spec_of(target, data, set_, model), steps=steps, as_json=json, name=name)
 
 
 @app.command
@@ -130,6 +138,9 @@ def diagnose(
 
     return diagnose_and_print(spec_of(target, data, set_, model), steps=steps, as_json=json)
 
+
+for command in stored_commands:
+    app.command(command)
 
 clinic = App(name="clinic", help="Known failures, each with its cause and its repair.", help_format="plaintext")
 app.command(clinic)

@@ -1,55 +1,188 @@
-"""`aetui run`: an engine, a screen, and the terminal between them."""
+"""`aetui run`, `resume` and `attach`: an engine, a screen, and the terminal between them."""
 
+import logging
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-from aetui.engine.links import PLACEMENTS
-from aetui.engine.logs import log_to, new_log, new_run_name
-from aetui.spec import Problem, RunSpec, SpecError
+from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
+from aetui.engine.logs import log_to
+from aetui.engine.sockets import SocketError
+from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs.folder import RunError, RunFolder
+from aetui.spec import Problem, RunSpec, SpecError, loads
+
+log = logging.getLogger(__name__)
+
+AnyLink = ProcessLink | ThreadLink | AttachLink
 
 
-def open_screen(spec: RunSpec, *, placement: str | None, start: bool, theme: str | None) -> int:
-    """Start the engine, show the screen until the user leaves, end the engine; status 1 where the run failed.
+def open_screen(
+    spec: RunSpec, *, placement: str | None, start: bool, theme: str | None, name: str | None = None
+) -> int:
+    """Show a new run until the user leaves; status 1 where it failed.
 
     The engine's process is started first, so that it loads torch while the screen draws.
 
     Raises:
-        SpecError: there is no terminal to draw on.
+        SpecError: there is no terminal to draw on, or the name is taken.
     """
-    if not (sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())):
-        raise SpecError([Problem("aetui run", "needs a terminal; aetui train does the same without a screen")])
-    from aetui.tui.settings import load_settings, settings_path
+    _need_terminal("aetui run", "aetui train does the same without a screen")
+    folder, problems = new_folder(name)
+    screen = _Screen(folder, placement, theme)
+    link = screen.engine(into=folder.path)
+    return screen.show(link, spec, start=start, problems=problems)
 
-    settings, problems = load_settings(settings_path())
-    placement = placement or settings.engine
-    name = new_run_name()
-    log = new_log(name)
-    log_to(str(log))
-    link = PLACEMENTS[placement](name, str(log))
+
+def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, theme: str | None) -> int:
+    """Show a stored run where its record ends, and go on with it.
+
+    Raises:
+        SpecError: there is no terminal to draw on, or the run is in training.
+    """
+    _need_terminal("aetui resume", "--headless does the same without a screen")
+    who = folder.holder()
+    if who is not None:
+        way = f"aetui attach {folder.name} shows it, aetui stop {folder.name} ends it"
+        raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
+    screen = _Screen(folder, placement, theme)
+    link = screen.engine()
+    return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
+
+
+def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
+    """Show a run whose engine runs, until the user leaves; the engine goes on.
+
+    Raises:
+        SpecError: there is no terminal to draw on, or no engine to attach to.
+    """
+    _need_terminal("aetui attach", f"aetui runs show {folder.name} tells how it stands")
     try:
-        from aetui.tui.app import Workbench
-        from aetui.tui.terminal import owned_terminal
+        link = AttachLink(folder.path)
+    except SocketError as error:
+        raise SpecError([Problem("aetui attach", str(error))]) from None
+    screen = _Screen(folder, "process", theme)
+    return screen.show(link, spec_of_run(folder), attached=True)
 
-        app = Workbench(
-            link,
-            spec,
-            start=start,
-            theme=theme,
-            settings=settings,
-            problems=problems,
-            placement=placement,
-            log_file=str(log),
-        )
-        with owned_terminal(log):
-            app.run(mouse=os.environ.get("AETUI_MOUSE", "1") != "0")
-    finally:
-        link.close()
-    failure = app.model.error or (app.model.reason if app.model.status.state == "failed" else "")
-    if app.return_code:
-        failure = f"the screen failed; the traceback is in {log}"
-    if failure:
+
+def new_folder(name: str | None) -> tuple[RunFolder, list[str]]:
+    """A folder for a new run, and what is to be said about it; a temporary one where the usual can't be written.
+
+    Raises:
+        SpecError: the name is taken or no name, or nothing can be written at all.
+    """
+    try:
+        return RunFolder.create(name), []
+    except RunError as error:
+        if str(error).startswith("--name"):
+            path, _, text = str(error).partition(": ")
+            raise SpecError([Problem(path, text)]) from None
+        try:
+            folder = RunFolder.spare(name)
+        except OSError as second:
+            raise SpecError([Problem("AETUI_HOME", f"{error}; nor in {second.filename}: {second.strerror}")]) from None
+        return folder, [f"{error}; this run is stored in {folder.path}"]
+
+
+def spec_of_run(folder: RunFolder) -> RunSpec:
+    """The spec that a stored run began with; the default one where its record is damaged."""
+    with suppress(DamagedDatabase, KeyError, SpecError):
+        database = Database(folder.database, write=False)
+        try:
+            return loads(database.meta()["spec"])
+        finally:
+            database.close()
+    return RunSpec()
+
+
+def _need_terminal(command: str, way_out: str) -> None:
+    if not (sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())):
+        raise SpecError([Problem(command, f"needs a terminal; {way_out}")])
+
+
+class _Screen:
+    """The terminal's side of a run: settings, log, and what becomes of the engine in the end."""
+
+    def __init__(self, folder: RunFolder, placement: str | None, theme: str | None) -> None:
+        from aetui.tui.settings import load_settings, settings_path
+
+        self._folder, self._theme = folder, theme
+        self._settings, self._problems = load_settings(settings_path())
+        self._placement = placement or self._settings.engine
+        log_to(str(folder.log))
+
+    def engine(self, into: Path | None = None) -> AnyLink:
+        """An engine of the screen's own."""
+        return PLACEMENTS[self._placement](self._folder.name, str(self._folder.log), into)
+
+    def _another(self) -> Callable[[], Any] | None:
+        """Starts an engine in the place of one that is gone."""
+        return self.engine if self._placement == "process" else None
+
+    def show(
+        self,
+        link: AnyLink,
+        spec: RunSpec,
+        *,
+        start: bool = False,
+        problems: list[str] | None = None,
+        open_folder: str = "",
+        attached: bool = False,
+    ) -> int:
+        """Draw until the user leaves, then leave the engine as they wish; status 1 where the run or screen failed."""
+        try:
+            from aetui.tui.app import Workbench
+            from aetui.tui.terminal import owned_terminal
+
+            app = Workbench(
+                link,
+                spec,
+                start=start,
+                theme=self._theme,
+                settings=self._settings,
+                problems=[*(problems or []), *self._problems],
+                placement=self._placement,
+                log_file=str(self._folder.log),
+                open_folder=open_folder,
+                attached=attached,
+                revive=self._another(),
+            )
+        except BaseException:
+            link.close()
+            raise
+        words = ""
+        try:
+            with owned_terminal(self._folder.log):
+                app.run(mouse=os.environ.get("AETUI_MOUSE", "1") != "0")
+        finally:
+            words = self._let_go(app)
+        failure = app.model.error or (app.model.reason if app.model.status.state == "failed" else "")
+        if app.return_code:
+            failure = f"the screen failed; the traceback is in {self._folder.log}"
         # The terminal may have hung up; on a narrow one the screen had cut the sentence.
-        with suppress(OSError):
-            print(f"aetui: {failure}", file=sys.stderr, flush=True)
-    return app.return_code or int(bool(failure))
+        for text in filter(None, (failure, words)):
+            _say(text)
+        if not failure and not self._folder.exists and not attached and not open_folder:
+            shutil.rmtree(self._folder.path, ignore_errors=True)
+        return app.return_code or int(bool(failure))
+
+    def _let_go(self, app: Any) -> str:
+        """Leave the engine running or have it end; a sentence on how to go on."""
+        link: AnyLink = app.session.link
+        if app.leaving == "detach":
+            link.detach()
+            info = app.model.info
+            name = info.name if info is not None else self._folder.name
+            doing = "trains on" if app.session.training else "is kept ready"
+            return f"the run {name} {doing} in the background; aetui attach {name} shows it, aetui stop {name} ends it"
+        link.close(_say)
+        return link.last_words
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):
+        print(f"aetui: {text}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from pathlib import Path
 
 from aetui import protocol as p
 from aetui.engine.host import Host, greet
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--fd", type=int, help="connected socket of the first screen")
     parser.add_argument("--name", required=True)
     parser.add_argument("--log", default="")
+    parser.add_argument("--into", help="empty folder for the first new run")
     parser.add_argument("--folder", default="", help="stored run to go on with")
     parser.add_argument("--start", action="store_true", help="train at once")
     options = parser.parse_args()
@@ -37,7 +39,7 @@ def main() -> None:
 
     from aetui.engine.worker import Engine
 
-    engine = Engine(options.name, options.log)
+    engine = Engine(options.name, options.log, folder=Path(options.into) if options.into else None)
     host = Host(engine)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: engine.submit(p.Stop(id=0)))

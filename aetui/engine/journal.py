@@ -14,6 +14,7 @@ from aetui import protocol as p
 from aetui.engine.describe import log_line
 from aetui.engine.live import LiveRun
 from aetui.runs.database import SavedEvent
+from aetui.runs.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -78,12 +79,7 @@ class Journal:
                 self._past.append(kept)
             recording = self._run.recording if self._run else None
             if recording is not None and kept is not None:
-                recording.add_event(
-                    SavedEvent(
-                        *(event.seq, event.branch, event.step, event.time, _kind(event), _text(event), changes),
-                        message=msgspec.json.encode(kept),
-                    )
-                )
+                recording.add_event(_saved(kept, changes))
             for sink in self._sinks:
                 sink(event)
 
@@ -96,6 +92,20 @@ class Journal:
             seq, branch = run.recording.next_seq(), run.recording.position.branch
         step = run.trainer.steps if run else 0
         return replace(event, seq=seq, branch=branch, step=step, time=time.time())
+
+
+def record(recording: Recording, event: p.Events) -> None:
+    """Write what happened into the record of a run that has no screens."""
+    position = recording.position
+    stamp = {"seq": recording.next_seq(), "branch": position.branch, "step": position.step, "time": time.time()}
+    recording.add_event(_saved(replace(event, **stamp), None))
+
+
+def _saved(event: p.Events, changes: dict[str, str] | None) -> SavedEvent:
+    return SavedEvent(
+        *(event.seq, event.branch, event.step, event.time, _kind(event), _text(event), changes),
+        message=msgspec.json.encode(event),
+    )
 
 
 def _kept(event: p.Events) -> p.Events | None:

@@ -28,14 +28,22 @@ _START = "import sys; sys.path.append(sys.argv.pop(1)); from aetui.engine.__main
 
 
 def start_engine(
-    name: str, log_file: str, *, screen: socket.socket | None = None, folder: Path | None = None, start: bool = False
+    name: str,
+    log_file: str,
+    *,
+    screen: socket.socket | None = None,
+    into: Path | None = None,
+    folder: Path | None = None,
+    start: bool = False,
 ) -> subprocess.Popen[bytes]:
     """An engine in a process and session of its own, which outlives this one.
 
-    It serves the other end of `screen`, and goes on with the run stored in `folder`, training at once if `start`.
+    It serves the other end of `screen`. Its first new run goes into the empty folder `into`; or it goes on with
+    the run stored in `folder`, training at once if `start`.
     """
     arguments = [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2]), "--name", name, "--log", log_file]
     arguments += ["--fd", str(screen.fileno())] if screen else []
+    arguments += ["--into", str(into)] if into else []
     arguments += ["--folder", str(folder)] if folder else []
     arguments += ["--start"] if start else []
     with open(log_file, "ab") as log:
@@ -55,7 +63,7 @@ class _Remote(ABC):
 
     def __init__(self, sock: socket.socket, name: str, log_file: str) -> None:
         self.last_words = ""
-        """After `close`: one sentence where the engine did not end by itself."""
+        """After `close`: one sentence on how the engine ended, and how to go on; '' where it said nothing."""
         self._name, self._log_file = name, log_file
         self._stored = False
         self._ready = False
@@ -115,6 +123,8 @@ class _Remote(ABC):
                 self._kill()
                 if self._ready:
                     self.last_words = f"the engine did not end and was killed{self._way_on()}"
+            else:
+                self.last_words = self._farewell
         finally:
             self._connection.close()
             self._connection.wait_written()
@@ -160,10 +170,11 @@ class _Remote(ABC):
 class ProcessLink(_Remote):
     """Starts the engine as a child process and talks to it over a private socket pair."""
 
-    def __init__(self, name: str, log_file: str) -> None:
+    def __init__(self, name: str, log_file: str, into: Path | None = None) -> None:
+        """`into` is an empty folder for the first new run; the engine makes one if there is none."""
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = start_engine(name, log_file, screen=theirs)
+            self._process = start_engine(name, log_file, screen=theirs, into=into)
         super().__init__(ours, name, log_file)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetui import protocol as p
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 class ThreadLink:
     """Runs the engine's worker thread in this process."""
 
-    def __init__(self, name: str, log_file: str) -> None:
-        self._name, self._log_file = name, log_file
+    def __init__(self, name: str, log_file: str, into: Path | None = None) -> None:
+        """`into` is an empty folder for the first new run; the engine makes one if there is none."""
+        self._name, self._log_file, self._into = name, log_file, into
         self._engine: Engine | None = None
         self._early: list[p.Request] = []
         self._lock = threading.Lock()
@@ -26,7 +28,7 @@ class ThreadLink:
         self._thread: threading.Thread | None = None
         self._closing = False
         self.last_words = ""
-        """After `close`: one sentence where the engine did not end by itself."""
+        """After `close`: one sentence on how the engine ended, and how to go on; '' where it said nothing."""
 
     def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
         self._deliver = deliver
@@ -41,9 +43,9 @@ class ThreadLink:
             from aetui.engine.worker import Engine
 
             log_to(self._log_file)
-            engine = Engine(self._name, self._log_file)
+            engine = Engine(self._name, self._log_file, folder=self._into)
             engine.screens = 1
-            engine.join(self._deliver)
+            engine.join(self._take)
             with self._lock:
                 self._engine = engine
                 for request in self._early:
@@ -55,6 +57,11 @@ class ThreadLink:
             logging.getLogger(__name__).exception("the engine's thread ended")
             if not self._closing:
                 lost(f"the engine's thread ended: {type(error).__name__}: {error}; its log is {self._log_file}")
+
+    def _take(self, reply: p.Reply) -> None:
+        if isinstance(reply, p.Ended):
+            self.last_words = reply.text
+        self._deliver(reply)
 
     def send(self, request: p.Request) -> None:
         with self._lock:

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,18 @@ class Database:
                 (leg.branch, leg.start, leg.end),
             ).fetchall()
         return found
+
+    def last_explained(self) -> float | None:
+        """The explained variance measured last."""
+        return self._one("SELECT explained FROM points ORDER BY id DESC LIMIT 1")
+
+    def last_loss(self, branch: int) -> float | None:
+        """The loss of a branch's last step, None where it has none or it was not finite."""
+        end = self._one("SELECT MAX(start + count) FROM history WHERE branch = ?", branch)
+        if not end:
+            return None
+        loss = float(self.history(branch, end - 1, end).loss[-1])
+        return loss if isfinite(loss) else None
 
     def checkpoints(self) -> list[SavedCheckpoint]:
         """All of them, the newest first."""

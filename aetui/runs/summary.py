@@ -1,0 +1,70 @@
+"""How a stored run stands, read from its folder alone, whoever trains it."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing, suppress
+
+from msgspec import Struct
+
+from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs.folder import RunFolder
+
+
+class RunSummary(Struct, frozen=True, kw_only=True):
+    """One line of `aetui runs`."""
+
+    name: str
+    state: str
+    """As the engine has it; `interrupted` where it died in training, `damaged` where the record can't be read."""
+    step: int | None = None
+    goal: int | None = None
+    """Steps asked for, where they are not the spec's."""
+    explained_variance: float | None = None
+    """As last measured, on the probe set or on the training part."""
+    loss: float | None = None
+    source: str = ""
+    age: float = 0.0
+    """Seconds since the record last changed."""
+    created: float = 0.0
+    """Seconds since the epoch."""
+    size: int = 0
+    """Bytes on the disk."""
+    branches: int = 1
+    checkpoints: int = 0
+    tweaks: int = 0
+    engine: int | None = None
+    """Process that trains it, None if none does."""
+    folder: str = ""
+
+
+def summary(folder: RunFolder) -> RunSummary:
+    """Read how a run stands; a record that can't be read is said to be damaged."""
+    engine = folder.holder()
+    with (
+        suppress(DamagedDatabase, sqlite3.Error, KeyError, ValueError),
+        closing(Database(folder.database, write=False)) as database,
+    ):
+        meta = database.meta()
+        state = meta.get("state", "paused")
+        branch = meta.get("branch", 1)
+        fork = database.forks()[branch]
+        return RunSummary(
+            name=folder.name,
+            state="interrupted" if state == "running" and engine is None else state,
+            step=max(database.ends().get(branch, 0), fork.start),
+            goal=meta.get("wanted"),
+            explained_variance=database.last_explained(),
+            loss=database.last_loss(branch),
+            source=meta.get("source", ""),
+            age=max(0.0, time.time() - meta.get("updated", meta["created"])),
+            created=meta["created"],
+            size=folder.size(),
+            branches=len(database.forks()),
+            checkpoints=len({row.file for row in database.checkpoints()}),
+            tweaks=len(database.tweaks()),
+            engine=engine,
+            folder=str(folder.path),
+        )
+    return RunSummary(name=folder.name, state="damaged", size=folder.size(), engine=engine, folder=str(folder.path))
