@@ -80,7 +80,6 @@ class RunModel:
             return
         self.received = time.monotonic()
         if view.status != self.status:
-            self._notice_saving(view.status)
             self.status = view.status
             self.versions["status"] += 1
         history = view.history
@@ -101,16 +100,6 @@ class RunModel:
             if gauge is not None:
                 setattr(self, name, gauge)
                 self.versions[name] += 1
-
-    def _notice_saving(self, status: p.Status) -> None:
-        """Into the journal, once, when the store stops taking the run and when it takes it again."""
-        if bool(status.unsaved) == bool(self.status.unsaved):
-            return
-        text = f"not saved: {status.unsaved}" if status.unsaved else "saved again"
-        if any(status.unsaved and status.unsaved in entry.text for entry in self.journal[-5:]):
-            return
-        event = p.Noted(text=text, step=status.step, time=time.time())
-        self._remark(event, "warning" if status.unsaved else "note", text)
 
     def _absorb_event(self, event: p.Event) -> None:
         match event:
@@ -175,6 +164,7 @@ class RunModel:
         state = self.status.state
         if state not in ("running", "loading", "paused"):
             state, self.reason = "paused", ""
+        self.error = ""
         self._take(event.info, p.Status(state=state, step=event.step))
         self._log(record.travel_entry(event))
         self.record.follow(event.info.path)

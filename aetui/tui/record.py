@@ -108,7 +108,12 @@ def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
     """Whether an entry lies on the way to where the run stands; without a path everything does."""
     if not (path and entry.branch):
         return True
-    return any(entry.branch == leg.branch and (leg.last is None or entry.seq <= leg.last) for leg in path)
+    return any(
+        entry.branch == leg.branch
+        and (leg.end is None or entry.step <= leg.end)
+        and (leg.last is None or entry.seq <= leg.last)
+        for leg in path
+    )
 
 
 @dataclass

@@ -5,6 +5,7 @@ from abc import abstractmethod
 from textual.message import Message
 
 from aetui import protocol as p
+from aetui.tui import texts
 from aetui.tui.actions import key_text
 from aetui.tui.model import RunModel
 from aetui.tui.travel import Travel, is_foreign
@@ -67,13 +68,15 @@ class Replies(Travel):
             self._lose(f"the engine speaks version {reply.version} of the protocol, this screen {p.VERSION}")
             return
         self.session.absorb(reply)
-        elsewhere = "another screen: " if is_foreign(reply) else ""
+        elsewhere = "another screen: " if is_foreign(reply) and not self.session.waiting else ""
         match reply:
             case p.View():
                 if self.model.behind:
                     self._look()
-                if bool(self.model.status.unsaved) != bool(unsaved):
-                    self._say_unsaved()
+                if self.model.status.unsaved and not unsaved:
+                    self._say_unsaved(self.model.status.unsaved)
+            case p.Loading() if self.model.info is not None:
+                self._say(reply.stage)
             case p.Ready():
                 self._greet(reply)
                 self._look()
@@ -119,10 +122,11 @@ class Replies(Travel):
         if event.state == "finished":
             self._say(event.reason)
 
-    def _say_unsaved(self) -> None:
-        unsaved = self.model.status.unsaved
-        if self.bench.notice.severity != "error":
-            self._say(f"not saved: {unsaved}" if unsaved else "saved again", "warning" if unsaved else "note")
+    def _say_unsaved(self, reason: str) -> None:
+        """The header has the word for it; this is for a screen that came after the engine said why."""
+        notice = self.bench.notice
+        if notice.severity != "error" and texts.plain(reason) not in notice.text:
+            self._say(f"not saved: {reason}", "warning")
 
     def _has_news(self, view: p.View) -> bool:
         """Whether a pane that has been empty can be drawn now."""

@@ -63,10 +63,9 @@ def whereabouts(place: p.Place) -> str:
 
 def told(place: p.Place, now: float) -> str:
     """Everything about a checkpoint, for below the list."""
-    where = "the run stands here" if place.here else "" if place.on_path else "on a branch that the run has left"
-    figured = f"loss {figures.number(place.loss)}, explained variance {_explained(place)}"
-    parts = (f"step {figures.count(place.step)}", place.reason, figured, f"{age(now - place.time)} old", where)
-    return ", ".join(part for part in parts if part)
+    where = f" ({whereabouts(place)})" if whereabouts(place) else ""
+    figured = f"loss {figures.number(place.loss)}, expl. var. {_explained(place)}"
+    return f"step {figures.count(place.step)}{where}, {place.reason}, {figured}, {age(now - place.time)} old"
 
 
 def _explained(place: p.Place) -> str:
@@ -85,7 +84,7 @@ def age(seconds: float) -> str:
 class RewindDialog(Dialog[int | None]):
     """Which checkpoint to return to; None if the user would rather not. Enter returns, Escape changes nothing."""
 
-    HINT = "Enter returns to it, Esc changes nothing"
+    HINT = "Enter goes there, Esc stays"
     DEFAULT_CSS = """
     RewindDialog {
         & > .dialog { width: 96%; max-width: 110; }

@@ -25,7 +25,7 @@ class Travel(App[None]):
     attached: bool
     user_keys: dict[str, str]
     revive: Callable[[], p.Link] | None
-    """Starts another engine where the present one is gone; may raise OSError or ValueError with one sentence."""
+    """Starts another engine where the present one is gone; an error that it raises is a sentence."""
     _leaving = ""
     _reviving = False
 
@@ -166,7 +166,7 @@ class Travel(App[None]):
         former: p.Link | None = None
         try:
             link = await asyncio.to_thread(revive)
-        except (OSError, ValueError) as error:
+        except Exception as error:
             log.warning("no other engine", exc_info=error)
             self._say(f"the run can't be resumed: {error}", "error")
         else:
@@ -181,5 +181,5 @@ class Travel(App[None]):
 
 
 def is_foreign(reply: Any) -> bool:
-    """Whether a command of another screen, or of the engine's own, brought this about."""
+    """Whether a command of another screen brought this about, or the engine itself on the way to obeying one."""
     return isinstance(reply, p.Accepted | p.Moved) and reply.command == 0

@@ -18,8 +18,9 @@ from aetui.report import Evidence, Explained, Finding, Remedy, Report
 from aetui.spec import RunSpec, SpecError, changed, differences, dumps, loads
 from aetui.tui import status_parts
 from aetui.tui.app import Workbench
-from aetui.tui.model import Mark, RunModel
+from aetui.tui.model import RunModel
 from aetui.tui.pane import ROLES, Pane
+from aetui.tui.record import Mark
 
 _HUES = (
     "#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#ff5555", "#99c794",
@@ -277,7 +278,7 @@ def make_model(steps: int = 1200, loss: np.ndarray | None = None, **info: object
         )
         gauges = {"variance": variance(), "code": code(), "pairs": pairs(), "layers": layers()}
         model.absorb(p.View(run=1, status=status, history=record, points=points, **gauges))
-        model.marks.append(Mark(steps // 3, "lr 1e-3 -> 3e-4", "tweak"))
+        model.record.marks.append(Mark(steps // 3, "lr 1e-3 -> 3e-4", "tweak"))
     return model
 
 
@@ -335,7 +336,8 @@ def render_pane() -> Callable[..., list[str]]:
 class FakeLink:
     """Answers like an engine from a recorded run: fixed numbers, name and times; `sent` keeps every request.
 
-    A run trains by `train` alone. While `holding`, replies are kept until `release`.
+    A run trains by `train` alone. While `holding`, replies are kept until `release`. `tweaks` are those on the path;
+    undo takes the last away and starts branch after branch, rewind goes to one of `places`.
     """
 
     NOW = 1_760_000_000.0
@@ -345,7 +347,7 @@ class FakeLink:
         self.sent: list[p.Request] = []
         self.deliver: Callable[[p.Reply], None] = lambda reply: None
         self.lose: Callable[[str], None] = lambda text: None
-        self.holding = self.closed = False
+        self.holding = self.closed = self.detached = False
         self.fails = ""
         """Why the next run can't be loaded."""
         self.page, self.run, self.step, self.state = page, 0, 0, "loading"
@@ -354,6 +356,17 @@ class FakeLink:
         self.loss = history(4000)
         self.spec = RunSpec()
         self._info, self._kept, self._seq = info, [], 0
+        self.branch = 1
+        self.path: tuple[p.Leg, ...] = (p.Leg(1),)
+        self.branches: tuple[p.Branch, ...] = ()
+        self.tweaks: list[tuple[int, int, RunSpec]] = []
+        """Step, number and former settings of each tweak on the path."""
+        self.undone: list[tuple[int, RunSpec, tuple[p.Leg, ...]]] = []
+        self.places: tuple[p.Place, ...] = ()
+        self.events: list[p.Events] = []
+        """Everything that happened."""
+        self.screens = 1
+        self.unsaved = ""
 
     # --- what a screen holds ---
 
@@ -366,8 +379,13 @@ class FakeLink:
         assert len(self.sent) < 1000, "requests without end"
         if isinstance(request, p.Look):
             self.say(self.view(request))
+        elif isinstance(request, p.ListPlaces):
+            self.say(p.Places(self.places))
         else:
             self._obey(request)
+
+    def detach(self) -> None:
+        self.detached = True
 
     def close(self) -> None:
         self.closed = True
@@ -386,7 +404,8 @@ class FakeLink:
     def say(self, reply: p.Reply) -> None:
         if isinstance(reply, p.Event):
             self._seq += 1
-            reply = structs.replace(reply, seq=self._seq, step=self.step, time=self.NOW + self._seq)
+            reply = structs.replace(reply, seq=self._seq, branch=self.branch, step=self.step, time=self.NOW + self._seq)
+            self.events.append(reply)
         if self.holding:
             self._kept.append(reply)
         else:
@@ -411,14 +430,18 @@ class FakeLink:
 
     @property
     def info(self) -> p.RunInfo:
-        return run_info(**{"run": self.run, "spec": dumps(self.spec), "device": "cpu"} | self._info)
+        own = {"run": self.run, "spec": dumps(self.spec), "path": self.path, "branches": self.branches}
+        return run_info(**own | self._info)
 
     def view(self, look: p.Look) -> p.View:
         since = look.since if look.run == self.run else 0
         loss = self.loss[since : min(self.step, since + self.page)]
         past = self.loss[: self.step]
         points = [p.Point(s, 1.08 * float(past[s - 1]), 1 - float(past[s - 1])) for s in range(50, self.step + 1, 50)]
-        status = p.Status(state=self.state, lr=self.spec.optim.lr, base_lr=self.spec.optim.lr, memory=412_000_000)
+        status = p.Status(
+            state=self.state, lr=self.spec.optim.lr, base_lr=self.spec.optim.lr, memory=412_000_000,
+            screens=self.screens, unsaved=self.unsaved,
+        )  # fmt: skip
         if self.step:
             status = structs.replace(
                 status, step=self.step, epoch=self.step / 51, loss=float(past[-1]), grad_norm=0.83,
@@ -447,6 +470,8 @@ class FakeLink:
         match command:
             case p.New():
                 self._load(command)
+            case p.Open():
+                self._open(command)
             case _ if self.run == 0:
                 self.say(p.Refused(command=command.id, text="there is no run yet"))
             case p.Run():
@@ -466,6 +491,61 @@ class FakeLink:
             case p.Nudge():
                 self._set(command.id, {"optim.lr": f"{self.spec.optim.lr * 10 ** (command.by / 4):.6g}"})
 
+            case p.Undo():
+                self._undo(command.id)
+            case p.Redo() if self.undone:
+                step, spec, path = self.undone.pop()
+                self.tweaks.append((self.step, self._seq, self.spec))
+                self.spec = spec
+                self.move(command.id, step, f"redone: back at step {step:,}", path)
+            case p.Redo():
+                self.say(p.Refused(command=command.id, text="there is nothing to redo"))
+            case p.Rewind():
+                (place,) = (one for one in self.places if one.checkpoint == command.checkpoint)
+                self.move(command.id, place.step, f"back at step {place.step:,}")
+
+    def _undo(self, command: int) -> None:
+        if not self.tweaks:
+            self.say(p.Refused(command=command, text="there is no tweak to take back"))
+            return
+        step, seq, spec = self.tweaks.pop()
+        self.undone.append((self.step, self.spec, self._closed()))
+        self.spec = spec
+        self.move(command, step, f"undone: back at step {step:,}", self._closed(seq - 1))
+
+    def _closed(self, last: int | None = None) -> tuple[p.Leg, ...]:
+        """The path up to an event, by default the latest."""
+        last = self._seq if last is None else last
+        first = {event.branch: event.seq for event in reversed(self.events)}
+        legs = (leg for leg in self.path if first.get(leg.branch, last + 1) <= last)
+        return tuple(p.Leg(leg.branch, last=last if leg.last is None else min(leg.last, last)) for leg in legs)
+
+    def move(self, command: int, step: int, text: str, path: tuple[p.Leg, ...] | None = None) -> None:
+        """Stand elsewhere, by default further up the path; what comes next is another branch."""
+        start, end = min(step, self.step), self.step
+        steps = np.arange(start + 1, end + 1)
+        left = p.Branch(
+            id=self.branch, start=start, end=end, steps=p.Array.of(steps), loss=p.Array.of(self.loss[start:end])
+        )
+        self.branches += (left,) * (end > start)
+        path = self._closed() if path is None else path
+        self.branch, self.run, self.step = self.branch + 1, self.run + 1, step
+        self.path = (*path, p.Leg(self.branch))
+        self.say(p.Moved(command=command, text=text, info=self.info))
+
+    def _open(self, command: p.Open) -> None:
+        self.say(p.Loading(stage="reading the record"))
+        past, self.state, self.run = tuple(self.events), "paused", self.run + 1
+        self.say(p.Ready(info=self.info))
+        self.say(p.Past(past))
+        self.say(p.Accepted(command=command.id, text="opened"))
+        self.enter("running" if command.start else "paused")
+
+    def join(self) -> None:
+        """What an engine says to a screen that comes later."""
+        self.deliver(p.Ready(seq=self._seq, step=self.step, time=self.NOW, info=self.info))
+        self.deliver(p.Past(tuple(self.events)))
+
     def _load(self, command: p.New) -> None:
         self.say(p.Loading(stage="computing the floors"))
         if self.fails:
@@ -484,6 +564,9 @@ class FakeLink:
             self.say(p.Refused(command=command, text=str(error)))
             return
         found = differences(self.spec, spec)
+        if found:
+            self.tweaks.append((self.step, self._seq + 1, self.spec))
+            self.undone.clear()
         self.spec = spec
         changes_ = tuple(p.Change(one.path, one.old, one.new) for one in found)
         text = ", ".join(map(str, found)) or "nothing to change: the settings are in force already"

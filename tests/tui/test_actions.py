@@ -20,13 +20,14 @@ from aetui.tui.themes import variable_defaults
 
 EVERYWHERE = {
     "f1": "help", "f4": "examine", "f5": "run-pause", "f6": "step", "f7": "lr-down", "f8": "lr-up", "f9": "clipping",
-    "ctrl+s": "apply-form", "ctrl+p": "command-palette", "ctrl+q": "quit",
+    "ctrl+s": "apply-form", "ctrl+p": "command-palette", "ctrl+q": "quit", "ctrl+z": "undo", "ctrl+y": "redo",
+    "f3": "rewind", "ctrl+d": "detach",
 }  # fmt: skip
 PLAIN = {
     "space": "run-pause", "s": "step", "minus": "lr-down", "plus": "lr-up", "equals_sign": "lr-up", "c": "clipping",
     "n": "run-steps", "1": "pane-loss", "2": "pane-variance", "3": "pane-settings", "4": "pane-code",
     "5": "pane-pairs", "6": "pane-layers", "7": "pane-journal", "8": "pane-why", "y": "pane-why", "x": "examine",
-    "z": "maximize", "question_mark": "help", "q": "quit",
+    "z": "maximize", "question_mark": "help", "q": "quit", "u": "undo", "U": "redo", "b": "rewind", "d": "detach",
 }  # fmt: skip
 
 
@@ -95,7 +96,7 @@ async def test_in_a_field_function_keys_act_and_plain_keys_type() -> None:
         app.ran.clear()
         await pilot.press(*PLAIN)
         assert app.ran == []
-        assert field.value == " s-+=cn12345678yxz?q"
+        assert field.value == " s-+=cn12345678yxz?quUbd"
 
 
 async def test_every_action_can_be_given_another_key_that_works_in_a_field() -> None:
@@ -146,10 +147,11 @@ def test_the_users_keys_show_everywhere() -> None:
 
 
 def test_the_footer_fits_80_columns_and_names_the_way_to_the_rest() -> None:
-    items = footer_items({})
+    items = footer_items({}, 78)
     text = "  ".join(f"{key} {label}" for key, label, _ in items)
     assert len(text) <= 78
-    assert {"F1", "F5", "F7/F8", "^p", "^q"} <= {key for key, _, _ in items}
+    assert {"F1", "F5", "^z", "F7/F8", "^p", "^q"} <= {key for key, _, _ in items}
+    assert {"^s"} == {key for key, _, _ in footer_items({})} - {key for key, _, _ in items}
 
 
 def test_the_docs_have_a_row_for_every_action() -> None:

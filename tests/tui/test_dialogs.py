@@ -8,7 +8,7 @@ from textual.screen import Screen
 
 from aetui.spec import Difference
 from aetui.tui.actions import ACTIONS, shown
-from aetui.tui.dialogs import AskSteps, Confirm, ShowText, offer_new_run, quit_while_training
+from aetui.tui.dialogs import AskSteps, Confirm, ShowText, offer_new_run, quit_or_detach, quit_while_training
 from aetui.tui.help import GLOSSARY, HelpScreen, binding_rows
 from aetui.tui.themes import variable_defaults
 
@@ -38,8 +38,13 @@ LIVE = [Difference("optim.lr", "0.001", "0.1", True)]
     [
         (lambda: quit_while_training(5), ["enter"], "stay"),
         (lambda: quit_while_training(5), ["escape"], "stay"),
-        (lambda: quit_while_training(5), ["q"], "quit"),
-        (lambda: quit_while_training(5), ["down", "enter"], "quit"),
+        (lambda: quit_while_training(5), ["q"], "stop"),
+        (lambda: quit_while_training(5), ["down", "enter"], "stop"),
+        (lambda: quit_or_detach(5, True, 1, "otter"), ["enter"], "detach"),
+        (lambda: quit_or_detach(5, True, 1, "otter"), ["k"], "detach"),
+        (lambda: quit_or_detach(5, True, 1, "otter"), ["c"], "stop"),
+        (lambda: quit_or_detach(5, True, 1, "otter"), ["s"], "stay"),
+        (lambda: quit_or_detach(5, True, 1, "otter"), ["escape"], "stay"),
         (lambda: offer_new_run(STRUCTURAL, LIVE), ["enter"], "new"),
         (lambda: offer_new_run(STRUCTURAL, LIVE), ["l"], "live"),
         (lambda: offer_new_run(STRUCTURAL, LIVE), ["end", "enter"], "edit"),
@@ -113,7 +118,7 @@ async def test_a_click_on_an_answer_takes_it() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.click("PickList", offset=(3, 1))
         await pilot.pause()
-        assert app.answers == ["quit"]
+        assert app.answers == ["stop"]
 
 
 async def test_help_has_every_action_the_panes_keys_and_the_terms() -> None:

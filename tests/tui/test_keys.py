@@ -15,6 +15,7 @@ from aetui.tui.app import Workbench
 from aetui.tui.dialogs import AskSteps, Confirm, ShowText
 from aetui.tui.help import HelpScreen
 from aetui.tui.panes.loss import LossPane
+from aetui.tui.rewind import RewindDialog
 from aetui.tui.workbench import WorkbenchScreen
 
 NARROW = (80, 24)
@@ -58,6 +59,10 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "step": sends(p.Run(id=0, steps=1)),
     "run-steps": opens(AskSteps),
     "examine": sends(p.Examine(id=0)),
+    "undo": sends(p.Undo(id=0)),
+    "redo": sends(p.Redo(id=0)),
+    "rewind": lambda app, link: isinstance(app.screen, RewindDialog) and p.ListPlaces() in link.sent,
+    "detach": lambda app, link: notice(app).startswith("can't detach: the run is not stored"),
     "lr-down": sends(p.Nudge(id=0, path="optim.lr", by=-1)),
     "lr-up": sends(p.Nudge(id=0, path="optim.lr", by=1)),
     "clipping": sends(p.Set(id=0, changes=CLIPPED)),

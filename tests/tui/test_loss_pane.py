@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from aetui import protocol as p
-from aetui.tui.model import Mark, RunModel
+from aetui.tui.model import RunModel
 from aetui.tui.panes.loss import LossPane
+from aetui.tui.record import Mark
 
 Make = Callable[..., RunModel]
 Render = Callable[..., list[str]]
@@ -85,7 +86,7 @@ def test_steps_that_are_not_finite_are_gaps_with_a_mark(run_model: Make, render_
     loss = np.ones(60, np.float32)
     loss[30:40] = np.nan
     model = run_model(loss=loss, goal=60)
-    model.marks = [Mark(31, "the loss is not finite", "non-finite")]
+    model.record.marks = [Mark(31, "the loss is not finite", "non-finite")]
     lines = render_pane(LossPane(), model, (100, 20))
     assert "× not finite" in lines[1]
     marked = {x for row in lines[2:] for x, c in enumerate(row) if c == "×"}

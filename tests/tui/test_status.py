@@ -146,7 +146,7 @@ def test_the_bar_draws_the_figures(render_pane, running):
     ("width", "shown", "left_out"),
     [
         (120, ["digits 1797 x 64", "mlp 64-128-[10]-128-64", "adam", "cpu", "float32", "run brisk-otter"], []),
-        (80, ["digits", "mlp 64-128-[10]-128-64", "adam", "cpu"], ["brisk-otter"]),
+        (80, ["digits", "mlp 64-128-[10]-128-64", "adam", "cpu", "run brisk-otter"], ["float32"]),
         (44, ["digits", "mlp 64-128-[10]-128-64"], ["1797", "float32"]),
         (30, ["aetui"], ["brisk-otter"]),
     ],
@@ -156,6 +156,15 @@ def test_the_header_keeps_the_most_telling(run_model, width, shown, left_out):
     assert all(part in text for part in shown)
     assert not any(part in text for part in left_out)
     assert len(text) <= width + 2
+
+
+@pytest.mark.parametrize("width", [30, 44, 80, 120])
+def test_the_header_says_at_any_width_that_a_run_is_not_saved_and_that_others_watch(run_model, width):
+    model = run_model(steps=0)
+    model.status = replace(model.status, unsaved="the disk is full", screens=2)
+    left, right = header_texts(model, width)
+    assert right.startswith("NOT SAVED  2 screens")
+    assert len(left) + len(right) + 2 <= width
 
 
 def test_the_header_is_drawn_to_both_edges(render_pane, run_model):

@@ -64,6 +64,8 @@ def _trace(branch: p.Branch, first: int, last: int, columns: int) -> tuple[Float
 def _means(branch: p.Branch, edges: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:
     """For each column with points its number, from 1 on, with the mean step and the mean of the finite losses."""
     steps, loss = branch.steps.numpy().astype(np.float64), branch.loss.numpy().astype(np.float64)
+    near = slice(max(0, int(np.searchsorted(steps, edges[0])) - 1), int(np.searchsorted(steps, edges[-1])) + 1)
+    steps, loss = steps[near], loss[near]
     if not len(steps):
         return np.empty(0, np.int64), np.empty(0), np.empty(0)
     cells, starts, sizes = np.unique(np.searchsorted(edges, steps), return_index=True, return_counts=True)
