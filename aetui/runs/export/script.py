@@ -30,6 +30,7 @@ __all__ = ["ExportError", "Tweak", "write_script"]
 
 _HEAD = '''\
 """{title}
+{count:,} steps of {model}, as trained with aetui {version}.
 
     python {name}.py                                     train; prints steps, loss and a hash of the weights
     python {name}.py --steps 500 --save model.pt         another number of steps; keeps the weights
@@ -239,11 +240,13 @@ def _head(start: Trainer, name: str, count: int, threads: int, paths: list[Path]
         shape = architecture(start.spec, start.dataset.features, start.dataset.image_shape)
         model = f"{kind_of(start.spec.model)} {shape}"
     about = start.spec.about.title
-    title = f"{about or start.dataset.name}. {count:,} steps of {model}, as trained with aetui {version('aetui')}."
     beside = f"\n{paths[2].name} is the file of the model." if len(paths) > 2 else ""
-    title = re.sub(r"\s+", " ", title).replace("\\", "/").replace('"', "'")
+    title = re.sub(r"\s+", " ", f"{about or start.dataset.name}.").replace("\\", "/").replace('"', "'")
     return _HEAD.format(
         title=title,
+        count=count,
+        model=model,
+        version=version("aetui"),
         name=name,
         beside=beside,
         torch=torch.__version__,
