@@ -38,7 +38,7 @@ class LiveRun:
         self.history = History()
         self.watch = Watch(Gauges(trainer, self.history, before.watch.gauges.diagnosis if before else None))
         self._probes: Iterator[Progress] | None = None
-        self._verdict = LEARNING
+        self._verdict = before._verdict if before else LEARNING
         self.speed = SpeedMeter()
         self._clipped = ClippedShare()
         self._ladders: dict[str, Ladder] = before._ladders if before else {}

@@ -259,13 +259,10 @@ class Database:
         """The explained variance measured last."""
         return self._one("SELECT explained FROM points ORDER BY id DESC LIMIT 1")
 
-    def last_loss(self, branch: int) -> float | None:
-        """The loss of a branch's last step, None where it has none or it was not finite."""
-        end = self._one("SELECT MAX(start + count) FROM history WHERE branch = ?", branch)
-        if not end:
-            return None
-        loss = float(self.history(branch, end - 1, end).loss[-1])
-        return loss if isfinite(loss) else None
+    def loss_at(self, branch: int, step: int) -> float | None:
+        """The loss of a branch's step, None where it is not known or not finite."""
+        loss = self.history(branch, step - 1, step).loss if step else []
+        return float(loss[0]) if len(loss) and isfinite(loss[0]) else None
 
     def checkpoints(self) -> list[SavedCheckpoint]:
         """All of them, the newest first."""

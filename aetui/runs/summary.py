@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.folder import RunFolder
+from aetui.runs.tree import Tree
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
@@ -48,22 +49,22 @@ def summary(folder: RunFolder) -> RunSummary:
     ):
         meta = database.meta()
         state = meta.get("state", "paused")
-        branch = meta.get("branch", 1)
-        fork = database.forks()[branch]
+        tree = Tree.of(database)
+        at = tree.stood(meta)
         return RunSummary(
             name=folder.name,
             state="interrupted" if state == "running" and engine is None else state,
-            step=max(database.ends().get(branch, 0), fork.start),
+            step=at.step,
             goal=meta.get("wanted"),
             explained_variance=database.last_explained(),
-            loss=database.last_loss(branch),
+            loss=database.loss_at(at.branch, at.step),
             source=meta.get("source", ""),
             age=max(0.0, time.time() - meta.get("updated", meta["created"])),
             created=meta["created"],
             size=folder.size(),
-            branches=len(database.forks()),
+            branches=len(tree.forks),
             checkpoints=len({row.file for row in database.checkpoints()}),
-            tweaks=len(database.tweaks()),
+            tweaks=len(tree.tweaks),
             engine=engine,
             folder=str(folder.path),
         )
