@@ -53,8 +53,10 @@ class PickList(Widget, can_focus=True):
     class Picked(Marked):
         """A line was picked."""
 
-    def __init__(self, lines: Sequence[str], cursor: int = 0, **kwargs: Any) -> None:
+    def __init__(self, lines: Sequence[str], cursor: int = 0, columns: bool = False, **kwargs: Any) -> None:
+        """columns: the lines are plain already, and their runs of spaces stay."""
         super().__init__(**kwargs)
+        self._columns = columns
         self.lines = tuple(lines)
         self.cursor = cursor
         self._top = 0
@@ -69,9 +71,8 @@ class PickList(Widget, can_focus=True):
         if index >= len(self.lines):
             return Strip.blank(width, self.rich_style)
         more = (y == 0 and index > 0) or (y == height - 1 and index < len(self.lines) - 1)
-        text = (
-            f"{'›' if index == self.cursor else ' '} {pad(plain(self.lines[index]), width - 4)} {'…' if more else ' '}"
-        )
+        shown = self.lines[index] if self._columns else plain(self.lines[index])
+        text = f"{'›' if index == self.cursor else ' '} {pad(shown, width - 4)} {'…' if more else ' '}"
         role = "pick--cursor" if index == self.cursor else "pick--line"
         return Strip([Segment(text, self.get_component_rich_style(role))], width)
 

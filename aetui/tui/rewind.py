@@ -20,8 +20,8 @@ _AROUND = 4
 Columns = tuple[tuple[str, int], ...]
 """Names and widths; the reason has what is left."""
 
-_FULL: Columns = (("", 4), ("step", 10), ("loss", 8), ("expl. var.", 10), ("age", 6))
-_SHORT: Columns = (("", 4), ("step", 10), ("loss", 8), ("age", 6))
+_FULL: Columns = (("", 4), ("step", 9), ("loss", 8), ("expl.", 6), ("age", 6))
+_SHORT: Columns = (("", 4), ("step", 9), ("loss", 8), ("age", 6))
 _LEAST: Columns = (("", 4), ("step", 9))
 _REASON = 12
 """Cells for the reason, at least."""
@@ -46,10 +46,10 @@ def line(place: p.Place, width: int, now: float) -> str:
         "": whereabouts(place),
         "step": figures.count(place.step),
         "loss": figures.number(place.loss),
-        "expl. var.": _explained(place),
+        "expl.": _explained(place),
         "age": age(now - place.time),
     }
-    return "  ".join([*(_cell(name, shown[name], cells) for name, cells in columns(width)), place.reason])
+    return "  ".join([*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(place.reason)])
 
 
 def _cell(name: str, text: str, cells: int) -> str:
@@ -100,7 +100,7 @@ class RewindDialog(Dialog[int | None]):
         """None until they come."""
 
     def controls(self) -> Sequence[Widget]:
-        return [Static(classes="rewind-head"), PickList([]), Static(classes="rewind-told")]
+        return [Static(classes="rewind-head"), PickList([], columns=True), Static(classes="rewind-told")]
 
     def on_mount(self) -> None:
         self._lay_out()

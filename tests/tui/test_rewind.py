@@ -70,6 +70,12 @@ async def test_places_have_step_whereabouts_and_reason_at_every_size(size: tuple
         for part in ("here", "left", "400", "300", "start", "reason", "step 400 (here), pause", "Esc stays"):
             assert part in text
         assert all(len(line) == size[0] for line in text.split("\n"))
+        rows = text.split("\n")
+        head = next(row for row in rows if " step " in row)
+        for number, row in ((400, "pause"), (300, "before")):
+            shown = next(line for line in rows if f" {number} " in line and row in line)
+            assert shown.index(f"{number}") + 3 == head.index("step") + 4
+            assert shown.index(row) == head.index("reason")
         if size[0] >= 80:
             for part in ("0.100", "0.800", "4 min", "before optim.lr 0.1"):
                 assert part in text

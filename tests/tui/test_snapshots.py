@@ -3,12 +3,15 @@
 A failing picture is in `snapshot_report.html`, beside the one expected.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from aetui import protocol as p
 from aetui.tui.app import Workbench
 from aetui.tui.form_editors import TextEditor
 
@@ -39,8 +42,9 @@ def picture(workbench: Make, fake_link: type, snap_compare: Compare, monkeypatch
         then: Steps | None = None,
         theme: str | None = None,
         diagnosis: Any = None,
+        **info: Any,
     ) -> bool:
-        app, link = workbench(link=fake_link(**INTRODUCTION), theme=theme)
+        app, link = workbench(link=fake_link(**INTRODUCTION, **info), theme=theme)
 
         async def reach(pilot: Pilot[None]) -> None:
             await pilot.pause()
@@ -124,6 +128,52 @@ def test_new_run(picture: Any) -> None:
 
 def test_quit_while_training(picture: Any) -> None:
     assert picture("80x24", keys=("q",))
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+def test_quit_while_a_stored_run_trains(picture: Any, size: str) -> None:
+    assert picture(size, keys=("q",), folder="/runs/brisk-otter")
+
+
+def gone_back(keys: tuple[str, ...]) -> Steps:
+    """A tweak that went wrong, undone; two screens, and a full disk."""
+
+    async def steps(pilot: Pilot[None]) -> None:
+        app = pilot.app
+        assert isinstance(app, Workbench)
+        link: Any = app.session.link
+        app.session.nudge("optim.lr", 4)
+        link.loss[1200:1500] = np.geomspace(0.2, 4, 300)
+        link.train(300, "paused")
+        await pilot.pause()
+        await pilot.press("u")
+        link.loss[1200:1500] = 0.14
+        link.enter("running")
+        link.train(150)
+        link.screens, link.unsaved = 2, "No space left on device"
+        reasons = (
+            "pause",
+            "before optim.lr 0.000316228 -> 0.00316228",
+            "before optim.lr 0.001 -> 0.000316228",
+            "start",
+        )
+        link.places = tuple(
+            p.Place(
+                checkpoint=9 - i, branch=1, step=(1500, 1200, 400, 0)[i], time=link.NOW - 60.0 * 7**i, reason=reason,
+                loss=(4.0, 0.16, 0.24, None)[i], explained=(-3.1, 0.84, 0.75, None)[i], on_path=i > 0, here=i == 1,
+            )
+            for i, reason in enumerate(reasons)
+        )  # fmt: skip
+        await pilot.press(*keys)
+
+    return steps
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+@pytest.mark.parametrize("key", ["1", "7", "b"])
+def test_after_an_undo(picture: Any, fake_link: Any, monkeypatch: pytest.MonkeyPatch, size: str, key: str) -> None:
+    monkeypatch.setattr(time, "time", lambda: fake_link.NOW)
+    assert picture(size, then=gone_back((key,)))
 
 
 def test_a_value_being_typed(picture: Any) -> None:
