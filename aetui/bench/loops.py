@@ -4,7 +4,9 @@ Run as `python -m aetui.bench.loops CASE KIND SECONDS` in a process of its own; 
 """
 
 import itertools
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -94,8 +96,11 @@ def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
     return step
 
 
-def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> float:
-    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone."""
+def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False, stored: bool = False) -> float:
+    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone.
+
+    `stored` runs are stored, in a folder that is deleted afterwards; others are not.
+    """
     import threading
 
     from aetui import protocol as p
@@ -116,7 +121,7 @@ def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> fl
             arrived.wait_for(lambda: command.id in accepted)
         return accepted[command.id]
 
-    engine = Engine("bench")
+    engine = Engine("bench", store=stored)
     engine.join(sink)
     worker = threading.Thread(target=engine.work)
     worker.start()
@@ -150,6 +155,10 @@ def measure(case: str, kind: str, seconds: float) -> float:
     spec = case_spec(case)
     if kind in ("engine", "diagnosed"):
         return engine_rate(spec, seconds, diagnosed=kind == "diagnosed")
+    if kind == "stored":
+        with tempfile.TemporaryDirectory() as home:
+            os.environ["AETUI_HOME"] = home
+            return engine_rate(spec, seconds, stored=True)
     rows = torch.from_numpy(data.load(spec.data).train)
     return rate({"plain": plain, "lean": lean}[kind](spec, rows), seconds)
 

@@ -17,7 +17,7 @@ from aetui.engine.steering import Ladder
 from aetui.spec.fields import fields_of
 from aetui.spec.sections import Optim
 
-LOOPS = ("plain", "lean", "engine", "diagnosed")
+LOOPS = ("plain", "lean", "engine", "diagnosed", "stored")
 PLACEMENTS = ("process", "thread")
 _F5, _F7, _F8 = b"\x1b[15~", b"\x1b[18~", b"\x1b[19~"
 _PRESSES = 20
@@ -27,6 +27,7 @@ RATIOS = {
     "thread_over_lean": ("thread", "lean"),
     "engine_over_lean": ("engine", "lean"),
     "diagnosed_over_engine": ("diagnosed", "engine"),
+    "stored_over_engine": ("stored", "engine"),
 }
 
 

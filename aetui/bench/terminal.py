@@ -13,6 +13,8 @@ import termios
 import time
 from pathlib import Path
 
+from aetui.runs.folder import RunFolder
+
 _ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
 
 
@@ -76,7 +78,7 @@ class Terminal:
     def log_events(self) -> list[tuple[float, int, str]]:
         """What the engine's log says it did: seconds since the epoch, step, text."""
         found = []
-        for file in sorted((self._home / "logs").glob("*.log")):
+        for file in sorted((self._home / "runs").glob("*/log.txt")):
             for line in file.read_text().splitlines():
                 if match := re.search(r"event time=([0-9.]+) step=([0-9]+) (.*)", line):
                     found.append((float(match[1]), int(match[2]), match[3]))
@@ -99,7 +101,7 @@ class Terminal:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def close(self) -> None:
-        """End the program and let go of the terminal."""
+        """End the program and its engine, and let go of the terminal."""
         self._process.send_signal(signal.SIGTERM)
         end = time.perf_counter() + 10
         while self._process.poll() is None and time.perf_counter() < end:
@@ -108,3 +110,7 @@ class Terminal:
             self._process.kill()
         self._process.wait()
         os.close(self._master)
+        # The engine would go on without its screen.
+        for path in (self._home / "runs").glob("*"):
+            if (engine := RunFolder(path).holder()) is not None:
+                os.kill(engine, signal.SIGKILL)
