@@ -93,6 +93,7 @@ class Recording:
                     "spec": dumps(trainer.spec),
                     "source": trainer.dataset.source,
                     "data": fingerprint.of(trainer.train_data),
+                    "rows": len(trainer.train_data),
                     "wanted": wanted,
                     "created": time.time(),
                     "version": __version__,
@@ -130,11 +131,16 @@ class Recording:
             raise
 
     def resume(self, progress: Progress) -> list[str]:
-        """Go to the end of the record, on the branch that was in training; what is to be said about it."""
+        """Go to where the run stood: the end of a branch, or where it was taken back to; what is to be said about it."""
+        return self.go(self._stood(), progress)
+
+    def _stood(self) -> Position:
+        with suppress(TypeError, KeyError):
+            at = Position(**self.meta["at"])
+            if at.branch in self.forks and self.forks[at.branch].start <= at.step <= self.end(at.branch):
+                return at
         branch = self.meta.get("branch", 1)
-        branch = branch if branch in self.forks else max(self.forks)
-        self.meta["branch"] = branch
-        return self.go(self.tip(branch), progress)
+        return self.tip(branch if branch in self.forks else max(self.forks))
 
     @property
     def spec(self) -> RunSpec:
@@ -145,6 +151,11 @@ class Recording:
     def goal(self) -> int | None:
         """Steps that the run was to train when it began, or that its spec says now."""
         return self.meta.get("wanted") or self.trainer.goal
+
+    def want(self, steps: int) -> None:
+        """Take note of another number of steps that is asked for."""
+        self.meta["wanted"] = steps
+        self.keeper.write(lambda database: database.set_meta({"wanted": steps}))
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -193,11 +204,20 @@ class Recording:
         self._ends[fork.id] = at.step
         self.position = Position(fork.id, at.step)
         self._undone = []
-        self.meta["branch"] = fork.id
         now = time.time()
         self.keeper.write(lambda database: database.add_branch(fork, now))
-        self.keeper.write(lambda database: database.set_meta({"branch": fork.id}))
+        self._note_place()
         return True
+
+    def _note_place(self) -> None:
+        """Record where the run stands, for whoever goes on with it."""
+        here = self.settled
+        place: dict[str, Any] = {"branch": self.position.branch, "at": None}
+        if here != self.tip(self.position.branch):
+            place["at"] = dataclasses.asdict(here)
+        if any(self.meta.get(key) != value for key, value in place.items()):
+            self.meta |= place
+            self.keeper.write(lambda database: database.set_meta(place))
 
     # --- the tree -------------------------------------------------------------------------------
 
@@ -269,10 +289,7 @@ class Recording:
         self.position = target
         last = recorded[target.step - 1 : target.step] if target.step else recorded[:0]
         self._last = (float(last.loss[0]) if len(last) else None, None)
-        branch = target.branch
-        if self.meta.get("branch") != branch:
-            self.meta["branch"] = branch
-            self.keeper.write(lambda database: database.set_meta({"branch": branch}))
+        self._note_place()
         return remarks
 
     def _restore(self, path: list[Leg], remarks: list[str]) -> Position:
@@ -388,6 +405,10 @@ class Recording:
         file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
         state = None
         if file is None:
+            if self.keeper.full:
+                # The training must not wait for the disk, and the journal leads here from an earlier one.
+                log.info("no checkpoint at step %d: several wait for the disk", position.step)
+                return
             start = time.monotonic()
             state = capture(self.trainer)
             self._stalled = time.monotonic() - start
@@ -445,6 +466,7 @@ class Recording:
         """
         idle = self.idle
         if reason and not idle and not self.spoiled:
+            self.keeper.wait_saved(60)
             self.checkpoint(reason)
         trouble = "" if self.keeper.close() else self.keeper.trouble or "the disk is too slow"
         if idle and self._fresh:
