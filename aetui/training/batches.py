@@ -28,6 +28,8 @@ class Batches:
         """Rows taken since the start, over all epochs."""
         self._position = self._rows
         """Rows of this epoch that were taken."""
+        self._block = 0
+        """The position at which the present block was gathered."""
 
     @property
     def epoch(self) -> float:
@@ -50,13 +52,19 @@ class Batches:
 
     def state(self) -> tuple[Tensor | None, dict[str, int]]:
         """The order of this epoch's rows, shape (n,), None before the first, and where in it the batches are."""
-        return self._order, {"taken": self.taken, "position": self._position, "batch_size": self.batch_size}
+        where = {"taken": self.taken, "position": self._position, "batch_size": self.batch_size}
+        return self._order, where | ({"block": self._block} if self._ready else {})
 
     def restore(self, order: Tensor | None, where: dict[str, int]) -> None:
         """Go on where `state` was taken; the generator is restored by its owner."""
         self._order = None if order is None else order.to(self._data.device)
-        self.taken, self._position = where["taken"], where["position"]
         self.resize(where["batch_size"])
+        self.taken, self._position = where["taken"], where.get("block", where["position"])
+        if self._position < where["position"]:
+            # The same block again, since a sum may be rounded otherwise where rows lie elsewhere in memory.
+            self._gather(self._size)
+            while self._position < where["position"]:
+                self._position += len(self._ready.pop())
 
     def next(self) -> Tensor:
         """The next batch, [batch, features], on the data's device."""
@@ -77,6 +85,7 @@ class Batches:
             # Drawn on the host, so that the order is the same on every device.
             self._order = torch.randperm(self._rows, generator=self.generator).to(self._data.device)
             self._position = 0
+        self._block = self._position
         row_bytes = self._data.shape[1] * self._data.element_size()
         rows = size * max(1, _BLOCK_BYTES // max(1, row_bytes * size))
         block = self._data.index_select(0, self._order[self._position : self._position + rows])

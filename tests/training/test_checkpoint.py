@@ -136,3 +136,13 @@ def test_every_preset_goes_on(name):
         first.advance()
         second.advance()
     assert first.weights_sha256() == second.weights_sha256()
+
+
+def test_batches_lie_where_they_would_in_memory():
+    trainer, other = Trainer(spec_of({"train.batch_size": 17})), Trainer(spec_of({"train.batch_size": 17}))
+    for _ in range(5):
+        trainer.advance()
+    restore(other, capture(trainer))
+    for _ in range(40):
+        mine, theirs = trainer.batches.next(), other.batches.next()
+        assert mine.storage_offset() == theirs.storage_offset() and mine.equal(theirs)
