@@ -26,7 +26,7 @@ class Session:
         self._state = ""
         self._clip = ""
         self._threshold = "1.0"
-        self._looking = False
+        self._looking = self._joining = False
         self._lost = ""
         self.was_training = False
         """Whether the run trained when its engine was lost."""
@@ -50,7 +50,9 @@ class Session:
     def replace_link(self, link: p.Link) -> p.Link:
         """Go on with another engine, which is yet to be connected; what is known of the run stays. The former link."""
         former, self._link = self._link, link
-        self._lost, self._looking, self._running, self._clip = "", False, False, ""
+        # An engine answers no look before it has a run.
+        self._joining = self._looking = True
+        self._lost, self._running, self._clip = "", False, ""
         self._waiting.clear()
         return former
 
@@ -153,6 +155,8 @@ class Session:
             self._waiting.clear()
         if isinstance(reply, p.Ended):
             self.was_training, self._lost = self._state == "running", reply.text
+        if self._joining and isinstance(reply, p.Ready):
+            self._joining = self._looking = False
         if isinstance(reply, p.StateChanged | p.Ready | p.Past):
             self._state = self.model.status.state
         if isinstance(reply, p.Moved) and self._state != "running":

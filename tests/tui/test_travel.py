@@ -338,9 +338,13 @@ async def test_a_run_whose_engine_is_gone_goes_on_with_another(
         await pilot.pause()
         assert notice(app) == "F5 resumes the run from the store: the engine ended by signal SIGKILL"
         assert len(app.model.loss) == 500
-        second.step, second.run = 480, 6
+        second.step = 480
+        second.holding = True
         await pilot.press("f5")
         await pilot.pause(0.1)
+        app.session.look([], 0)
+        second.release()
+        await pilot.pause()
         assert second.commands() == [p.Open(id=0, folder=FOLDER, start=training)]
         assert app.session.link is second
         assert link.detached
