@@ -114,7 +114,8 @@ def _kept(event: p.Events) -> p.Events | None:
         case p.Accepted() if event.changes:
             return replace(event, command=0, info=None)
         case p.Moved():
-            return p.Noted(text=event.text, seq=event.seq, branch=event.branch, step=event.step, time=event.time)
+            # Of no branch: it stays true wherever the run goes from here.
+            return p.Noted(text=event.text, seq=event.seq, step=event.step, time=event.time)
         case p.StateChanged() | p.Noted() | p.Failed():
             return event
         case _:
