@@ -132,11 +132,15 @@ class Keeper:
         """Whether a checkpoint is being written or waits to be."""
         return self._saving or bool(self._saves)
 
+    @property
+    def full(self) -> bool:
+        """Whether as many checkpoints wait for the disk as may."""
+        return len(self._saves) >= _WAITING
+
     def save(self, row: SavedCheckpoint, state: Checkpoint | None, about: dict[str, object]) -> None:
-        """Write a checkpoint, soon; waits where several are under way, for each is a copy of the run in memory."""
+        """Write a checkpoint, soon; the caller looks at `full` before, for each is a copy of the run in memory."""
         text = "" if state is None else json.dumps({"plain": state.plain, "about": about})
         with self._lock:
-            self._lock.wait_for(lambda: len(self._saves) < _WAITING or self._closing)
             self._saves.append(_Save(row, state, text))
             self._lock.notify_all()
 

@@ -131,7 +131,7 @@ class Recording:
             raise
 
     def resume(self, progress: Progress) -> list[str]:
-        """Go to where the run stood: the end of a branch, or where it was taken back to; what is to be said about it."""
+        """Go to where the run stood, at the end of a branch or where it was taken back to; what is to be said."""
         return self.go(self._stood(), progress)
 
     def _stood(self) -> Position:
