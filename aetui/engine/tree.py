@@ -20,8 +20,8 @@ def legs(recording: Recording) -> tuple[p.Leg, ...]:
     path = recording.path
     found: list[p.Leg] = []
     for leg in path:
-        later = [one.seq for one in recording.tweaks if one.branch == leg.branch and one.seq > leg.seq]
-        here = leg is path[-1] and recording.position.step >= recording.end(leg.branch)
+        later = [one.seq for one in recording.tree.tweaks if one.branch == leg.branch and one.seq > leg.seq]
+        here = leg is path[-1] and recording.position.step >= recording.tree.end(leg.branch)
         found.append(p.Leg(leg.branch, None if here else leg.end, min(later) - 1 if later else None))
     return tuple(found)
 
@@ -30,8 +30,8 @@ def branches(recording: Recording) -> tuple[p.Branch, ...]:
     """What was trained and is not on the path."""
     on_path = {leg.branch: leg.end for leg in recording.path}
     left: list[tuple[int, int, int]] = []
-    for fork in recording.forks.values():
-        start, end = on_path.get(fork.id, fork.start), recording.end(fork.id)
+    for fork in recording.tree.forks.values():
+        start, end = on_path.get(fork.id, fork.start), recording.tree.end(fork.id)
         if end - start >= 2:
             left.append((fork.id, start, end))
     return tuple(_branch(recording, *one) for one in left[-_MOST:])

@@ -12,16 +12,17 @@ from typing import Any, TypeVar
 
 from aetui import __version__
 from aetui import protocol as p
-from aetui.runs import fingerprint, lineage, replay, rescue
+from aetui.runs import fingerprint, lineage, rescue
 from aetui.runs.columns import Columns
 from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.runs.replay import Interrupted, Progress
-from aetui.runs.tensorfile import DamagedFile
+from aetui.runs.travel import Traveler
+from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, dumps, loads
-from aetui.training.checkpoint import CheckpointError, capture, restore
+from aetui.training.checkpoint import capture
 from aetui.training.recorder import Records
 from aetui.training.trainer import Trainer
 
@@ -51,15 +52,14 @@ class Recording:
         self.folder, self.trainer = folder, trainer
         self._lock = lock
         self.meta: dict[str, Any] = database.meta()
-        self.forks = database.forks() or {1: Fork(1, None)}
-        self.tweaks: list[Tweak] = database.tweaks()
+        self.tree = Tree.of(database)
         self.seq = database.last_seq()
         """Number of the last event."""
-        self._ends = {**dict.fromkeys(self.forks, 0), **database.ends()}
         self.past: list[SavedEvent] = database.events()
         """The events before this recording."""
         self.keeper = Keeper(database, folder.checkpoints, _outlives)
         self._next_checkpoint = max((row.id for row in self.keeper.rows), default=0) + 1
+        self._traveler = Traveler(trainer, self.spec, self.tree, folder.checkpoints, self.keeper.forget)
         self._file: tuple[Position, str] | None = None
         """Where the last checkpoint with a file was taken, and the file."""
         self._undone: list[tuple[Position, Position]] = []
@@ -69,9 +69,6 @@ class Recording:
         """Whether the record was begun by this process."""
         self.spoiled = False
         """Whether a step broke off in the middle, so that the trainer's state is that of no step."""
-        for row in self.keeper.rows:
-            at = row.position
-            self._ends[at.branch] = max(self._ends.get(at.branch, 0), at.step)
         self._last: tuple[float | None, float | None] = (None, None)
         self._stalled = 0.0
         self._saved_at = time.monotonic()
@@ -132,15 +129,7 @@ class Recording:
 
     def resume(self, progress: Progress) -> list[str]:
         """Go to where the run stood, at the end of a branch or where it was taken back to; what is to be said."""
-        return self.go(self._stood(), progress)
-
-    def _stood(self) -> Position:
-        with suppress(TypeError, KeyError):
-            at = Position(**self.meta["at"])
-            if at.branch in self.forks and self.forks[at.branch].start <= at.step <= self.end(at.branch):
-                return at
-        branch = self.meta.get("branch", 1)
-        return self.tip(branch if branch in self.forks else max(self.forks))
+        return self.go(self.tree.stood(self.meta), progress)
 
     @property
     def spec(self) -> RunSpec:
@@ -168,7 +157,7 @@ class Recording:
         columns = Columns(records.loss, records.total, records.grad_norm, records.clipped)
         self.keeper.write(lambda database: database.add_history(at.branch, at.step, columns))
         self.position = dataclasses.replace(at, step=at.step + len(records))
-        self._ends[at.branch] = self.position.step
+        self.tree.ends[at.branch] = self.position.step
         self._last = (float(records.loss[-1]), self._last[1])
 
     def add_point(self, step: int, validation: float | None, explained: float | None) -> None:
@@ -186,7 +175,7 @@ class Recording:
         self.keeper.write(lambda database: database.add_event(event))
         if event.changes is not None:
             tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text)
-            self.tweaks.append(tweak)
+            self.tree.tweaks.append(tweak)
             self.position = tweak.position
             self.keeper.flush()
 
@@ -197,11 +186,11 @@ class Recording:
     def open_branch(self) -> bool:
         """Leave the branch of a position that others follow on it, for a new one; whether that was so."""
         at = self.settled
-        if at == self.tip(self.position.branch):
+        if at == self.tree.tip(self.position.branch):
             return False
-        fork = Fork(max(self.forks) + 1, at)
-        self.forks = {**self.forks, fork.id: fork}
-        self._ends[fork.id] = at.step
+        fork = Fork(max(self.tree.forks) + 1, at)
+        self.tree.forks = {**self.tree.forks, fork.id: fork}
+        self.tree.ends[fork.id] = at.step
         self.position = Position(fork.id, at.step)
         self._undone = []
         now = time.time()
@@ -213,36 +202,26 @@ class Recording:
         """Record where the run stands, for whoever goes on with it."""
         here = self.settled
         place: dict[str, Any] = {"branch": self.position.branch, "at": None}
-        if here != self.tip(self.position.branch):
+        if here != self.tree.tip(self.position.branch):
             place["at"] = dataclasses.asdict(here)
         if any(self.meta.get(key) != value for key, value in place.items()):
             self.meta |= place
             self.keeper.write(lambda database: database.set_meta(place))
 
-    # --- the tree -------------------------------------------------------------------------------
-
-    def tip(self, branch: int) -> Position:
-        """The last position of a branch."""
-        last = max((tweak for tweak in self.tweaks if tweak.branch == branch), key=lambda one: one.seq, default=None)
-        step = max(self.end(branch), last.step if last else 0)
-        return lineage.settled(Position(branch, step, last.seq if last else 0), self.forks)
-
-    def end(self, branch: int) -> int:
-        """The last recorded step of a branch."""
-        return max(self._ends.get(branch, 0), self.forks[branch].start)
+    # --- where it stands ------------------------------------------------------------------------
 
     @property
     def settled(self) -> Position:
         """Where the run stands, on the branch that led there."""
-        return lineage.settled(self.position, self.forks)
+        return self.tree.settled(self.position)
 
     @property
     def path(self) -> list[Leg]:
         """The way from step 0 to where the run stands."""
-        return lineage.path_to(self.position, self.forks)
+        return self.tree.path_to(self.position)
 
     def tweaks_on_path(self) -> list[Tweak]:
-        return lineage.tweaks_on(self.path, self.tweaks)
+        return self.tree.tweaks_on(self.path)
 
     def read(self, query: Callable[[Database], _Found]) -> _Found:
         """Read from the record, with all that was written.
@@ -272,44 +251,16 @@ class Recording:
             Interrupted: `progress` said so; the record is as it was.
         """
         self.keeper.wait_saved()
-        target = lineage.settled(target, self.forks)
-        path = lineage.path_to(target, self.forks)
+        target = self.tree.settled(target)
+        path = self.tree.path_to(target)
         recorded = self.read(lambda database: database.history_of(path))
-        tweaks = lineage.tweaks_on(path, self.tweaks)
-        remarks: list[str] = []
         self.spoiled = True
-        at = self._restore(path, remarks)
-        left = [tweak for tweak in tweaks if not lineage.lies_on(tweak.position, lineage.path_to(at, self.forks))]
-        found = replay.train_on(self.trainer, left, recorded, target.step, progress)
-        if found is not None:
-            remarks.append(found)
-            at = self._restore(lineage.path_to(at, self.forks), remarks)
-            target = at
+        self.position, remarks = self._traveler.go(target, recorded, self.keeper.rows, progress)
         self.spoiled = False
-        self.position = target
-        last = recorded[target.step - 1 : target.step] if target.step else recorded[:0]
-        self._last = (float(last.loss[0]) if len(last) else None, None)
+        self._file, step = self._traveler.restored, self.position.step
+        self._last = (float(recorded.loss[step - 1]) if step else None, None)
         self._note_place()
         return remarks
-
-    def _restore(self, path: list[Leg], remarks: list[str]) -> Position:
-        """Restore the newest checkpoint of a path that can be, or start anew; where the trainer stands then."""
-        rows = [row for row in self.keeper.rows if lineage.lies_on(row.position, path)]
-        for row in sorted(rows, key=lambda row: (row.position.step, row.position.seq), reverse=True):
-            try:
-                state, taken = replay.read_state(self.folder.checkpoints / row.file)
-                restore(self.trainer, state)
-            except (DamagedFile, CheckpointError) as error:
-                log.warning("checkpoint %s: %s", row.file, error)
-                if all(error.args[0] not in remark for remark in remarks):
-                    remarks.append(f"{error}; the one before it was taken")
-                self.keeper.forget(row.file)
-                continue
-            self._file = taken, row.file
-            return taken
-        self._file = None
-        restore(self.trainer, capture(Trainer(self.spec, dataset=self.trainer.dataset)))
-        return Position(path[0].branch, 0)
 
     def before_last_tweak(self) -> tuple[Position, str]:
         """Where an undo goes, before the last tweak and those of the same setting at the same step, and its text.
@@ -325,7 +276,7 @@ class Recording:
             first = tweaks.pop()
         start, end = first.text.partition(" -> ")[0], last.text.partition(" -> ")[2]
         text = last.text if first is last else f"{start} -> {end}"
-        return lineage.before(first, self.tweaks, self.forks), text
+        return lineage.before(first, self.tree.tweaks, self.tree.forks), text
 
     def before_last_undo(self) -> Position:
         """Where a redo goes.
@@ -421,11 +372,11 @@ class Recording:
 
     def _about(self, position: Position) -> dict[str, Any]:
         """What a file of a checkpoint says of the run, enough to go on without the record."""
-        path = lineage.path_to(position, self.forks)
+        path = self.tree.path_to(position)
         return {
             "position": dataclasses.asdict(position),
             "path": [dataclasses.asdict(leg) for leg in path],
-            "tweaks": [dataclasses.asdict(tweak) for tweak in lineage.tweaks_on(path, self.tweaks)],
+            "tweaks": [dataclasses.asdict(tweak) for tweak in self.tree.tweaks_on(path)],
             "run": {key: self.meta[key] for key in ("spec", "source", "data", "wanted", "created") if key in self.meta},
         }
 
@@ -457,7 +408,7 @@ class Recording:
     @property
     def idle(self) -> bool:
         """Whether nothing was ever trained or changed."""
-        return not self.tweaks and not any(self._ends.values())
+        return not self.tree.tweaks and not any(self.tree.ends.values())
 
     def close(self, reason: str) -> str:
         """Write a checkpoint and let go of the run; why not all of it is on the disk, '' if it is.

@@ -1,0 +1,84 @@
+"""Bringing a trainer to a position of its run: the newest checkpoint on the way, and training again from there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aetui.runs import lineage, replay
+from aetui.runs.columns import Columns
+from aetui.runs.database import SavedCheckpoint
+from aetui.runs.lineage import Leg, Position
+from aetui.runs.replay import Progress
+from aetui.runs.tensorfile import DamagedFile
+from aetui.runs.tree import Tree
+from aetui.spec import RunSpec
+from aetui.training.checkpoint import CheckpointError, capture, restore
+from aetui.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Traveler:
+    """Moves a trainer about the tree of its run; writes nothing."""
+
+    trainer: Trainer
+    spec: RunSpec
+    """As the run began."""
+    tree: Tree
+    files: Path
+    """Folder of the checkpoints."""
+    lost: Callable[[str], None] = lambda file: None
+    """Told of a checkpoint's file that can't be used."""
+    restored: tuple[Position, str] | None = field(default=None, init=False)
+    """The checkpoint that was restored last, and its file."""
+
+    def go(
+        self, target: Position, recorded: Columns, rows: Iterable[SavedCheckpoint], progress: Progress
+    ) -> tuple[Position, list[str]]:
+        """Bring the trainer to a position, or near it; where it stands then, and what is to be said about it.
+
+        Where training again gives other losses than the record has, it stands at the checkpoint before.
+
+        Args:
+            recorded: every step of the way.
+            rows: the run's checkpoints.
+
+        Raises:
+            Interrupted: `progress` said so; the trainer stands anywhere.
+        """
+        remarks: list[str] = []
+        path, rows = self.tree.path_to(target), list(rows)
+        at = self._restore(path, rows, remarks)
+        done = self.tree.path_to(at)
+        left = [tweak for tweak in self.tree.tweaks_on(path) if not lineage.lies_on(tweak.position, done)]
+        differs = replay.train_on(self.trainer, left, recorded, target.step, progress)
+        if differs is None:
+            return target, remarks
+        return self._restore(done, rows, remarks), [*remarks, differs]
+
+    def _restore(self, path: list[Leg], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
+        """Restore the newest checkpoint of a path that can be, or start anew; where the trainer stands then."""
+        rows = [row for row in rows if lineage.lies_on(row.position, path)]
+        bad: set[str] = set()
+        for row in sorted(rows, key=lambda row: (row.position.step, row.position.seq), reverse=True):
+            if row.file in bad:
+                continue
+            try:
+                state, taken = replay.read_state(self.files / row.file)
+                restore(self.trainer, state)
+            except (DamagedFile, CheckpointError) as error:
+                log.warning("checkpoint %s: %s", row.file, error)
+                if all(str(error) not in remark for remark in remarks):
+                    remarks.append(f"{error}; the one before it was taken")
+                bad.add(row.file)
+                self.lost(row.file)
+                continue
+            self.restored = taken, row.file
+            return taken
+        self.restored = None
+        restore(self.trainer, capture(Trainer(self.spec, dataset=self.trainer.dataset)))
+        return Position(path[0].branch, 0)
