@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +15,12 @@ from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.export.errors import ExportError
 from aetui.runs.export.rates import rates
 from aetui.runs.export.tables import Points, Table, write_csv, write_parquet
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import RunFolder
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, SpecError, loads
+
+if TYPE_CHECKING:
+    from aetui.runs.visit import Visit
 
 
 def export_run(folder: RunFolder, *, kind: str, out: Path | None) -> int:
@@ -31,7 +34,7 @@ def export_run(folder: RunFolder, *, kind: str, out: Path | None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         for path in _WRITERS[kind](folder, out):
             print(path)
-    except (ExportError, RunError, DataError, ModelError, DamagedDatabase, sqlite3.Error) as error:
+    except (ExportError, DataError, ModelError, DamagedDatabase, sqlite3.Error) as error:
         raise SpecError([Problem("aetui export", str(error))]) from None
     except OSError as error:
         raise SpecError([Problem("aetui export", f"{error.filename}: {error.strerror}")]) from None
@@ -80,8 +83,7 @@ def _tensorboard(folder: RunFolder, out: Path) -> list[Path]:
 def _torch(folder: RunFolder, out: Path) -> list[Path]:
     from aetui.runs.export.weights import write_state_dict
 
-    file = out / f"{folder.name}.pt"
-    return _trained(folder, lambda recording: [write_state_dict(file, recording.trainer.model.state_dict())])
+    return [write_state_dict(out / f"{folder.name}.pt", _visited(folder).trainer.model.state_dict())]
 
 
 def _script(folder: RunFolder, out: Path) -> list[Path]:
@@ -89,33 +91,27 @@ def _script(folder: RunFolder, out: Path) -> list[Path]:
 
     from aetui.runs.export.script import write_script
 
-    return _trained(
-        folder,
-        lambda recording: write_script(
-            out,
-            name=folder.name,
-            spec=recording.spec,
-            tweaks=[(tweak.step, tweak.changes) for tweak in recording.tweaks_on_path()],
-            steps=recording.trainer.steps,
-            trainer=recording.trainer,
-            threads=torch.get_num_threads(),
-            expected=recording.trainer.weights_sha256(),
-        ),
+    found = _visited(folder)
+    return write_script(
+        out,
+        name=folder.name,
+        spec=found.spec,
+        tweaks=[(tweak.step, tweak.changes) for tweak in found.tweaks],
+        steps=found.trainer.steps,
+        trainer=found.trainer,
+        threads=torch.get_num_threads(),
+        expected=found.trainer.weights_sha256(),
     )
 
 
-def _trained(folder: RunFolder, write: Callable[[Any], list[Path]]) -> list[Path]:
-    """What `write` makes of the run where it stands; its checkpoints may have to be trained on from."""
-    from aetui.runs.recording import Recording
-    from aetui.runs.replay import never
+def _visited(folder: RunFolder) -> "Visit":
+    """The run where it stands; what its checkpoints lack is trained again."""
+    from aetui.runs.visit import visit
 
-    recording, remarks = Recording.open(folder)
-    try:
-        for remark in (*remarks, *recording.resume(never)):
-            print(f"aetui: {remark}", file=sys.stderr)
-        return write(recording)
-    finally:
-        recording.close("")
+    found = visit(folder)
+    for remark in found.remarks:
+        print(f"aetui: {remark}", file=sys.stderr)
+    return found
 
 
 _WRITERS: dict[str, Callable[[RunFolder, Path], list[Path]]] = {

@@ -119,7 +119,9 @@ class Keeper:
             self._database.set_meta({"updated": time.time()})
             self._database.commit()
         except Exception as error:
-            log.exception("the record can't be written")
+            # Said once: a line for every try would fill the very disk that is full.
+            if not self.record_trouble:
+                log.exception("the record can't be written")
             with suppress(sqlite3.Error):
                 self._database.rollback()
             return f"{self._database.path}: {error}"
