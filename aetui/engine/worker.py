@@ -412,7 +412,7 @@ class Engine:
 
     def _note_trouble(self, text: str) -> None:
         if text:
-            self._emit(p.Noted(text=text, warning=not text.endswith("again")))
+            self._emit(p.Noted(text=text, warning=not text.endswith("stored again")))
 
     def _accept(
         self,
