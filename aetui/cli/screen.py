@@ -64,7 +64,8 @@ def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
     try:
         link = AttachLink(folder.path)
     except SocketError as error:
-        raise SpecError([Problem("aetui attach", str(error))]) from None
+        way = "" if folder.holder() else f"; aetui resume {folder.name} goes on with it"
+        raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
     screen = _Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True)
 
@@ -180,7 +181,8 @@ class _Screen:
             doing = "trains on" if app.session.training else "is kept ready"
             return f"the run {name} {doing} in the background; aetui attach {name} shows it, aetui stop {name} ends it"
         link.close(_say)
-        return link.last_words
+        # Without a run the end of its engine is no news.
+        return link.last_words if app.model.info is not None or "killed" in link.last_words else ""
 
 
 def _say(text: str) -> None:

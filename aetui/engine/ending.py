@@ -21,11 +21,13 @@ def wait_for_end(
     process: int,
     say: Callable[[str], None] | None,
     patience: float | None = None,
+    *,
+    saves: bool = True,
 ) -> bool:
     """Whether the engine in `process` has ended; False when it shows no sign of work any more.
 
     `ended` waits for up to the seconds it is given. What the process writes, and a thread of it that waits for
-    a disk, are signs of work: a large checkpoint takes its time.
+    a disk, are signs of work: a large checkpoint takes its time. saves: whether there is a run to save.
     """
     began = quiet_since = time.monotonic()
     written, said = _written(process), say is None
@@ -33,7 +35,7 @@ def wait_for_end(
     while not ended(_GLANCE):
         now = time.monotonic()
         if not said and say is not None and now - began > _SILENCE:
-            say("waiting for the engine to save the run; Ctrl+C leaves it to that")
+            say(f"waiting for the engine to {'save the run' if saves else 'end'}; Ctrl+C leaves it to that")
             said = True
         before, written = written, _written(process)
         if written != before or _waits_for_disk(process):

@@ -119,7 +119,7 @@ class _Remote(ABC):
         self._connection.send(p.Stop(id=0))
         patience = None if self._ready else AFTERMATH
         try:
-            if not wait_for_end(self._wait, self.pid, say, patience):
+            if not wait_for_end(self._wait, self.pid, say, patience, saves=self._stored):
                 self._kill()
                 if self._ready:
                     self.last_words = f"the engine did not end and was killed{self._way_on()}"

@@ -286,6 +286,8 @@ class Engine:
         run.speed = SpeedMeter()
         self._state = "running"
         if steps != 1:
+            # A look that is answered before the first service must not show the state before this one.
+            run.publish("running", len(self._inbox))
             self._emit(p.StateChanged(state="running", reason=f"running{many}" if many else ""))
 
     def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str]) -> None:

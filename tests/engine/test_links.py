@@ -79,7 +79,7 @@ def test_a_placement_trains_the_same_weights(placement: str):
     twin = Trainer(changed(SPEC, {"optim.lr": 0.000316228}))
     assert view.history.loss.numpy().tolist() == twin.run(40).loss.tolist()
     assert screen.lost == []
-    assert screen.link.last_words == ""
+    assert screen.link.last_words == "the run test is stored at step 40; aetui resume test goes on"
     info = next(reply.info for reply in screen.got if isinstance(reply, p.Ready))
     assert "ready: digits" in Path(info.log).read_text()
 
@@ -161,7 +161,7 @@ def test_an_engine_trains_on_without_its_screen_and_ends_by_another():
     engine = third.link.pid
     said: list[str] = []
     third.link.close(said.append)
-    assert third.link.last_words == "" and third.lost == []
+    assert "is stored at step" in third.link.last_words and third.lost == []
     assert not _alive(engine)
     with pytest.raises(SocketError, match="no engine runs in"):
         AttachLink(folder)
