@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -41,7 +41,11 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 
 
 class DamagedDatabase(RuntimeError):
-    """A file that SQLite can't use, or that a later version wrote; one sentence."""
+    """A file that SQLite can't use; one sentence."""
+
+
+class UnreachableDatabase(DamagedDatabase):
+    """One that may be sound and can't be used here and now, or by this version."""
 
 
 @dataclass(frozen=True)
@@ -75,35 +79,59 @@ class SavedEvent:
 class Database:
     """One connection. Writing methods only queue in a transaction; `commit` makes it last."""
 
-    def __init__(self, path: Path, *, create: bool = False, write: bool = True) -> None:
+    def __init__(self, path: Path, *, write: bool = True) -> None:
         """Open the record at `path`.
 
         Raises:
+            UnreachableDatabase: the system does not let it be opened; it may be sound.
             DamagedDatabase: it is damaged, of a later version, or not there.
         """
         self.path = path
+        if not path.exists():
+            raise DamagedDatabase(f"{path} is not there")
         try:
-            if create:
-                # SQLite would make the file with the user's umask.
-                os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-            mode = "rw" if write else "ro"
-            self._sql = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=5, check_same_thread=False
-            )
-            if write:
-                self._sql.execute("PRAGMA journal_mode=WAL")
-                self._sql.execute("PRAGMA synchronous=FULL")
+            self._connect(write)
             version = self._one("PRAGMA user_version") or 0
-            if version > SCHEMA:
-                raise DamagedDatabase(f"{path} was written by a later version of aetui; this one leaves it alone")
-            if create:
-                self._sql.executescript(_TABLES)
-                self._sql.execute(f"PRAGMA user_version={SCHEMA}")
-                self._sql.commit()
-            elif version == 0:
-                raise DamagedDatabase(f"{path} is no record of a run")
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.OperationalError as error:
+            raise UnreachableDatabase(f"{path} can't be opened: {error}") from error
+        except sqlite3.Error as error:
             raise DamagedDatabase(f"{path} can't be opened: {error}") from error
+        if SCHEMA < version < 1000:
+            raise UnreachableDatabase(f"{path} was written by a later version of aetui; this one leaves it alone")
+        if version != SCHEMA:
+            raise DamagedDatabase(f"{path} is no record of a run")
+
+    @classmethod
+    def create(cls, path: Path, fill: Callable[[Database], None]) -> Database:
+        """A new record at `path`, there with all that `fill` writes or not at all; one that is there goes.
+
+        Raises:
+            UnreachableDatabase: it can't be written.
+        """
+        partial = path.with_name(f"{path.name}.partial")
+        new = cls.__new__(cls)
+        new.path = partial
+        try:
+            partial.unlink(missing_ok=True)
+            # SQLite would make the file with the user's umask.
+            os.close(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_EXCL, 0o600))
+            new._connect(write=True)
+            new._sql.executescript(_TABLES)
+            new._sql.execute(f"PRAGMA user_version={SCHEMA}")
+            fill(new)
+            new.commit()
+            new.close()
+            os.replace(partial, path)
+        except (sqlite3.Error, OSError) as error:
+            raise UnreachableDatabase(f"{path} can't be written: {error}") from error
+        return cls(path)
+
+    def _connect(self, write: bool) -> None:
+        uri = f"{self.path.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
+        self._sql = sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
+        if write:
+            self._sql.execute("PRAGMA journal_mode=WAL")
+            self._sql.execute("PRAGMA synchronous=FULL")
 
     def close(self) -> None:
         self._sql.close()

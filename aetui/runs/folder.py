@@ -63,8 +63,8 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is a record of the run."""
-        return self.database.exists()
+        """Whether there is something to go on from: a record, or a checkpoint."""
+        return self.database.exists() or any(self.checkpoints.glob("*.safetensors"))
 
     # --- finding --------------------------------------------------------------------------------
 
@@ -86,10 +86,12 @@ class RunFolder:
                 try:
                     path.mkdir(mode=0o700)
                 except FileExistsError:
-                    if name is not None:
+                    unused = not RunFolder(path).exists and RunFolder(path).holder() is None
+                    if name is not None and not unused:
                         hint = f"aetui resume {name} continues it, aetui runs delete {name} deletes it"
                         raise RunError(f"--name: there is a run {name!r} already; {hint}") from None
-                    continue
+                    if name is None:
+                        continue
                 return RunFolder(path)._with_parts()
         except OSError as error:
             raise RunError(

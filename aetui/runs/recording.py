@@ -84,21 +84,22 @@ class Recording:
         """
         lock = folder.lock()
         try:
-            database = Database(folder.database, create=True)
-            database.set_meta(
-                {
-                    "spec": dumps(trainer.spec),
-                    "source": trainer.dataset.source,
-                    "data": fingerprint.of(trainer.train_data),
-                    "rows": len(trainer.train_data),
-                    "wanted": wanted,
-                    "created": time.time(),
-                    "version": __version__,
-                    "branch": 1,
-                }
-            )
-            database.add_branch(Fork(1, None), time.time())
-            database.commit()
+            about = {
+                "spec": dumps(trainer.spec),
+                "source": trainer.dataset.source,
+                "data": fingerprint.of(trainer.train_data),
+                "rows": len(trainer.train_data),
+                "wanted": wanted,
+                "created": time.time(),
+                "version": __version__,
+                "branch": 1,
+            }
+
+            def fill(database: Database) -> None:
+                database.set_meta(about)
+                database.add_branch(Fork(1, None), time.time())
+
+            database = Database.create(folder.database, fill)
             recording = Recording(folder, lock, database, trainer)
             recording._fresh = True
             return recording
