@@ -51,7 +51,7 @@ class LiveRun:
         fresh = look.run != self.info.run
         view = p.View(
             run=self.info.run,
-            status=replace(self._status, screens=self.screens),
+            status=replace(self._status, screens=self.screens, unsaved=self.unsaved),
             history=self.history.since(0 if fresh else look.since),
             points=tuple(self.history.points[0 if fresh else look.points :]),
             **self.watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
@@ -245,6 +245,5 @@ class LiveRun:
             explained_variance=point.explained if point else None,
             explained_step=point.step if point else 0,
             memory=memory_in_use(trainer.device),
-            unsaved=self.unsaved,
             queued=queued,
         )
