@@ -150,7 +150,11 @@ class LiveRun:
     def pay(self) -> bool:
         """Write the checkpoint that is owed, if one is and the disk has time; whether it was."""
         recording = self.recording
-        if not self._owed or recording is None or recording.spoiled or recording.keeper.busy:
+        if recording is None or recording.spoiled or recording.keeper.busy:
+            return False
+        if recording.keeper.to_try_again:
+            self._owed = self._owed or "pause"
+        if not self._owed:
             return False
         recording.checkpoint(self._owed)
         self._owed = ""

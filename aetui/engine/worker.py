@@ -119,7 +119,10 @@ class Engine:
     def _rest(self, run: LiveRun | None) -> None:
         """Wait for something to do, measuring gauges that a screen has begun to show, and probing where asked to."""
         if run is not None:
-            self._note_trouble(run.trouble_changed() or "")
+            trouble = run.trouble_changed()
+            if trouble is not None:
+                run.publish(self._state, len(self._inbox))
+                self._note_trouble(trouble)
             if run.pay():
                 return
         if run is not None and (missing := run.watch.missing()):

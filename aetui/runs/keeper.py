@@ -23,6 +23,8 @@ PERIOD = 1.0
 """Seconds between two commits of what nobody waits for."""
 _RETRY = 2.0
 """Seconds between two tries where the disk does not take what there is to write."""
+AGAIN = 10.0
+"""Seconds between two tries to write a checkpoint."""
 _WAITING = 2
 """Checkpoints that may wait for the disk; each is a copy of the run's state in memory."""
 LAST = 5
@@ -60,8 +62,14 @@ class Keeper:
         self.file_trouble = ""
         self.cost = 0.0
         """Seconds that writing the last checkpoint took."""
+        self.failed = ""
+        """File of the last checkpoint, where it could not be written."""
+        self._failed_at = 0.0
+        self._unwanted: list[str] = []
+        """Files that the record does not name any more once what is queued is committed."""
         self.rows: list[SavedCheckpoint] = database.checkpoints()[::-1]
         """The checkpoints on the disk, the oldest first; read it under no lock, it is replaced and never changed."""
+        self._sweep()
         self._threads = [
             threading.Thread(target=self._commit_all, name="record", daemon=True),
             threading.Thread(target=self._save_all, name="checkpoints", daemon=True),
@@ -98,14 +106,18 @@ class Keeper:
                 self._lock.wait_for(lambda: bool(self._queue) or self._closing)
                 self._lock.wait_for(lambda: self._urgent or self._closing, _RETRY if self.record_trouble else PERIOD)
                 batch, self._urgent = list(self._queue), False
+                unwanted, self._unwanted = self._unwanted, []
                 self._queue.clear()
                 if not batch and self._closing:
                     return
             trouble = self._commit(batch)
+            if not trouble:
+                self._delete(unwanted)
             with self._lock:
                 self.record_trouble = trouble
                 if trouble:
                     self._queue.extendleft(reversed(batch))
+                    self._unwanted = unwanted + self._unwanted
                 else:
                     self._done += len(batch)
                 self._lock.notify_all()
@@ -138,6 +150,11 @@ class Keeper:
     def full(self) -> bool:
         """Whether as many checkpoints wait for the disk as may."""
         return len(self._saves) >= _WAITING
+
+    @property
+    def to_try_again(self) -> bool:
+        """Whether it is time to try a checkpoint again, since the last could not be written."""
+        return bool(self.failed) and not self.busy and time.monotonic() - self._failed_at > AGAIN
 
     def save(self, row: SavedCheckpoint, state: Checkpoint | None, about: dict[str, object]) -> None:
         """Write a checkpoint, soon; the caller looks at `full` before, for each is a copy of the run in memory."""
@@ -172,9 +189,10 @@ class Keeper:
                 size = tensorfile.write(self._folder / row.file, save.state.tensors, save.about)
             except Exception as error:
                 log.exception("a checkpoint can't be written")
+                self.failed, self._failed_at = row.file, time.monotonic()
                 return f"{self._folder / row.file}: {getattr(error, 'strerror', None) or error}"
             row = SavedCheckpoint(row.id, row.position, row.time, row.reason, row.loss, row.explained, row.file, size)
-            self.cost = time.monotonic() - start
+            self.cost, self.failed = time.monotonic() - start, ""
         elif not any(other.file == row.file for other in self.rows):
             return self.file_trouble
         self.rows = [*(other for other in self.rows if other.id != row.id), row]
@@ -191,8 +209,19 @@ class Keeper:
         for file in newest:
             if file not in wanted:
                 self.forget(file)
-                with suppress(OSError):
-                    (self._folder / file).unlink()
+                with self._lock:
+                    self._unwanted.append(file)
+
+    def _sweep(self) -> None:
+        """Delete files that the record does not name: a process that was killed has left them."""
+        named = {row.file for row in self.rows}
+        with suppress(OSError):
+            self._delete([path.name for path in self._folder.iterdir() if path.name not in named])
+
+    def _delete(self, files: list[str]) -> None:
+        for file in files:
+            with suppress(OSError):
+                (self._folder / file).unlink()
 
     def forget(self, file: str) -> None:
         """Take a file of checkpoints off the list."""
@@ -202,11 +231,11 @@ class Keeper:
     def close(self, timeout: float = 60.0) -> bool:
         """Write what is left and end; whether all of it was written."""
         saved = self.wait_saved(timeout)
-        committed = self.flush(timeout)
+        self.flush(timeout)
         with self._lock:
             self._closing = True
             self._lock.notify_all()
         for thread in self._threads:
             thread.join(timeout)
         self._database.close()
-        return saved and committed and not self.trouble
+        return saved and self._done >= self._queued and not self.trouble

@@ -355,6 +355,8 @@ class Recording:
         """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
         position = self.settled
         file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
+        if file == self.keeper.failed:
+            file = None
         state = None
         if file is None:
             if self.keeper.full:
