@@ -19,13 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from aetui import Trainer
 from aetui import data as data_
 from aetui import protocol as p
 from aetui.engine.worker import Engine
 from aetui.models.build import build
 from aetui.spec import RunSpec, changed, dumps, loads
 
-PATIENCE = 60.0
+PATIENCE = 15.0
 SPEC = changed(
     RunSpec(),
     {"data.rows": "0:200", "model.hidden": (12,), "model.code": 3, "train.batch_size": 32, "train.device": "cpu"},
@@ -304,3 +305,18 @@ def agrees(driver: Driver, database: Path | None = None) -> Told:
 @pytest.fixture
 def check() -> Callable[..., Told]:
     return agrees
+
+
+@pytest.fixture
+def undisturbed() -> Callable[[RunSpec, int, dict[int, dict[str, str]]], str]:
+    """The weights of a run of so many steps, with tweaks by completed steps, that nothing happened to."""
+
+    def train(spec: RunSpec, steps: int, tweaks: dict[int, dict[str, str]]) -> str:
+        trainer = Trainer(spec)
+        for step in range(steps):
+            if step in tweaks:
+                trainer.set(tweaks[step], text=True)
+            trainer.advance()
+        return trainer.weights_sha256()
+
+    return train
