@@ -231,9 +231,10 @@ def bench_block() -> str:
 # --- examples of output --------------------------------------------------------------------------
 
 
-def aetui(*arguments: str) -> str:
-    """What a command prints."""
-    with tempfile.TemporaryDirectory() as home:
+def aetui(*arguments: str, home: str = "") -> str:
+    """What a command prints, with its runs in a folder `home` or in one of their own."""
+    with tempfile.TemporaryDirectory() as spare:
+        home = home or spare
         environment = os.environ | {"AETUI_HOME": home, "AETUI_CONFIG": f"{home}/config"}
         # Waiting threads that spin would make an example slow on a busy machine.
         environment["OMP_WAIT_POLICY"] = "passive"
@@ -246,7 +247,25 @@ def aetui(*arguments: str) -> str:
 
 
 def train_block() -> str:
-    return code("$ aetui train digits --steps 500\n" + aetui("train", "digits", "--steps", "500"), "console")
+    command = ("train", "digits", "--steps", "500", "--name", "first")
+    return code(f"$ aetui {' '.join(command)}\n{aetui(*command)}", "console")
+
+
+def runs_block() -> str:
+    """A run that is trained in two parts, beside one that was not interrupted."""
+    shown: list[str] = []
+    with tempfile.TemporaryDirectory() as home:
+        for command, after in (
+            ("train digits --steps 2000 --name whole", " | grep weights"),
+            ("train digits --steps 700 --name parts", " | grep weights"),
+            ("resume parts --headless --steps 2000", " | grep weights"),
+            ("runs", ""),
+        ):
+            text = aetui(*command.split(), home=home)
+            if after:
+                text = "".join(line for line in text.splitlines(keepends=True) if line.startswith("weights"))
+            shown.append(f"$ aetui {command}{after}\n{text}")
+    return code("".join(shown), "console")
 
 
 def diagnose_block() -> str:
@@ -254,9 +273,9 @@ def diagnose_block() -> str:
 
 
 def json_block() -> str:
-    found = json.loads(aetui("train", "lr-and-clipping", "--json"))
+    found = json.loads(aetui("train", "lr-and-clipping", "--json", "--name", "low"))
     del found["spec"]
-    return code("$ aetui train lr-and-clipping --json | jq 'del(.spec)'\n" + json.dumps(found, indent=2), "console")
+    return code("$ aetui train lr-and-clipping --json --name low | jq 'del(.spec)'\n" + json.dumps(found, indent=2), "console")
 
 
 PAGES: dict[Path, Callable[[], str]] = {DOCS / "settings.md": settings_page, DOCS / "keys.md": keys_page}
@@ -264,7 +283,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "presets": presets_block, "keys": keys_block, "themes": themes_block, "bench": bench_block,
     "causes": causes_block, "thresholds": thresholds_block, "score": score_block,
 }  # fmt: skip
-EXAMPLES: dict[str, Callable[[], str]] = {"train": train_block, "json": json_block, "diagnose": diagnose_block}
+EXAMPLES: dict[str, Callable[[], str]] = {
+    "train": train_block, "json": json_block, "diagnose": diagnose_block, "runs": runs_block,
+}  # fmt: skip
 
 
 def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
@@ -372,6 +393,9 @@ async def pictures() -> None:
     noise = presets.load("lr-and-clipping")
     tweaked = ["n", *"1200", "enter", 1200, "f7", "f7", "f5", 2500]
     await picture("workbench", digits, (120, 40), tweaked)
+    fast = changed(presets.load("digits"), {"optim.lr": 5e-4})
+    up = ["n", *"1000", "enter", 1000, "f8", "f8", "f8", "f8", "f8", "f8", "n", *"1000", "enter", 2000]
+    await picture("branches", fast, (120, 40), [*up, "ctrl+z", 1000, "f7", "n", *"1500", "enter", 2500])
     await picture("narrow", digits, (80, 24), ["1", *tweaked], theme="light")
     await picture("collapse", noise, (120, 40), ["f5", 100])
     await picture("collapse-narrow", noise, (80, 24), ["f5", 100, "2", 100], theme="high-contrast")
