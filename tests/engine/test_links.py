@@ -15,7 +15,7 @@ from aetui import Trainer
 from aetui import protocol as p
 from aetui.engine import ending
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, start_engine
-from aetui.engine.logs import new_log
+from aetui.runs.folder import RunFolder
 from aetui.engine.sockets import SocketError
 from aetui.spec import RunSpec, changed, dumps
 
@@ -37,7 +37,7 @@ def no_engine_is_left() -> Iterator[None]:
 
 class Screen:
     def __init__(self, placement: str) -> None:
-        self.log = new_log("test")
+        self.log = RunFolder.create("test").log
         self.link = PLACEMENTS[placement]("test", str(self.log))
         if isinstance(self.link, ProcessLink):
             engines.append(self.link.pid)
@@ -224,7 +224,7 @@ def test_an_engine_ends_when_its_screen_is_killed():
         "print(link.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    screen = subprocess.Popen([sys.executable, "-c", code, str(new_log("test"))], stdout=subprocess.PIPE, text=True)
+    screen = subprocess.Popen([sys.executable, "-c", code, str(RunFolder.create("test").log)], stdout=subprocess.PIPE, text=True)
     engine = int(screen.stdout.readline())
     screen.kill()
     screen.wait()

@@ -105,19 +105,3 @@ def test_meters(monkeypatch):
     clipped.add(np.zeros(1000, dtype=np.float32))
     assert clipped.share == 0
     assert memory_in_use(torch.device("cpu")) is None or memory_in_use(torch.device("cpu")) > 10**6
-
-
-def test_logs_are_the_users_alone(private_home):
-    log = logs.new_log(logs.new_run_name())
-    assert log.stat().st_mode & 0o777 == 0o600
-    assert log.parent.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_log_that_can_not_be_written_goes_elsewhere(monkeypatch, tmp_path):
-    file = tmp_path / "file"
-    file.write_text("not a folder")
-    monkeypatch.setenv("AETUI_HOME", str(file))
-    monkeypatch.setattr(logs.tempfile, "tempdir", str(tmp_path))
-    log = logs.new_log("brisk-otter-41")
-    assert log.is_relative_to(tmp_path)
-    assert log.exists()

@@ -7,7 +7,7 @@ import pytest
 
 from aetui import protocol as p
 from aetui.engine.links import ProcessLink
-from aetui.engine.logs import new_log
+from aetui.runs.folder import RunFolder
 
 
 def test_modules_in_the_working_folder_do_not_shadow_those_of_the_engine(
@@ -16,7 +16,7 @@ def test_modules_in_the_working_folder_do_not_shadow_those_of_the_engine(
     for name in ("random", "queue", "socket", "msgspec"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('a file of the user')\n")
     monkeypatch.chdir(tmp_path)
-    log = new_log("shadow")
+    log = RunFolder.create("shadow").log
     link = ProcessLink("shadow", str(log))
     answered = threading.Event()
     got: list[p.Reply | str] = []
