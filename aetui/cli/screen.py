@@ -165,7 +165,7 @@ class _Screen:
         if app.return_code:
             failure = f"the screen failed; the traceback is in {self._folder.log}"
         # The terminal may have hung up; on a narrow one the screen had cut the sentence.
-        for text in filter(None, (failure, words)):
+        for text in dict.fromkeys(filter(None, (failure, words))):
             _say(text)
         if not failure and not self._folder.exists and not attached and not open_folder:
             shutil.rmtree(self._folder.path, ignore_errors=True)
@@ -176,6 +176,8 @@ class _Screen:
         link: AnyLink = app.session.link
         if app.leaving == "detach":
             link.detach()
+            if app.session.lost:
+                return app.session.lost
             info = app.model.info
             name = info.name if info is not None else self._folder.name
             doing = "trains on" if app.session.training else "is kept ready"

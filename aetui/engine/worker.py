@@ -113,6 +113,8 @@ class Engine:
         text = "the engine has ended"
         if run is not None:
             run.collect()
+            # For looks that come while the disk takes the checkpoint.
+            run.publish(self._state, 0)
             text = self._shelf.put_away(run, self._journal)
         self._emit(p.Ended(text=text))
 

@@ -173,7 +173,8 @@ class RunModel:
         if self.info is None:
             self.error = event.text
         elif self.status.state not in ("failed", "non-finite"):
-            self.status, self.reason = replace(self.status, state="ended"), event.text
+            step = max(event.step, self.status.step)
+            self.status, self.reason = replace(self.status, state="ended", step=step), event.text
         self.versions["status"] += 1
         self._remark(event, "state", event.text)
 

@@ -5,25 +5,49 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyte
 import pytest
 
 KEYS = {
-    "F1": b"\x1bOP", "F5": b"\x1b[15~", "F6": b"\x1b[17~", "F7": b"\x1b[18~", "F8": b"\x1b[19~", "F9": b"\x1b[20~",
-    "ctrl+q": b"\x11", "ctrl+c": b"\x03", "enter": b"\r", "backspace": b"\x7f",
+    "F1": b"\x1bOP", "F3": b"\x1bOR", "F5": b"\x1b[15~", "F6": b"\x1b[17~", "F7": b"\x1b[18~", "F8": b"\x1b[19~",
+    "F9": b"\x1b[20~",
+    "ctrl+q": b"\x11", "ctrl+c": b"\x03", "ctrl+d": b"\x04", "ctrl+u": b"\x15", "ctrl+z": b"\x1a", "ctrl+y": b"\x19",
+    "enter": b"\r", "backspace": b"\x7f", "down": b"\x1b[B", "tab": b"\t", "escape": b"\x1b",
 }  # fmt: skip
-PATIENCE = 90.0
+PATIENCE = 30.0
 """Seconds until a wait is given up; a busy machine loads PyTorch slowly."""
 _QUIET = 0.03
 """Seconds without output that end a frame."""
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def engines(home: str) -> list[int]:
+    """The engines of the runs under a private home, with a screen or without."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            command = (environ.parent / "cmdline").read_bytes()
+            if f"AETUI_HOME={home}\0".encode() in environ.read_bytes() and b"aetui.engine" in command:
+                found.append(int(environ.parent.name))
+    return [pid for pid in found if alive(pid)]
+
 
 _PRIVATE = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]")
 """Sequences of newer terminals that pyte would show as text."""
@@ -65,7 +89,7 @@ class Program:
     @property
     def step(self) -> int:
         """The step that the status shows; -1 where it shows none."""
-        found = re.search(r"step ([\d,]+)", self.text)
+        found = re.search(r"step ([\d,]+)", "\n".join(self.lines[-6:-1]))
         return int(found[1].replace(",", "")) if found else -1
 
     @property
@@ -151,13 +175,34 @@ class Program:
                 found.append(int(stat.parent.name))
         return found
 
+    def kill(self) -> None:
+        """End the program, which gets no chance to do anything about it."""
+        self.process.kill()
+        self.process.wait()
+
     # --- ending -----------------------------------------------------------------------------
+
+    def wait_gone(self, *processes: int) -> None:
+        """Wait until processes have ended."""
+        self.wait(lambda: not any(map(alive, processes)), f"the end of {processes}")
 
     def wait_end(self) -> int:
         """The exit status, once the program has ended by itself."""
         self.wait(lambda: self.process.poll() is not None, "the end of the program")
         self._take(0.0)
         return self.process.returncode
+
+    def ended(self, status: int = 0) -> str:
+        """What the user reads once the program has ended by itself with `status`, the terminal as it was."""
+        assert self.wait_end() == status
+        self.assert_restored()
+        return self.said
+
+    @property
+    def said(self) -> str:
+        """The sentences of the aftermath in one line; how long the engine took to end is none of them."""
+        text = self.aftermath.replace("\n", "")
+        return re.sub(r"aetui: waiting for the engine[^;]*; Ctrl\+C leaves it to that", "", text)
 
     @property
     def aftermath(self) -> str:
@@ -185,19 +230,31 @@ class Program:
                 os.close(fd)
 
 
-Start = Callable[..., Program]
+class Starter:
+    """Starts `aetui` with arguments on terminals of the given size."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self.programs: list[Program] = []
+
+    def __call__(self, *arguments: str, columns: int = 120, rows: int = 40, script: Path | None = None) -> Program:
+        program = [str(script)] if script else ["-m", "aetui"]
+        self.programs.append(Program([sys.executable, *program, *arguments], columns, rows))
+        return self.programs[-1]
+
+    @property
+    def engines(self) -> list[int]:
+        """The engines of the runs under the test's home, with a screen or without."""
+        return engines(self.home)
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts `aetui` with arguments on a terminal of the given size; ends it if it has not ended by itself."""
-    programs: list[Program] = []
-
-    def begin(*arguments: str, columns: int = 120, rows: int = 40, script: Path | None = None) -> Program:
-        program = [str(script)] if script else ["-m", "aetui"]
-        programs.append(Program([sys.executable, *program, *arguments], columns, rows))
-        return programs[-1]
-
-    yield begin
-    for program in programs:
+def start(private_home: str) -> Iterator[Starter]:
+    """Starts `aetui`; what has not ended by itself is ended, engines in the background too."""
+    starter = Starter(private_home)
+    yield starter
+    for program in starter.programs:
         program.close()
+    for pid in starter.engines:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

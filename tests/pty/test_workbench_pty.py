@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from aetui.runs.folder import RunFolder
+from aetui.runs.summary import summary
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 ENDLESS = ("--set", "train.steps=0", "--set", "train.epochs=0")
@@ -15,27 +18,25 @@ RATE = 0.001
 DOWN = 10**-0.25
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits for its parent does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def shows(shown: float, value: float) -> bool:
     """Whether a figure of three digits is that of a value."""
     return shown == pytest.approx(value, rel=5e-3)
 
 
+def stored_step(home: str, name: str) -> int:
+    """Where a run stands, as its record has it."""
+    return summary(RunFolder(Path(home, "runs", name))).step or 0
+
+
 def log_text(home: str) -> str:
     """The logs of all runs under a private home."""
-    return "\n".join(file.read_text() for file in Path(home, "logs").glob("*.log"))
+    return "\n".join(file.read_text() for file in Path(home, "runs").glob("*/log.txt"))
 
 
 @pytest.mark.parametrize(("placement", "columns", "rows"), [("process", 80, 24), ("thread", 120, 40)])
 def test_a_session_from_start_to_quit(start, placement, columns, rows):
-    program = start("run", *ENDLESS, "--set", f"optim.lr={RATE}", "--engine", placement, columns=columns, rows=rows)
+    options = ("--set", f"optim.lr={RATE}", "--engine", placement, "--name", "first")
+    program = start("run", *ENDLESS, *options, columns=columns, rows=rows)
     program.wait_for("PAUSED", "F5 starts training")
     assert program.step == 0 and shows(program.rate, RATE)
     assert "digits 1797 x 64" in program.lines[0]
@@ -64,18 +65,17 @@ def test_a_session_from_start_to_quit(start, placement, columns, rows):
     program.press("F5")
     program.wait(lambda: program.step > step + 20, "training to go on")
     program.press("ctrl+q")
-    program.wait_for("Quitting ends it")
-    program.press("enter")
-    program.wait(lambda: "Quitting ends it" not in program.text, "the question to be gone")
+    program.wait_for("The run is training, at step")
+    program.press("escape")
+    program.wait(lambda: "The run is training" not in program.text, "the question to be gone")
     assert "RUNNING" in program.text and program.process.poll() is None
-    engines = program.children()
+    assert len(start.engines) == (placement == "process")
     program.press("ctrl+q")
-    program.wait_for("Quitting ends it")
-    program.press("q")
-    assert program.wait_end() == 0
-    program.assert_restored()
-    assert program.aftermath == ""
-    assert len(engines) == (placement == "process") and not any(map(alive, engines))
+    program.wait_for("keep training in the background" if placement == "process" else "Quitting writes a checkpoint")
+    program.press("c" if placement == "process" else "q")
+    way_on = r"aetui: the run first is stored at step [\d,]+; aetui resume first goes on"
+    assert re.fullmatch(way_on, program.ended())
+    assert not start.engines
 
 
 @pytest.mark.parametrize("placement", ["process", "thread"])
@@ -95,11 +95,10 @@ def test_keys_pressed_before_the_engine_is_ready_are_obeyed_in_order(start, plac
 def test_quitting_while_the_engine_still_loads(start):
     program = start("--start")
     program.wait_for("LOADING")
-    engines = program.children()
     program.press("ctrl+q")
     assert program.wait_end() == 0
     program.assert_restored()
-    assert not any(map(alive, engines))
+    assert not start.engines
 
 
 def test_resizing_while_training_redraws_the_whole_screen(start):
@@ -118,52 +117,19 @@ def test_resizing_while_training_redraws_the_whole_screen(start):
     program.assert_restored()
 
 
-def test_a_termination_signal_restores_the_terminal_and_ends_the_engine(start):
-    program = start("run", *ENDLESS, "--start")
-    program.wait_for("RUNNING")
-    engines = program.children()
-    program.process.send_signal(signal.SIGTERM)
-    assert program.wait_end() == 0
-    program.assert_restored()
-    assert program.aftermath == ""
-    assert not any(map(alive, engines))
-
-
-@pytest.mark.parametrize("placement", ["process", "thread"])
-def test_a_terminal_that_hangs_up_ends_the_program(start, private_home, placement):
-    program = start("run", *ENDLESS, "--start", "--engine", placement)
-    program.wait_for("RUNNING")
-    engines = program.children()
-    program.hang_up()
-    program.wait(lambda: program.process.poll() is not None, "the end of the program")
-    assert not any(map(alive, engines))
-    assert "Traceback" not in log_text(private_home)
-
-
-def test_the_engine_ends_after_a_screen_that_was_killed(start):
-    program = start("run", *ENDLESS, "--start")
-    program.wait_for("RUNNING")
-    (engine,) = program.children()
-    program.process.kill()
-    program.wait(lambda: not alive(engine), "the end of the engine")
-
-
-def test_an_engine_that_was_killed_leaves_the_screen_up_with_the_reason(start, private_home):
-    program = start("run", *ENDLESS, "--start", columns=200, rows=50)
+def test_an_engine_in_a_thread_saves_the_run_and_ends_with_its_screen(start, private_home):
+    """A signal and a hang-up are no wish to lose anything."""
+    program = start("run", *ENDLESS, "--start", "--engine", "thread", "--name", "one", columns=80, rows=24)
     program.wait(lambda: program.step > 0, "a step")
-    (engine,) = program.children()
-    os.kill(engine, signal.SIGKILL)
-    program.wait_for("FAILED", "the engine ended by signal SIGKILL; its log is", private_home)
-    step = program.step
-    program.press("F5", "F7")
-    program.press("1", "z")
-    program.wait_for("predict the mean")
-    assert program.step == step and "FAILED" in program.text
-    assert "Traceback" not in program.text
-    program.press("ctrl+q")
-    assert program.wait_end() == 1
-    program.assert_restored()
-    assert program.aftermath.replace("\n", "").startswith("aetui: the engine ended by signal SIGKILL; its log is")
+    program.process.send_signal(signal.SIGTERM)
+    assert program.ended().startswith("aetui: the run one is stored at step ")
+
+    again = start("resume", "one", "--start", "--engine", "thread")
+    again.wait_for("RUNNING")
+    again.hang_up()
+    again.wait(lambda: again.process.poll() is not None, "the end of the program")
+    assert stored_step(private_home, "one") > 0
+    assert "Traceback" not in log_text(private_home)
 
 
 def test_an_exception_in_the_screen_restores_the_terminal_and_logs_the_traceback(start, tmp_path, private_home):
@@ -179,15 +145,15 @@ def test_an_exception_in_the_screen_restores_the_terminal_and_logs_the_traceback
         "sys.exit(main(sys.argv[1:]))\n"
     )
     program = start("run", *ENDLESS, "--start", script=script)
-    program.wait_for("F5 ")
-    engines = program.children()
+    program.wait_for("RUNNING", "F5 pause")
     program.press("F8")
     assert program.wait_end() not in (0, None)
     program.assert_restored()
-    assert "the screen failed; the traceback is in" in program.aftermath
-    assert "Traceback" not in program.aftermath and "provoked" not in program.aftermath
+    assert "the screen failed; the traceback is in" in program.said
+    assert "trains on in the background; aetui attach" in program.said
+    assert "Traceback" not in program.said and "provoked" not in program.said
     assert re.search(r"Traceback[\s\S]*provoked in an action", log_text(private_home))
-    assert not any(map(alive, engines))
+    assert len(start.engines) == 1
 
 
 def test_data_that_cannot_be_used_keep_the_program_up_with_the_reason(start, tmp_path):
@@ -199,9 +165,8 @@ def test_data_that_cannot_be_used_keep_the_program_up_with_the_reason(start, tmp
     program.wait_for("there is no run yet")
     assert "Traceback" not in program.text
     program.press("ctrl+q")
-    assert program.wait_end() == 1
-    program.assert_restored()
-    assert program.aftermath.replace("\n", "").startswith("aetui: gaps.csv: column 'b' has 1 NaN of 3 entries")
+    said = program.ended(1)
+    assert said.startswith("aetui: gaps.csv: column 'b' has 1 NaN of 3 entries") and said.count("aetui:") == 1
 
 
 def test_a_theme_that_does_not_exist_is_named_and_another_used(start):
