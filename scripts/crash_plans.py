@@ -10,7 +10,6 @@ Tweaks = tuple[tuple[int, tuple[tuple[str, str], ...]], ...]
 """Completed steps, and the settings that changed then."""
 
 OWN = """
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,10 +23,10 @@ class Mine(nn.Module):
         self.seen = torch.zeros(3)
 
     def forward(self, x):
-        self.calls += 1
-        self.seen = 0.9 * self.seen + 0.1 * x.detach().mean()
         if self.training:
-            x = x + (0.1 + 0.01 * (self.calls % 7) + 0.01 * float(np.random.rand())) * torch.randn_like(x)
+            self.calls += 1
+            self.seen = 0.9 * self.seen + 0.1 * x.detach().mean()
+            x = x + (0.1 + 0.01 * (self.calls % 7)) * torch.randn_like(x)
         return self.decoder(self.encoder(x)) + 1e-3 * self.seen.sum()
 """
 SMALL = {"data.rows": "0:300", "model.hidden": (32,), "model.code": 4, "train.batch_size": 32}

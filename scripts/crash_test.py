@@ -132,21 +132,23 @@ class Life:
         recording = self.engine._run.recording  # pyright: ignore[reportOptionalMemberAccess]
         assert recording is not None
         force: Tweaks = tuple((one.step, tuple(one.changes.items())) for one in recording.tweaks_on_path())
-        made = recording.read(lambda database: len(database.tweaks()))
-        return self.plan.marks().index((made, force))
+        made, marks = recording.read(lambda database: len(database.tweaks())), self.plan.marks()
+        if (made, force) in marks:
+            return marks.index((made, force))
+        # Between the undos that stand for one rewind.
+        before = (mark for mark, (many, _) in enumerate(marks[:-1]) if many == made and marks[mark + 1][0] == made)
+        return next(mark for mark in before if force[: len(marks[mark + 1][1])] == marks[mark + 1][1])
 
     def live(self) -> None:
         """Do what is left of the plan, and end."""
         self.tell("loaded", self.trainer.steps)
-        for act in self.plan.acts[self.done() :]:
+        done = self.done()
+        for act, (_, force) in zip(self.plan.acts[done:], self.plan.marks()[done + 1 :], strict=True):
             self.train_to(act.step)
-            match act.kind:
-                case "tweak":
-                    self.do(p.Set, changes=dict(act.changes))
-                case "undo":
-                    self.do(p.Undo)
-                case _:
-                    self.do(p.Rewind, checkpoint=self.place_before(act.back))
+            if act.kind == "tweak":
+                self.do(p.Set, changes=dict(act.changes))
+            else:
+                self.go_back(act.kind, len(force))
         self.train_to(self.plan.goal)
         self.tell("ending")
         self.engine.submit(p.Stop(id=0))
@@ -155,18 +157,22 @@ class Life:
             raise RuntimeError("the engine does not end")
         self.tell("done", self.trainer.weights_sha256())
 
-    def place_before(self, back: int) -> int:
-        """The checkpoint before the last tweak in force but `back`."""
+    def go_back(self, kind: str, wanted: int) -> None:
+        """Return to where so many tweaks are in force."""
         recording = self.engine._run.recording  # pyright: ignore[reportOptionalMemberAccess]
         assert recording is not None
-        tweaks = recording.tweaks_on_path()
-        tweak = tweaks[len(tweaks) - 1 - back]
-        recording.keeper.wait_saved()
-        return next(
-            place.checkpoint
-            for place in recording.places()
-            if place.step == tweak.step and place.on_path and place.reason.startswith("before")
-        )
+        while len(tweaks := recording.tweaks_on_path()) > wanted:
+            recording.keeper.wait_saved()
+            found = [
+                place.checkpoint
+                for place in recording.places()
+                if place.step == tweaks[wanted].step and place.on_path and place.reason.startswith("before")
+            ]
+            if kind == "rewind" and found:
+                self.do(p.Rewind, checkpoint=found[0])
+            else:
+                # A kill may have come before the checkpoint was written; the journal leads there anyway.
+                self.do(p.Undo)
 
 
 def trained(plan: Plan) -> str:
@@ -192,7 +198,7 @@ def forked(work: Callable[[Told], None]) -> tuple[int, int]:
     try:
         work(tell)
         status = 0
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         tell("error", f"{type(error).__name__}: {error}")
     finally:
         os._exit(status)

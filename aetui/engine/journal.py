@@ -147,6 +147,6 @@ def _decoded(events: list[SavedEvent]) -> Iterator[p.Events]:
     for event in events:
         try:
             yield _DECODER.decode(event.message)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             if event.text:
                 yield p.Noted(text=event.text, seq=event.seq, branch=event.branch, step=event.step, time=event.time)

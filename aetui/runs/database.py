@@ -22,6 +22,8 @@ from aetui.runs.lineage import Fork, Leg, Position, Tweak
 
 SCHEMA = 1
 """Of `PRAGMA user_version`; a file of a later one is not touched."""
+_MOST_ROWS = 10**6
+"""Rows that are looked for in a damaged file, whose numbers may be any."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS branches (
@@ -129,6 +131,8 @@ class Database:
     def _connect(self, write: bool) -> None:
         uri = f"{self.path.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
         self._sql = sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
+        # A letter that is damaged must not make its row unreadable.
+        self._sql.text_factory = lambda data: data.decode(errors="replace")
         if write:
             self._sql.execute("PRAGMA journal_mode=WAL")
             self._sql.execute("PRAGMA synchronous=FULL")
@@ -213,14 +217,24 @@ class Database:
         """The last recorded step of each branch that has any."""
         return dict(self._sql.execute("SELECT branch, MAX(start + count) FROM history GROUP BY branch"))
 
-    def events(self) -> list[SavedEvent]:
+    def events(self, number: int | None = None) -> list[SavedEvent]:
+        """All of them, or that of one number."""
         rows = self._sql.execute(
-            "SELECT seq, branch, step, time, kind, text, changes, message FROM events ORDER BY seq"
+            "SELECT seq, branch, step, time, kind, text, changes, message FROM events "
+            "WHERE seq = coalesce(?, seq) ORDER BY seq",
+            (number,),
         )
         return [
             SavedEvent(seq, branch, step, time, kind, text, json.loads(changes) if changes else None, message)
             for seq, branch, step, time, kind, text, changes, message in rows
         ]
+
+    def readable_events(self) -> Iterator[SavedEvent]:
+        """The events of a file that is damaged elsewhere."""
+        with suppress(sqlite3.Error):
+            for number in range(1, min(self.last_seq(), _MOST_ROWS) + 1):
+                with suppress(sqlite3.Error, ValueError):
+                    yield from self.events(number)
 
     def tweaks(self) -> list[Tweak]:
         rows = self._sql.execute(
@@ -230,6 +244,11 @@ class Database:
 
     def last_seq(self) -> int:
         return self._one("SELECT MAX(seq) FROM events") or 0
+
+    def history_fits(self) -> bool:
+        """Whether every block of the history has the steps and the checksum that its row says."""
+        rows = self._sql.execute("SELECT count, crc, data FROM history")
+        return all(checksum(data) == crc and unpack(data, count) is not None for count, crc, data in rows)
 
     def history(self, branch: int, start: int, end: int) -> Columns:
         """Steps `start` + 1 to `end` of a branch; steps that are missing or damaged are NaN."""
@@ -261,7 +280,7 @@ class Database:
         except sqlite3.Error:
             last = 0
         query = "SELECT branch, start, count, crc, data FROM history WHERE id = ?"
-        for number in range(1, last + 1):
+        for number in range(1, min(last, _MOST_ROWS) + 1):
             with suppress(sqlite3.Error):
                 for branch, start, count, crc, data in self._sql.execute(query, (number,)):
                     columns = unpack(data, count) if checksum(data) == crc else None

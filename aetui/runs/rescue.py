@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sqlite3
@@ -14,11 +15,17 @@ from typing import Any
 from aetui.runs.columns import Columns
 from aetui.runs.database import DamagedDatabase, Database, SavedCheckpoint, SavedEvent, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.lineage import Fork, Position, Tweak
+from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.runs.replay import read_file
 from aetui.runs.tensorfile import DamagedFile
+from aetui.spec import loads
 
 log = logging.getLogger(__name__)
+
+_ELSEWHERE = frozenset({3, 5, 6, 7, 8, 10, 13, 14})
+"""SQLite's codes of errors that are not the file's own: permissions, locks, memory, reading and writing, space."""
+_AT_ONCE = 5.0
+"""Seconds that a checkpoint is written before the record names it, at most, where a process is killed in between."""
 
 
 def opened(folder: RunFolder) -> tuple[Database, list[str]]:
@@ -34,17 +41,70 @@ def opened(folder: RunFolder) -> tuple[Database, list[str]]:
     except DamagedDatabase as error:
         return _rebuilt(folder, str(error))
     try:
-        wrong = database.check()
-        if not wrong and "spec" in database.meta():
+        wrong = database.check() or _unreadable(database) or _behind(folder, database)
+        if not wrong:
             return database, []
-        wrong = wrong or "it does not say what the run is"
-    except sqlite3.OperationalError as error:
-        database.close()
-        raise RunError(f"{folder.database} can't be read: {error}; the run is as it was") from error
-    except (sqlite3.Error, ValueError) as error:
+    except (sqlite3.Error, ValueError, TypeError) as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _ELSEWHERE:
+            database.close()
+            raise RunError(f"{folder.database} can't be read: {error}; the run is as it was") from error
         wrong = str(error)
     database.close()
     return _rebuilt(folder, wrong)
+
+
+def _unreadable(database: Database) -> str:
+    """Why a file that SQLite finds nothing wrong with is no record, '' if it is one.
+
+    Raises:
+        sqlite3.Error, ValueError, TypeError: the same.
+    """
+    forks, meta = database.forks(), database.meta()
+    for read in (database.events, database.ends, database.checkpoints, lambda: database.points([Leg(1, 0, 0, 0)])):
+        read()
+    if "spec" not in meta:
+        return "it does not say what the run is"
+    loads(meta["spec"])
+    if wrong := _contradiction(database):
+        return wrong
+    origins = [fork.origin.branch for fork in forks.values() if fork.origin is not None]
+    if 1 not in forks or any(origin not in forks for origin in origins) or meta.get("branch", 1) not in forks:
+        return "it names branches that it does not have"
+    return ""
+
+
+def _contradiction(database: Database) -> str:
+    """Numbers that are written down twice and differ, '' if none do: SQLite has no checksums."""
+    for event in database.events():
+        if event.changes is not None and (message := json.loads(event.message)):
+            told = (message.get("seq", 0), message.get("branch", 0), message.get("step", 0))
+            if told != (event.seq, event.branch, event.step):
+                return f"event {event.seq} contradicts itself"
+    for row in database.checkpoints():
+        if f"-step-{row.position.step}." not in row.file:
+            return f"checkpoint {row.id} contradicts itself"
+    if not database.history_fits():
+        return "a part of the history contradicts itself"
+    return ""
+
+
+def _behind(folder: RunFolder, database: Database) -> str:
+    """Why the record must have lost its end, '' if it has not: a checkpoint knows of more than was under way."""
+    named = {row.file for row in database.checkpoints()}
+    tweaks, ends, forks = {one.seq for one in database.tweaks()}, database.ends(), database.forks()
+    committed = database.meta().get("updated", 0.0)
+    for path in folder.checkpoints.glob("*.safetensors"):
+        if path.name in named:
+            continue
+        try:
+            about, written = read_file(path)[1], path.stat().st_mtime
+        except (DamagedFile, OSError):
+            continue
+        at = about["position"]
+        lost_steps = at["branch"] not in forks or at["step"] > ends.get(at["branch"], 0)
+        if any(one["seq"] not in tweaks for one in about["tweaks"]) or (lost_steps and written - committed > _AT_ONCE):
+            return f"{path.name} knows of more than it does"
+    return ""
 
 
 def _rebuilt(folder: RunFolder, wrong: str) -> tuple[Database, list[str]]:
@@ -94,7 +154,12 @@ class _Found:
         found._salvage(damaged)
         if found.checkpoints:
             _, about, _ = found.checkpoints[-1]
-            found.meta = {**about["run"], "branch": about["position"]["branch"], **found.meta}
+            at = Position(**about["position"])
+            # A checkpoint has a checksum, which the record has not.
+            found.meta = {"branch": at.branch, **found.meta, **about["run"]}
+            ends = [start + len(columns) for branch, start, columns in found.history if branch == at.branch]
+            if at.step > max(ends, default=0):
+                found.meta |= {"branch": at.branch, "at": None}
         return found
 
     def _salvage(self, path: Path) -> None:
@@ -105,8 +170,7 @@ class _Found:
                     self.meta = database.meta()
                 with suppress(sqlite3.Error, ValueError, TypeError):
                     self.forks = database.forks()
-                with suppress(sqlite3.Error, ValueError):
-                    self.events = database.events()
+                self.events = list(database.readable_events())
                 self.history = list(database.readable_history())
         except DamagedDatabase as error:
             log.warning("%s", error)

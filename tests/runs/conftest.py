@@ -26,7 +26,7 @@ from aetui.engine.worker import Engine
 from aetui.models.build import build
 from aetui.spec import RunSpec, changed, dumps, loads
 
-PATIENCE = 15.0
+PATIENCE = 30.0
 SPEC = changed(
     RunSpec(),
     {"data.rows": "0:200", "model.hidden": (12,), "model.code": 3, "train.batch_size": 32, "train.device": "cpu"},
