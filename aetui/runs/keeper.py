@@ -30,6 +30,9 @@ _WAITING = 2
 LAST = 5
 """Files of checkpoints that are kept besides those before tweaks."""
 
+BUDGET = 4 * 2**30
+"""Bytes that checkpoints may take before those of old tweaks are dropped too; the journal still leads there."""
+
 Work = Callable[[Database], None]
 
 
@@ -201,11 +204,18 @@ class Keeper:
         return ""
 
     def _drop_old(self) -> None:
-        newest: list[str] = []
+        """Take files off the list that are neither of the last, nor outlive them within the budget."""
+        size: dict[str, int] = {}
         for row in reversed(self.rows):
-            if row.file not in newest:
-                newest.append(row.file)
-        wanted = {row.file for row in self.rows if self._kept(row)} | set(newest[:LAST])
+            size[row.file] = max(row.bytes, size.get(row.file, 0))
+        newest = list(size)
+        outliving = {row.file for row in self.rows if self._kept(row)}
+        wanted = {*newest[:LAST], newest[-1]}
+        used = sum(size[file] for file in wanted)
+        for file in newest:
+            if file in outliving - wanted and used + size[file] <= BUDGET:
+                wanted.add(file)
+                used += size[file]
         for file in newest:
             if file not in wanted:
                 self.forget(file)
