@@ -1,6 +1,5 @@
 """The real program on a real terminal: it is started, steered by keys and left, well or badly."""
 
-import os
 import re
 import signal
 import sys
