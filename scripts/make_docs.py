@@ -275,7 +275,9 @@ def diagnose_block() -> str:
 def json_block() -> str:
     found = json.loads(aetui("train", "lr-and-clipping", "--json", "--name", "low"))
     del found["spec"]
-    return code("$ aetui train lr-and-clipping --json --name low | jq 'del(.spec)'\n" + json.dumps(found, indent=2), "console")
+    return code(
+        "$ aetui train lr-and-clipping --json --name low | jq 'del(.spec)'\n" + json.dumps(found, indent=2), "console"
+    )
 
 
 PAGES: dict[Path, Callable[[], str]] = {DOCS / "settings.md": settings_page, DOCS / "keys.md": keys_page}
