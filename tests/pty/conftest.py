@@ -24,7 +24,7 @@ KEYS = {
     "ctrl+q": b"\x11", "ctrl+c": b"\x03", "ctrl+d": b"\x04", "ctrl+u": b"\x15", "ctrl+z": b"\x1a", "ctrl+y": b"\x19",
     "enter": b"\r", "backspace": b"\x7f", "down": b"\x1b[B", "tab": b"\t", "escape": b"\x1b",
 }  # fmt: skip
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds until a wait is given up; a busy machine loads PyTorch slowly."""
 _QUIET = 0.03
 """Seconds without output that end a frame."""
