@@ -99,6 +99,8 @@ class Replies(Travel):
                 first = True
             case p.Refused():
                 self._say(self.way_on(reply.text) if reply.text == self.session.lost else reply.text, "error")
+            case p.Noted() if reply.text.startswith("verdict ") and self.bench.notice.text:
+                pass  # the line above says it, and what a key has just done stays readable
             case p.Noted() if self.bench.notice.severity != "error":
                 self._say(reply.text, "warning" if reply.warning else "note")
             case p.StateChanged():

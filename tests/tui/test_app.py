@@ -152,6 +152,19 @@ async def test_a_remark_never_hides_an_error(workbench: Make, opened: Open) -> N
         assert notice(app) == "verdict healthy: explained variance 0.9"
 
 
+async def test_a_verdict_leaves_what_a_key_has_done_in_sight(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.train(500)
+        await pilot.press("f7")
+        (nudge,) = [one for one in link.commands() if isinstance(one, p.Nudge)]
+        link.say(p.Accepted(command=nudge.id, text="optim.lr 1 -> 2", changes=(p.Change("optim.lr", "1", "2"),)))
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        await pilot.pause()
+        assert "optim.lr 1 -> 2, takes effect" in notice(app)
+        assert app.model.journal[-1].text == "verdict healthy: explained variance 0.9"
+
+
 async def test_a_remark_beside_an_old_view_leaves_the_pause_key_alone(workbench: Make, opened: Open) -> None:
     app, link = workbench()
     async with opened(app) as pilot:
