@@ -145,7 +145,7 @@ class _Headless:
         try:
             with self._heeding():
                 finite = self._train(goal)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("a step failed")
             return self._broke_off(error)
         seconds = time.perf_counter() - start
@@ -203,7 +203,7 @@ class _Headless:
         last = float(records.total[-1]) if len(records) else float("nan")
         return last, finite and bool(np.isfinite(records.total).all() and np.isfinite(records.grad_norm).all())
 
-    def _broke_off(self, error: Exception) -> int:
+    def _broke_off(self, error: BaseException) -> int:
         """A step failed: the run is stored as it was before it."""
         self._collect(True)
         self._recording.spoiled = True

@@ -372,7 +372,7 @@ class Engine:
                     self._note_verdict(run)
                     run.publish("running", len(inbox))
                     service = clock() + watch.period
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.exception("a step failed")
             run.collect()
             run.spoil()

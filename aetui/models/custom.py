@@ -96,7 +96,7 @@ class OwnAutoencoder(Autoencoder):
             raw = self._with_own_randomness(given)
         except (torch.OutOfMemoryError, MemoryError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             log.info("%s:%s failed", self.file, self.name, exc_info=True)
             text = f"{self.name} failed on a batch of {_shape(given)}: {userfile.blame(error, self.file)}"
             raise ForwardError(text) from error

@@ -353,6 +353,9 @@ class Recording:
 
     def checkpoint(self, reason: str) -> None:
         """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
+        if self.trainer.steps != self.position.step:
+            log.error("no checkpoint: the trainer is at step %d, its record not", self.trainer.steps)
+            return
         position = self.settled
         file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
         if file == self.keeper.failed:

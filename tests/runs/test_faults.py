@@ -221,3 +221,32 @@ def test_after_a_step_that_broke_off_everything_else_works_too(drive, check, mon
             wanted = undisturbed(SPEC, 15, {5: TWEAK})
     assert driver.trainer.weights_sha256() == wanted
     check(driver)
+
+
+@pytest.mark.parametrize("what", ["raise ValueError('no luck')", "__import__('sys').exit(3)"])
+def test_a_users_model_that_fails_in_a_step_costs_nothing(drive, check, tmp_path, what, undisturbed):
+    text = (
+        "import torch, pathlib\n"
+        "class Own(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.a, self.b, self.calls = torch.nn.Linear(64, 4), torch.nn.Linear(4, 64), 0\n"
+        "    def forward(self, x):\n"
+        "        self.calls += self.training\n"
+        "        if self.training and pathlib.Path(__file__).with_name('bad').exists():\n"
+        f"            {what}\n"
+        "        return self.b(torch.dropout(torch.tanh(self.a(x)), 0.2, self.training))\n"
+    )
+    (tmp_path / "own.py").write_text(text)
+    spec = changed(SPEC, {"model.kind": "file", "model.path": f"{tmp_path / 'own.py'}:Own"})
+    driver = drive()
+    driver.load(spec)
+    driver.steps(10)
+    (tmp_path / "bad").touch()
+    driver.do(p.Run)
+    assert "own.py, line 9" in failed(driver).text
+    (tmp_path / "bad").unlink()
+    before = len(driver.events)
+    driver.do(p.Run, steps=10)
+    driver.wait(lambda e: isinstance(e, p.StateChanged) and e.state == "paused" and e.step == 20, before)
+    assert driver.trainer.weights_sha256() == undisturbed(spec, 20, {})
