@@ -91,7 +91,7 @@ def test_where_nothing_can_be_written_a_sentence_says_so(monkeypatch, tmp_path):
     file = tmp_path / "file"
     file.write_text("no folder")
     monkeypatch.setenv("AETUI_HOME", str(file))
-    with pytest.raises(RunError, match="runs can't be stored in .*; AETUI_HOME names another folder"):
+    with pytest.raises(RunError, match=r"runs can't be stored in .*; AETUI_HOME names another folder"):
         RunFolder.create()
     spare = RunFolder.spare("elsewhere")
     assert spare.path.is_dir() and spare.log.exists() and os.access(spare.checkpoints, os.W_OK)
