@@ -14,8 +14,8 @@ from aetui.cli.options import spec_of
 from aetui.spec import from_mapping, to_mapping
 
 KEYS = {
-    "run", "spec", "steps", "loss", "validation_loss", "explained_variance", "floors", "variance_ratio", "steps_per_second",
-    "weights_sha256",
+    "run", "spec", "steps", "loss", "validation_loss", "explained_variance", "floors", "variance_ratio",
+    "steps_per_second", "weights_sha256",
 }  # fmt: skip
 RATIO_KEYS = {"min", "p10", "median", "p90", "max", "below_0.1", "features"}
 SMALL = (

@@ -15,8 +15,8 @@ from aetui import Trainer
 from aetui import protocol as p
 from aetui.engine import ending
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, start_engine
-from aetui.runs.folder import RunFolder
 from aetui.engine.sockets import SocketError
+from aetui.runs.folder import RunFolder
 from aetui.spec import RunSpec, changed, dumps
 
 SPEC = changed(RunSpec(), {"data.rows": "0:300", "model.hidden": (16,), "train.batch_size": 32, "train.threads": 1})
@@ -224,7 +224,9 @@ def test_an_engine_ends_when_its_screen_is_killed():
         "print(link.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    screen = subprocess.Popen([sys.executable, "-c", code, str(RunFolder.create("test").log)], stdout=subprocess.PIPE, text=True)
+    screen = subprocess.Popen(
+        [sys.executable, "-c", code, str(RunFolder.create("test").log)], stdout=subprocess.PIPE, text=True
+    )
     engine = int(screen.stdout.readline())
     screen.kill()
     screen.wait()

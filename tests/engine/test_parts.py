@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aetui import protocol as p
-from aetui.engine import logs
 from aetui.engine.history import History
 from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
 from aetui.engine.steering import Ladder
