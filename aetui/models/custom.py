@@ -6,7 +6,8 @@ import contextlib
 import copy
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from aetui.models.base import Autoencoder, Reconstruction
 from aetui.models.bottleneck import Tap
 from aetui.models.errors import ForwardError, ModelError
 from aetui.models.initialize import initialize
+from aetui.models.ownstate import HostStates, host_untouched, unchanged
 from aetui.models.returned import Returned, take_apart
 from aetui.spec.sections import ModelSection, OwnModel, PytorchInit, RunSpec
 
@@ -42,8 +44,9 @@ class OwnAutoencoder(Autoencoder):
     raises ForwardError. Without, an output that a loss would broadcast against the batch as `inner` gets it
     (`shaped`) is handed on as it is.
 
-    PyTorch's global generators are put back after every call. In train mode `inner` draws from states that
-    follow from `set_generator` alone; in eval mode from the same state at every call.
+    PyTorch's global generators, and Python's and NumPy's where forward draws from them, are put back after every
+    call. In train mode `inner` draws from states that follow from `set_generator` alone; in eval mode from the
+    same state at every call, and its buffers and attributes are put back too.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class OwnAutoencoder(Autoencoder):
         self.architecture = f"{name} {features}-[?]-{features}"
         self.copies_input = False
         """Whether `inner` changes its input in place, so that it gets a copy."""
+        self.draws_on_host = False
+        """Whether `inner` draws from Python's or NumPy's global generator, so that these are swapped too."""
         self._tap: Tap | None = None
         self._calls = 0
         self._caught: Tensor | None = None
@@ -93,7 +98,7 @@ class OwnAutoencoder(Autoencoder):
         given = self.shaped(x.clone() if self.copies_input else x)
         self._calls, self._caught = 0, None
         try:
-            raw = self._with_own_randomness(given)
+            raw = self._call(given)
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
@@ -128,29 +133,50 @@ class OwnAutoencoder(Autoencoder):
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
         self._drawn = [_fresh(one, seed) for one in _defaults(device)]
         self._still = [_fresh(one, _STILL) for one in _defaults(device)]
+        self._drawn_on_host, self._still_on_host = HostStates.seeded(seed), HostStates.seeded(_STILL)
 
     def random_states(self) -> list[Tensor]:
-        return [*super().random_states(), *(state.clone() for state in self._drawn)]
+        return [
+            *super().random_states(),
+            *(state.clone() for state in self._drawn),
+            *([self._drawn_on_host.encoded()] if self.draws_on_host else []),
+        ]
 
     def restore_random_states(self, states: list[Tensor]) -> None:
         super().restore_random_states(states[:1])
-        self._drawn = [state.clone() for state in states[1:]]
+        count = 1 + len(self._drawn)
+        self._drawn = [state.clone() for state in states[1:count]]
+        for state in states[count:]:
+            self._drawn_on_host = HostStates.decoded(state)
 
-    def _with_own_randomness(self, given: Tensor) -> Any:
-        defaults = _defaults(given.device)
+    def _call(self, given: Tensor) -> Any:
+        """`inner`'s forward, with random states of its own; in eval mode it leaves nothing behind."""
+        with self._own_randomness(given.device), nullcontext() if self.training else unchanged(self.inner):
+            return self.inner(given)
+
+    @contextmanager
+    def _own_randomness(self, device: torch.device) -> Iterator[None]:
+        defaults = _defaults(device)
         saved = [one.get_state() for one in defaults]
+        saved_on_host = HostStates.present() if self.draws_on_host else None
         for one, state in zip(defaults, self._drawn if self.training else self._still, strict=True):
             one.set_state(state)
+        if saved_on_host is not None:
+            (self._drawn_on_host if self.training else self._still_on_host).put_in_force()
         # What a forward prints must not mix with what a command prints.
         stdout, sys.stdout = sys.stdout, sys.stderr
         try:
-            return self.inner(given)
+            yield
         finally:
             sys.stdout = stdout
             if self.training:
                 self._drawn = [one.get_state() for one in defaults]
             for one, state in zip(defaults, saved, strict=True):
                 one.set_state(state)
+            if saved_on_host is not None:
+                if self.training:
+                    self._drawn_on_host = HostStates.present()
+                saved_on_host.put_in_force()
 
     def _catch_taken(self, _module: nn.Module, taken: Any) -> None:
         self._catch(taken)
@@ -191,6 +217,7 @@ class OwnAutoencoder(Autoencoder):
         )
 
 
+@host_untouched()
 def build_own(
     spec: RunSpec,
     features: int,
@@ -292,9 +319,10 @@ def _study(model: OwnAutoencoder, probe: Tensor, wanted: int) -> None:
         _copied(model.inner), model.file, model.name, model.features, model.row_shape, strict=model.strict
     )
     rows = probe.clone()
-    version = rows._version
+    version, host = rows._version, HostStates.present()
     returned = trial.train().run(rows)
     model.copies_input = rows._version != version
+    model.draws_on_host = HostStates.present() != host
     if model.strict and not returned.output.requires_grad:
         raise ModelError(
             "model.path",

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from aetui.models import ownstate
 from aetui.models.custom import OwnAutoencoder
 from aetui.spec import dumps, loads
 from aetui.training import optimizers
 from aetui.training.schedules import PlateauState
 from aetui.training.trainer import Trainer
-
-_PLAIN = (bool, int, float, str, type(None))
-"""Types of a user's own module's attributes that are part of its state: counters, annealed weights, flags."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,12 @@ def capture(trainer: Trainer) -> Checkpoint:
             tensors[f"optimizer.{name}"] = value
         else:
             plain["optimizer"][name] = value
-    for name, value in _attributes(trainer):
-        if isinstance(value, Tensor):
-            tensors[f"attribute.{name}"] = value
-        else:
-            plain["attributes"][name] = value
+    if isinstance(trainer.model, OwnAutoencoder):
+        for name, value in ownstate.attributes(trainer.model.inner).items():
+            if isinstance(value, Tensor):
+                tensors[f"attribute.{name}"] = value
+            else:
+                plain["attributes"][name] = value
     return Checkpoint({name: _copied(tensor) for name, tensor in tensors.items()}, plain)
 
 
@@ -97,7 +96,10 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.schedule.plateau = PlateauState(**plain["schedule"]["plateau"])
     trainer.steps = plain["steps"]
     _restore_optimizer(trainer, checkpoint)
-    _restore_attributes(trainer, checkpoint)
+    if isinstance(trainer.model, OwnAutoencoder):
+        mark = "attribute."
+        kept = {name.removeprefix(mark): tensor for name, tensor in tensors.items() if name.startswith(mark)}
+        ownstate.put_back(trainer.model.inner, plain["attributes"] | kept, trainer.device)
     trainer.recorder.drain()
 
 
@@ -124,40 +126,6 @@ def _held(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
         if name not in trained:
             yield name, parameter.data
     yield from trainer.model.named_buffers()
-
-
-def _attributes(trainer: Trainer) -> Iterator[tuple[str, Any]]:
-    """What a user's own modules keep in plain attributes, by `module:name`."""
-    if not isinstance(trainer.model, OwnAutoencoder):
-        return
-    for path, module in trainer.model.inner.named_modules():
-        for name, value in vars(module).items():
-            if name not in _MODULE and (type(value) in _PLAIN or type(value) is Tensor):
-                yield f"{path}:{name}", value
-
-
-_MODULE = frozenset(vars(nn.Module()))
-"""Attributes that every module has."""
-
-
-def _restore_attributes(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    if not isinstance(trainer.model, OwnAutoencoder):
-        return
-    modules = dict(trainer.model.inner.named_modules())
-    saved = dict(checkpoint.plain["attributes"])
-    saved |= {
-        name.removeprefix("attribute."): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith("attribute.")
-    }
-    for name, value in saved.items():
-        path, _, attribute = name.rpartition(":")
-        if path not in modules:
-            continue
-        if isinstance(value, Tensor):
-            present = getattr(modules[path], attribute, None)
-            value = value.to(present.device if isinstance(present, Tensor) else trainer.device, copy=True)
-        setattr(modules[path], attribute, value)
 
 
 def _copied(tensor: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """A restored checkpoint goes on bit for bit."""
 
 import json
+import random
 
+import numpy as np
 import pytest
 
 from aetui import presets
@@ -91,7 +93,10 @@ def test_a_checkpoint_between_tweaks_restores_the_settings_then_in_force(at, tmp
 
 
 STATEFUL = """
+import random
+import numpy as np
 import torch
+
 class Own(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -99,20 +104,39 @@ class Own(torch.nn.Module):
         self.calls, self.mean = 0, torch.zeros(8)
         self.register_buffer("hidden", torch.zeros(8), persistent=False)
         self.frozen = torch.nn.Parameter(torch.ones(8), requires_grad=False)
+        self.rng, self.old, self.dice = np.random.default_rng(3), np.random.RandomState(4), random.Random(5)
+        GENERATOR
+
     def forward(self, x):
         code = torch.tanh(self.a(x)) * self.frozen
-        if self.training:
+        if self.training or EVALUATING:
             self.calls += 1
             self.mean = 0.9 * self.mean + 0.1 * code.detach().mean(0)
             self.hidden += code.detach().std(0)
+        if self.training:
             self.frozen.data.mul_(1.001)
-        return self.b(code + torch.randn_like(code) / (self.calls + 1) + self.mean + 0.01 * self.hidden)
+        noise = torch.randn_like(code) + np.random.normal() + random.gauss(0, 1)
+        noise = noise + self.rng.normal() + self.old.normal() + self.dice.gauss(0, 1) MORE
+        return self.b(code + 0.1 * noise / (self.calls + 1) + self.mean + 0.01 * self.hidden)
 """
+GENERATORS = {
+    "that can be copied": ("pass", ""),
+    "with a generator of PyTorch": (
+        "self.torch_rng = torch.Generator().manual_seed(6)", "+ torch.randn(8, generator=self.torch_rng)"
+    ),
+}  # fmt: skip
 
 
-def test_a_users_own_model_keeps_its_counters_buffers_and_randomness(tmp_path):
-    (tmp_path / "own.py").write_text(STATEFUL)
-    case = {"model.kind": "file", "model.path": f"{tmp_path / 'own.py'}:Own"}
+def own_case(tmp_path, kind: str) -> dict:
+    made, used = GENERATORS[kind]
+    text = STATEFUL.replace("GENERATOR", made).replace("MORE", used).replace("EVALUATING", "True")
+    (tmp_path / "own.py").write_text(text)
+    return {"model.kind": "file", "model.path": f"{tmp_path / 'own.py'}:Own"}
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_a_users_own_model_keeps_its_counters_buffers_and_randomness(tmp_path, kind):
+    case = own_case(tmp_path, kind)
     trainer = Trainer(spec_of(case))
     for _ in range(7):
         trainer.advance()
@@ -121,9 +145,26 @@ def test_a_users_own_model_keeps_its_counters_buffers_and_randomness(tmp_path):
         trainer.advance()
     other = Trainer(spec_of(case))
     restore(other, saved)
+    random.seed(1)
+    np.random.seed(1)
     for _ in range(7):
         other.advance()
+        np.random.normal()
     assert other.weights_sha256() == trainer.weights_sha256()
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_measuring_a_users_own_model_is_not_seen_in_its_training(tmp_path, kind):
+    case = own_case(tmp_path, kind)
+    alone, measured = Trainer(spec_of(case)), Trainer(spec_of(case))
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    for _ in range(7):
+        alone.advance()
+        measured.advance()
+        first, second = measured.evaluate(), measured.evaluate()
+        assert first.loss == second.loss
+    assert alone.weights_sha256() == measured.weights_sha256()
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
 
 
 @pytest.mark.parametrize("name", presets.names())
