@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
-from aetui.bench.report import RATIOS
 from aetui.diagnosis.causes.catalog import CATALOG
 from aetui.report import CAUSES
 from aetui.spec import RunSpec, changed
@@ -203,7 +202,7 @@ def bench_block() -> str:
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "textual", "plotext") if name in machine)
     kinds = tuple(next(iter(report["cases"].values())))
     speeds = [(case, *(f"{found[kind]:,.0f}" for kind in kinds)) for case, found in report["cases"].items()]
-    names = [name for name in RATIOS if name in next(iter(report["ratios"].values()))]
+    names = tuple(next(iter(report["ratios"].values())))
     ratios = [(case, *(f"{found[name]:.2f}" for name in names)) for case, found in report["ratios"].items()]
     share = report["first_frame_s"] / report["import_torch_s"]
     rest = [

@@ -1,10 +1,12 @@
 """Loops without a screen: what people write, the leanest by hand, and the engine alone.
 
-Run as `python -m aetui.bench.loops CASE KIND SECONDS` in a process of its own; prints steps per second.
+Run as `python -m aetui.bench.loops CASE KIND SECONDS` in a process of its own; prints steps per second, of the kind
+`store` without the store and with it.
 """
 
 import itertools
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from aetui import data
+from aetui import protocol as p
 from aetui.bench.cases import case_spec
 from aetui.spec import RunSpec, dumps
 
@@ -22,6 +25,8 @@ _LOOK = 0.3
 """Seconds between two looks at the diagnosis, as a screen takes them."""
 _LONGER = 3
 """Times the seconds that the engine is measured for: what it does besides comes every few seconds."""
+_TURNS = 8
+"""Turns that an engine with and one without a store take."""
 WARMUP = 0.5
 """Share of a measurement's seconds that is run before it and not counted."""
 
@@ -96,35 +101,52 @@ def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
     return step
 
 
-def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False, stored: bool = False) -> float:
-    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone.
+class _Driver:
+    """An engine with nobody watching, told what to do and waited for."""
 
-    `stored` runs are stored, in a folder that is deleted afterwards; others are not.
-    """
-    import threading
+    def __init__(self, spec: RunSpec, *, store: bool = False) -> None:
+        import threading
 
-    from aetui import protocol as p
-    from aetui.engine.worker import Engine
+        from aetui.engine.worker import Engine
 
-    accepted: dict[int, p.Accepted] = {}
-    arrived = threading.Condition()
+        self._accepted: dict[int, p.Accepted] = {}
+        self._arrived = threading.Condition()
+        self._last = 0
+        self.engine = Engine("stored" if store else "bench", store=store)
+        self.engine.join(self._take)
+        self._worker = threading.Thread(target=self.engine.work)
+        self._worker.start()
+        self.obey(p.New, spec=dumps(spec))
 
-    def sink(reply: p.Reply) -> None:
+    def _take(self, reply: p.Reply) -> None:
         if isinstance(reply, p.Accepted):
-            with arrived:
-                accepted[reply.command] = reply
-                arrived.notify_all()
+            with self._arrived:
+                self._accepted[reply.command] = reply
+                self._arrived.notify_all()
 
-    def obeyed(command: p.Commands) -> p.Accepted:
-        engine.submit(command)
-        with arrived:
-            arrived.wait_for(lambda: command.id in accepted)
-        return accepted[command.id]
+    def obey(self, kind: Callable[..., p.Commands], **arguments: object) -> p.Accepted:
+        self._last += 1
+        command = kind(id=self._last, **arguments)
+        self.engine.submit(command)
+        with self._arrived:
+            self._arrived.wait_for(lambda: command.id in self._accepted)
+        return self._accepted[command.id]
 
-    engine = Engine("bench", store=stored)
-    engine.join(sink)
-    worker = threading.Thread(target=engine.work)
-    worker.start()
+    def rate(self, wait: Callable[[float], None], seconds: float) -> float:
+        """Steps per second while `wait` waits."""
+        first = self.obey(p.Run)
+        wait(seconds)
+        last = self.obey(p.Pause)
+        return (last.step - first.step) / (last.time - first.time)
+
+    def close(self) -> None:
+        self.obey(p.Stop)
+        self._worker.join()
+
+
+def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> float:
+    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone."""
+    driver = _Driver(spec)
     version = 0
 
     def look_for(duration: float) -> None:
@@ -132,36 +154,52 @@ def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False, store
         nonlocal version
         end = time.perf_counter() + duration
         while (left := end - time.perf_counter()) > 0:
-            view = engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
+            view = driver.engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
             if view is not None and view.diagnosis is not None:
                 version = view.diagnosis.version
             time.sleep(min(left, _LOOK))
 
-    obeyed(p.New(id=1, spec=dumps(spec)))
     while diagnosed and not version:
         look_for(_LOOK)
-    obeyed(p.Run(id=2))
-    look_for(seconds * WARMUP)
-    obeyed(p.Pause(id=3))
-    first = obeyed(p.Run(id=4))
-    look_for(seconds * _LONGER)
-    last = obeyed(p.Pause(id=6))
-    obeyed(p.Stop(id=5))
-    worker.join()
-    return (last.step - first.step) / (last.time - first.time)
+    driver.rate(look_for, seconds * WARMUP)
+    rate = driver.rate(look_for, seconds * _LONGER)
+    driver.close()
+    return rate
+
+
+def store_rates(spec: RunSpec, seconds: float) -> tuple[float, float]:
+    """Steps per second of the engine without and with its store, in turns, so that both meet the same noise."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["AETUI_HOME"] = home
+        drivers = [_Driver(spec), _Driver(spec, store=True)]
+        found: list[list[float]] = [[], []]
+        for driver in drivers:
+            driver.rate(time.sleep, seconds * WARMUP)
+        for turn in range(_TURNS):
+            for which in (0, 1) if turn % 2 else (1, 0):
+                found[which].append(drivers[which].rate(time.sleep, seconds))
+                # What is written at a pause belongs to the one that paused.
+                time.sleep(_LOOK)
+        for driver in drivers:
+            driver.close()
+    ratio = statistics.median(stored / plain for plain, stored in zip(*found, strict=True))
+    plain = statistics.median(found[0])
+    return plain, plain * ratio
 
 
 def measure(case: str, kind: str, seconds: float) -> float:
     spec = case_spec(case)
     if kind in ("engine", "diagnosed"):
         return engine_rate(spec, seconds, diagnosed=kind == "diagnosed")
-    if kind == "stored":
-        with tempfile.TemporaryDirectory() as home:
-            os.environ["AETUI_HOME"] = home
-            return engine_rate(spec, seconds, stored=True)
     rows = torch.from_numpy(data.load(spec.data).train)
     return rate({"plain": plain, "lean": lean}[kind](spec, rows), seconds)
 
 
+def main(case: str, kind: str, seconds: float) -> None:
+    """Print the rate; of kind `store` those without and with it."""
+    rates = store_rates(case_spec(case), seconds) if kind == "store" else (measure(case, kind, seconds),)
+    print(*rates)
+
+
 if __name__ == "__main__":
-    print(measure(sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -26,6 +26,14 @@ def test_a_loop_is_measured_in_steps_per_second(kind):
     assert 1 < loops.measure("classic", kind, 0.05) < 1e6
 
 
+def test_the_store_is_measured_in_turns(monkeypatch):
+    monkeypatch.setattr(loops, "_TURNS", 2)
+    monkeypatch.setattr(loops, "_LOOK", 0.01)
+    monkeypatch.setenv("AETUI_HOME", "")
+    without, with_store = loops.store_rates(case_spec("tiny"), 0.1)
+    assert 0.1 < with_store / without < 10
+
+
 @pytest.mark.parametrize("case", ["tiny", "classic"])
 def test_the_loops_by_hand_train_on_the_same_data_with_the_same_shapes(case):
     from aetui.training.trainer import Trainer
@@ -54,6 +62,7 @@ def test_the_table_shows_every_figure():
         "cases": {case: dict(speeds) for case in CASES},
         "ratios": {
             case: {name: speeds[over] / speeds[under] for name, (over, under) in report.RATIOS.items()}
+            | {report.STORE: 0.99}
             for case in CASES
         },
         "first_frame_s": 0.5,
