@@ -22,6 +22,7 @@ from aetui.tui.panes.why import WhyPane
 from aetui.tui.replies import Replies
 from aetui.tui.session import FramePacer, Session
 from aetui.tui.settings import Settings
+from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
 from aetui.tui.workbench import WorkbenchScreen
 
@@ -122,7 +123,10 @@ class Workbench(Replies):
         self.bench.notice.show_text(text, "warning")
 
     def _frame(self) -> None:
-        """Ask for the next view and plan the one after it."""
+        """Ask for the next view and plan the one after it; leave where the terminal is gone."""
+        if not self.is_headless and hung_up():
+            self.exit()
+            return
         self._look()
         delay = self._pacer.next_delay()
         if not self.session.training and not self.session.waiting:

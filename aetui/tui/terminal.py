@@ -5,6 +5,7 @@ gets a descriptor of its own for Textual; descriptors 1 and 2 go to the run's lo
 """
 
 import os
+import select
 import sys
 import termios
 from collections.abc import Iterator
@@ -46,6 +47,16 @@ def owned_terminal(log: Path) -> Iterator[None]:
         with suppress(OSError, ValueError):
             drawing.close()
         _restore(attributes)
+
+
+def hung_up() -> bool:
+    """Whether the terminal of standard input is gone; nobody tells a process that it does not control."""
+    poll = select.poll()
+    poll.register(0, 0)
+    try:
+        return bool(poll.poll(0))
+    except OSError:
+        return True
 
 
 def _attributes() -> list | None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from aetui.bench.terminal import Terminal
 from aetui.cli.main import main
+from aetui.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -211,3 +213,15 @@ def test_where_there_is_nothing_to_attach_to_one_sentence_says_so(start, argumen
     program = start(*arguments)
     assert program.wait_end() == 2
     assert program.said == sentence
+
+
+def test_a_terminal_that_vanishes_without_a_signal_ends_the_screen_alone(private_home):
+    """As where the terminal is not the controlling one, so that no SIGHUP comes."""
+    terminal = Terminal(["run", "--name", "alone", *ENDLESS, "--start"], Path(private_home))
+    folder = RunFolder(Path(private_home, "runs", "alone"))
+    terminal.wait_for("RUNNING")
+    os.close(terminal._master)
+    assert terminal._process.wait(60) == 0
+    engine = folder.holder()
+    assert engine is not None
+    os.kill(engine, signal.SIGKILL)
