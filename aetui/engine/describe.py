@@ -17,7 +17,7 @@ from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
 from aetui.training.losses import domain_warning
-from aetui.training.recorder import Records
+from aetui.training.records import Records
 from aetui.training.trainer import Trainer
 
 

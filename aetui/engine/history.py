@@ -8,8 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from aetui import protocol as p
-from aetui.runs.columns import Columns
-from aetui.training.recorder import Records
+from aetui.training.records import Records
 
 _PAGE = 65_536
 """Steps in one message at most; a screen that lacks more asks again."""
@@ -42,7 +41,7 @@ class History:
             self._length = needed
 
     @staticmethod
-    def of(columns: Columns, points: Iterable[p.Point]) -> History:
+    def of(columns: Records, points: Iterable[p.Point]) -> History:
         """The history that a record has."""
         history = History()
         count = len(columns)

@@ -17,8 +17,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from aetui.runs.columns import Columns, checksum, pack, unpack
+from aetui.runs.columns import checksum, pack, unpack
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.training.records import Records
 
 SCHEMA = 1
 """Of `PRAGMA user_version`; a file of a later one is not touched."""
@@ -176,7 +177,7 @@ class Database:
             (event.seq, event.branch, event.step, event.time, event.kind, event.text, changes, event.message),
         )
 
-    def add_history(self, branch: int, start: int, columns: Columns) -> None:
+    def add_history(self, branch: int, start: int, columns: Records) -> None:
         """Steps `start` + 1 and on of a branch."""
         data = pack(columns)
         self._sql.execute(
@@ -250,30 +251,30 @@ class Database:
         rows = self._sql.execute("SELECT count, crc, data FROM history")
         return all(checksum(data) == crc and unpack(data, count) is not None for count, crc, data in rows)
 
-    def history(self, branch: int, start: int, end: int) -> Columns:
+    def history(self, branch: int, start: int, end: int) -> Records:
         """Steps `start` + 1 to `end` of a branch; steps that are missing or damaged are NaN."""
         rows = self._sql.execute(
             "SELECT start, count, crc, data FROM history WHERE branch = ? AND start < ? AND start + count > ? "
             "ORDER BY start",
             (branch, end, start),
         )
-        parts: list[Columns] = []
+        parts: list[Records] = []
         at = start
         for first, count, crc, data in rows:
             if first + count <= at:
                 continue
             if first > at:
-                parts.append(Columns.gap(first - at))
+                parts.append(Records.gap(first - at))
                 at = first
             columns = unpack(data, count) if checksum(data) == crc else None
             stop = min(first + count, end)
-            parts.append((columns or Columns.gap(count))[at - first : stop - first])
+            parts.append((columns or Records.gap(count))[at - first : stop - first])
             at = stop
         if at < end:
-            parts.append(Columns.gap(end - at))
-        return Columns.joined(parts)
+            parts.append(Records.gap(end - at))
+        return Records.joined(parts)
 
-    def readable_history(self) -> Iterator[tuple[int, int, Columns]]:
+    def readable_history(self) -> Iterator[tuple[int, int, Records]]:
         """Branch, start and steps of every intact block of a file that is damaged elsewhere."""
         try:
             last = self._one("SELECT MAX(id) FROM history") or 0
@@ -287,9 +288,9 @@ class Database:
                     if columns is not None:
                         yield branch, start, columns
 
-    def history_of(self, path: list[Leg]) -> Columns:
+    def history_of(self, path: list[Leg]) -> Records:
         """Every step of a path, from step 1 on."""
-        return Columns.joined([self.history(leg.branch, leg.start, leg.end) for leg in path])
+        return Records.joined([self.history(leg.branch, leg.start, leg.end) for leg in path])
 
     def points(self, path: list[Leg]) -> list[tuple[int, float | None, float | None]]:
         """Step, validation loss and explained variance of the measurements on a path."""

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import fingerprint, lineage, rescue
-from aetui.runs.columns import Columns
 from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
@@ -23,7 +22,7 @@ from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, dumps, loads
 from aetui.training.checkpoint import capture
-from aetui.training.recorder import Records
+from aetui.training.records import Records
 from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -155,8 +154,7 @@ class Recording:
             return
         self.open_branch()
         at = self.position
-        columns = Columns(records.loss, records.total, records.grad_norm, records.clipped)
-        self.keeper.write(lambda database: database.add_history(at.branch, at.step, columns))
+        self.keeper.write(lambda database: database.add_history(at.branch, at.step, records))
         self.position = dataclasses.replace(at, step=at.step + len(records))
         self.tree.ends[at.branch] = self.position.step
         self._last = (float(records.loss[-1]), self._last[1])
@@ -234,11 +232,6 @@ class Recording:
             raise RunError(f"the run is not being stored at present, so it can't go back: {self.keeper.trouble}")
         with closing(Database(self.folder.database, write=False)) as database:
             return query(database)
-
-    def history(self) -> Columns:
-        """Every step from the first to where the run stands."""
-        path = self.path
-        return self.read(lambda database: database.history_of(path))
 
     # --- moving ---------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from aetui.runs.columns import Columns
 from aetui.runs.lineage import Position, Tweak
 from aetui.runs.tensorfile import DamagedFile, read
 from aetui.training.checkpoint import Checkpoint
+from aetui.training.records import Records
 from aetui.training.trainer import Trainer
 
 _SLICE = 256
@@ -53,7 +53,7 @@ def read_state(path: Path) -> tuple[Checkpoint, Position]:
     return checkpoint, Position(**about["position"])
 
 
-def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Columns, end: int, progress: Progress) -> str | None:
+def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Records, end: int, progress: Progress) -> str | None:
     """Train up to step `end` with the tweaks that followed; a sentence where the record has other losses.
 
     Args:
@@ -71,13 +71,12 @@ def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Columns, end: 
     return _train_to(trainer, end, recorded, first, end, progress)
 
 
-def _train_to(trainer: Trainer, stop: int, recorded: Columns, first: int, end: int, progress: Progress) -> str | None:
+def _train_to(trainer: Trainer, stop: int, recorded: Records, first: int, end: int, progress: Progress) -> str | None:
     while trainer.steps < stop:
         start = trainer.steps
         for _ in range(min(_SLICE, stop - start)):
             trainer.advance()
-        records = trainer.recorder.drain()
-        found = Columns(records.loss, records.total, records.grad_norm, records.clipped)
+        found = trainer.recorder.drain()
         same = recorded[start : trainer.steps].agrees_until(found)
         if same < len(found):
             return (

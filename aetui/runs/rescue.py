@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aetui.runs.columns import Columns
 from aetui.runs.database import DamagedDatabase, Database, SavedCheckpoint, SavedEvent, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.runs.replay import read_file
 from aetui.runs.tensorfile import DamagedFile
 from aetui.spec import loads
+from aetui.training.records import Records
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ class _Found:
     meta: dict[str, Any]
     forks: dict[int, Fork]
     events: list[SavedEvent]
-    history: list[tuple[int, int, Columns]]
+    history: list[tuple[int, int, Records]]
     checkpoints: list[tuple[str, dict[str, Any], int]]
     """Name, what the file says of the run, and size of each, the oldest first."""
 

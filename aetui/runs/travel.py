@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aetui.runs import lineage, replay
-from aetui.runs.columns import Columns
 from aetui.runs.database import SavedCheckpoint
 from aetui.runs.lineage import Leg, Position
 from aetui.runs.replay import Progress
@@ -16,6 +15,7 @@ from aetui.runs.tensorfile import DamagedFile
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec
 from aetui.training.checkpoint import CheckpointError, capture, restore
+from aetui.training.records import Records
 from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Traveler:
     """The checkpoint that was restored last, and its file."""
 
     def go(
-        self, target: Position, recorded: Columns, rows: Iterable[SavedCheckpoint], progress: Progress
+        self, target: Position, recorded: Records, rows: Iterable[SavedCheckpoint], progress: Progress
     ) -> tuple[Position, list[str]]:
         """Bring the trainer to a position, or near it; where it stands then, and what is to be said about it.
 

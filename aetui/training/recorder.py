@@ -1,29 +1,12 @@
 """Loss and gradient norm of every step, without waiting for the device at each."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from aetui.training.records import Records
+
 _CAPACITY = 4096
-
-
-@dataclass(frozen=True)
-class Records:
-    """What consecutive steps recorded, each array of shape (steps,), float32.
-
-    loss: reconstruction term. total: loss with penalties (equal to loss where there are none).
-    grad_norm: joint norm before clipping. clipped: 1 where clipping changed the gradient.
-    """
-
-    loss: np.ndarray
-    total: np.ndarray
-    grad_norm: np.ndarray
-    clipped: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.loss)
 
 
 class Recorder:

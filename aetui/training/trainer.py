@@ -25,7 +25,8 @@ from aetui.training import clipping, optimizers, weights
 from aetui.training.batches import Batches
 from aetui.training.flat import FlatParameters
 from aetui.training.losses import Objective
-from aetui.training.recorder import Recorder, Records
+from aetui.training.recorder import Recorder
+from aetui.training.records import Records
 from aetui.training.schedules import RateSchedule
 
 _SAMPLE = 64

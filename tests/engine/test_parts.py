@@ -12,7 +12,7 @@ from aetui import protocol as p
 from aetui.engine.history import History
 from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
 from aetui.engine.steering import Ladder
-from aetui.training.recorder import Records
+from aetui.training.records import Records
 
 
 @given(st.floats(1e-12, 1e6), st.lists(st.integers(-3, 3), max_size=30))
