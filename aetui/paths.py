@@ -13,7 +13,7 @@ def config_folder() -> Path:
 
 def home_folder() -> Path:
     """Folder of all that is kept of runs; `AETUI_HOME` overrides it."""
-    return Path(os.environ.get("AETUI_HOME") or platformdirs.user_data_dir("aetui"))
+    return Path(os.environ.get("AETUI_HOME") or platformdirs.user_data_dir("aetui")).expanduser().absolute()
 
 
 def runs_folder() -> Path:

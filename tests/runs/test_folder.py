@@ -95,3 +95,11 @@ def test_where_nothing_can_be_written_a_sentence_says_so(monkeypatch, tmp_path):
         RunFolder.create()
     spare = RunFolder.spare("elsewhere")
     assert spare.path.is_dir() and spare.log.exists() and os.access(spare.checkpoints, os.W_OK)
+
+
+def test_a_home_named_from_the_present_folder_stays_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AETUI_HOME", "here")
+    folder = recorded("one")
+    monkeypatch.chdir("/")
+    assert folder.path == tmp_path / "here" / "runs" / "one" and folder.exists
