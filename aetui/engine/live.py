@@ -134,6 +134,11 @@ class LiveRun:
             self.recording.checkpoint(f"{BEFORE} {text}")
             self._owed = ""
 
+    @property
+    def running(self) -> bool:
+        """Whether it trains, as last published."""
+        return self._status.state == "running"
+
     def note_state(self, state: p.State) -> None:
         if self.recording is not None:
             self.recording.note_state(state)

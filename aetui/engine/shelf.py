@@ -8,7 +8,6 @@ from pathlib import Path
 
 from aetui import protocol as p
 from aetui.engine import describe
-from aetui.engine.journal import Journal
 from aetui.engine.live import LiveRun
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase
@@ -152,7 +151,7 @@ class Shelf:
             return "finished", describe.finished(steps)
         return "paused", ""
 
-    def put_away(self, run: LiveRun, journal: Journal) -> str:
+    def put_away(self, run: LiveRun) -> str:
         """Write what is to be kept of a run; how to go on with it."""
         recording = run.recording
         if recording is None:
@@ -161,6 +160,8 @@ class Shelf:
         if recording.idle:
             recording.close("")
             return "nothing was trained, so nothing is kept"
+        if run.running:
+            run.note_state("paused")
         trouble = recording.close("end")
         if trouble:
             return (

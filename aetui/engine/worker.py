@@ -86,11 +86,6 @@ class Engine:
         recording = self._run.recording if self._run else None
         return p.Places(places=recording.places() if recording else ())
 
-    @property
-    def resting(self) -> bool:
-        """Whether nothing trains."""
-        return self._state != "running"
-
     # --- the worker thread ----------------------------------------------------------------------
 
     def work(self) -> None:
@@ -115,7 +110,7 @@ class Engine:
             run.collect()
             # For looks that come while the disk takes the checkpoint.
             run.publish(self._state, 0)
-            text = self._shelf.put_away(run, self._journal)
+            text = self._shelf.put_away(run)
         self._emit(p.Ended(text=text))
 
     def _rest(self, run: LiveRun | None) -> None:
@@ -222,7 +217,7 @@ class Engine:
         self._runs += 1
         if old is not None:
             old.collect()
-            self._shelf.put_away(old, self._journal)
+            self._shelf.put_away(old)
         self._run, self._state, self._target = run, state, None
         self._journal.begin(run)
         if run.unsaved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import torch
 
 from aetui import protocol as p
 from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.summary import summary
 from aetui.spec import RunSpec, changed
 
 SPEC = changed(
@@ -283,3 +285,17 @@ def test_a_record_of_a_later_version_is_left_alone(drive):
     with closing(sqlite3.connect(folder / "run.db")) as sql:
         assert sql.execute("PRAGMA user_version").fetchone() == (99,)
         assert sql.execute("SELECT MAX(start + count) FROM history").fetchone() == (5,)
+
+
+def test_a_run_that_is_stopped_in_training_is_listed_as_paused_and_one_that_died_as_interrupted(drive):
+    driver = drive()
+    driver.load(SPEC)
+    driver.do(p.Run)
+    driver.wait(lambda e: isinstance(e, p.StateChanged) and e.state == "running")
+    driver.flush()
+    folder = RunFolder(driver.folder)
+    copy = RunFolder(driver.folder.with_name("died"))
+    shutil.copytree(folder.path, copy.path, ignore=shutil.ignore_patterns("engine.sock"))
+    driver.stop()
+    assert summary(folder).state == "paused"
+    assert summary(copy).state == "interrupted"
