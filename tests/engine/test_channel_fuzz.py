@@ -119,10 +119,12 @@ def test_nesting_without_end_is_no_message(hall, body: bytes):
 )
 def test_what_is_no_message_ends_its_sender_alone(hall, caplog, data: bytes):
     good, bad = hall.peer(), hall.bare()
-    bad.sendall(data)
     bad.settimeout(30)
-    while bad.recv(2**16):
-        pass
+    # An end that closes with bytes unread resets the connection.
+    with suppress(ConnectionResetError, BrokenPipeError):
+        bad.sendall(data)
+        while bad.recv(2**16):
+            pass
     bad.close()
     assert good.answers()
     said: list[str] = []
