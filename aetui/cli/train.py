@@ -21,7 +21,8 @@ from aetui.engine.logs import log_to
 from aetui.models.errors import ForwardError, ModelError
 from aetui.runs.database import DamagedDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.recording import Interrupted, Recording
+from aetui.runs.recording import Recording
+from aetui.runs.replay import Interrupted
 from aetui.spec import Problem, RunSpec, SpecError
 from aetui.training.trainer import Trainer
 

@@ -69,6 +69,13 @@ class LiveRun:
         bad = describe.first_bad(records)
         return None if bad is None else self.trainer.steps - len(records) + bad + 1
 
+    def non_finite(self, step: int) -> str:
+        """Why the run stops at a step whose loss or gradient is not finite."""
+        page = self.history.since(step - 1)
+        assert page is not None
+        on_host = self.trainer.device.type == "cpu"
+        return describe.non_finite(step, page, self.history.last_finite(), on_host)
+
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
         self.watch.outdate()

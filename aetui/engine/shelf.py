@@ -12,7 +12,8 @@ from aetui.engine.live import LiveRun
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.recording import Progress, Recording
+from aetui.runs.recording import Recording
+from aetui.runs.replay import Progress
 from aetui.spec import loads
 from aetui.training.trainer import Trainer
 
@@ -143,10 +144,7 @@ class Shelf:
         steps = run.trainer.steps
         last = run.history.last_finite()
         if len(run.history) and (last is None or last[0] != len(run.history)):
-            page = run.history.since(steps - 1)
-            assert page is not None
-            on_host = run.trainer.device.type == "cpu"
-            return "non-finite", describe.non_finite(steps, page, last, on_host)
+            return "non-finite", run.non_finite(steps)
         if steps and steps == run.trainer.goal:
             return "finished", describe.finished(steps)
         return "paused", ""

@@ -116,10 +116,7 @@ class Engine:
     def _rest(self, run: LiveRun | None) -> None:
         """Wait for something to do, measuring gauges that a screen has begun to show, and probing where asked to."""
         if run is not None:
-            trouble = run.trouble_changed()
-            if trouble is not None:
-                run.publish(self._state, len(self._inbox))
-                self._note_trouble(trouble)
+            self._note_storing(run)
             if run.pay():
                 return
         if run is not None and (missing := run.watch.missing()):
@@ -170,7 +167,7 @@ class Engine:
                 self._travel(run, command)
             case p.Run():
                 run.end_probes()
-                self._begin(self._whole(run, command), command)
+                self._begin(self._whole(run), command)
             case p.Pause() if self._state == "running":
                 self._accept(command, "paused")
                 self._settle(run, "paused")
@@ -180,10 +177,10 @@ class Engine:
                 self._examine(run, command)
             case p.Set():
                 run.end_probes()
-                self._set(self._whole(run, command), command, command.changes)
+                self._set(self._whole(run), command, command.changes)
             case p.Nudge():
                 run.end_probes()
-                run = self._whole(run, command)
+                run = self._whole(run)
                 value = run.nudged(command.path, command.by)
                 if value is None:
                     self._refuse(command, f"{command.path}: is not a number that keys can move")
@@ -263,7 +260,7 @@ class Engine:
             self._emit(p.Noted(text=remark, warning=True))
         return moved
 
-    def _whole(self, run: LiveRun, command: p.Command) -> LiveRun:
+    def _whole(self, run: LiveRun) -> LiveRun:
         """The run in a state to go on with: after a step that broke off, that of the step before it."""
         if run.recording is None or not run.recording.spoiled:
             return run
@@ -299,8 +296,8 @@ class Engine:
             return
         run.collect()
         run.save_before(", ".join(map(str, found)))
-        trainer.set(changes, text=True)
         run.open_branch()
+        trainer.set(changes, text=True)
         run.info = describe.updated(run.info, trainer)
         run.publish(self._state, len(self._inbox))
         text = describe.changes_text(found, trainer, old_rate)
@@ -362,7 +359,7 @@ class Engine:
                         self._stop_at_non_finite(run, bad)
                         return
                     run.save_if_due()
-                    self._note_trouble(run.trouble_changed() or "")
+                    self._note_storing(run)
                     measured = run.measure_due()
                     self._note_verdict(run)
                     run.publish("running", len(inbox))
@@ -393,11 +390,7 @@ class Engine:
             self._emit(p.Noted(text=note))
 
     def _stop_at_non_finite(self, run: LiveRun, step: int | None) -> None:
-        step = run.trainer.steps if step is None else step
-        page = run.history.since(step - 1)
-        assert page is not None
-        on_host = run.trainer.device.type == "cpu"
-        self._settle(run, "non-finite", describe.non_finite(step, page, run.history.last_finite(), on_host))
+        self._settle(run, "non-finite", run.non_finite(run.trainer.steps if step is None else step))
 
     # --- states and events ----------------------------------------------------------------------
 
@@ -414,7 +407,12 @@ class Engine:
 
     def _note_trouble(self, text: str) -> None:
         if text:
-            self._emit(p.Noted(text=text, warning=not text.endswith("stored again")))
+            self._emit(p.Noted(text=text, warning=True))
+
+    def _note_storing(self, run: LiveRun) -> None:
+        text = run.trouble_changed()
+        if text:
+            self._emit(p.Noted(text=text, warning=bool(run.unsaved)))
 
     def _accept(
         self,

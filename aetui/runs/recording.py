@@ -17,7 +17,7 @@ from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
-from aetui.runs.replay import Interrupted, Progress
+from aetui.runs.replay import Progress
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, dumps, loads
@@ -36,8 +36,6 @@ LEAST = 20.0
 _Found = TypeVar("_Found")
 BEFORE, START, LEFT = "before", "start", "left"
 """How the reasons of checkpoints that are kept begin."""
-
-__all__ = ["Interrupted", "Progress", "Recording"]
 
 
 class Recording:
