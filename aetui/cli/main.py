@@ -1,9 +1,10 @@
 """The commands."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 from cyclopts import App, Parameter, validators
 from cyclopts.exceptions import CycloptsError
@@ -250,22 +251,45 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"aetui: {' '.join(str(error).split())}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"aetui: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except SpecError as error:
-        for problem in error.problems:
-            print(f"aetui: {problem}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            for problem in error.problems:
+                print(f"aetui: {problem}", file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed."""
+    """`run_command`, with a sentence where nothing can be written.
+
+    It ends quietly where the reader of a pipe has gone or ctrl+c was pressed.
+    """
     try:
-        return run_command(arguments)
+        status = run_command(arguments)
+        sys.stdout.flush()
     except BrokenPipeError:
+        status = 0
+    except OSError as error:
+        where = error.filename or "what there is to print can't be written"
         with contextlib.suppress(OSError):
-            sys.stderr.close()
-        return 0
+            print(f"aetui: {where}: {error.strerror or error}", file=sys.stderr)
+        status = 1
     except KeyboardInterrupt:
-        return 130
+        status = 130
+    for stream in (sys.stdout, sys.stderr):
+        _give_up_unwritten(stream)
+    return status
+
+
+def _give_up_unwritten(stream: TextIO) -> None:
+    """What a full disk or a closed pipe did not take would fail again at the interpreter's end, with a traceback."""
+    try:
+        stream.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)

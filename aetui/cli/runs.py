@@ -112,13 +112,19 @@ def delete_runs(folders: Sequence[RunFolder], *, yes: bool) -> int:
     return 0
 
 
-def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
+def prune_runs(*, days: float | None, checkpoints: bool, dry: bool, yes: bool = False) -> int:
     """Delete leftovers: folders without a record, runs without a step, unfinished files, and what is asked for.
 
     Args:
         days: delete runs that have not changed for so long.
         checkpoints: keep the newest checkpoint of each run only; the others can be trained again.
+        yes: don't ask before runs are deleted for their age, where there is somebody to ask.
     """
+    if days is not None and not (dry or yes) and sys.stdin.isatty():
+        question = f"delete runs that have not changed for {_age(days * _DAY)}, for good (--dry-run lists them)? [y/N] "
+        if input(question).strip().lower() not in ("y", "yes"):
+            print("nothing was deleted")
+            return 1
     freed = 0
     verb = "would delete" if dry else "deleted"
     for path in _leftovers():

@@ -80,6 +80,7 @@ def prune(
     days: Annotated[float | None, Parameter(validator=validators.Number(gte=0))] = None,
     checkpoints: Flag = False,
     dry_run: Flag = False,
+    yes: Flag = False,
 ) -> int:
     """Delete leftovers: runs that never took a step, unfinished files, and what is asked for.
 
@@ -91,10 +92,12 @@ def prune(
         Keep only the newest checkpoint of each run; the others can be trained again.
     dry_run
         Only say what would be deleted.
+    yes
+        Don't ask; without a terminal it never does.
     """
     from aetui.cli.runs import prune_runs
 
-    return prune_runs(days=days, checkpoints=checkpoints, dry=dry_run)
+    return prune_runs(days=days, checkpoints=checkpoints, dry=dry_run, yes=yes)
 
 
 def resume(

@@ -129,9 +129,22 @@ class Database:
             raise UnreachableDatabase(f"{path} can't be written: {error}") from error
         return cls(path)
 
+    def _opened(self, options: str) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?{options}"
+        return sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
+
     def _connect(self, write: bool) -> None:
-        uri = f"{self.path.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
-        self._sql = sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
+        self._sql = self._opened(f"mode={'rw' if write else 'ro'}")
+        if not write:
+            try:
+                self._sql.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:
+                # A full disk has no room for the index of the WAL; a file without a WAL is read as it is.
+                wal = Path(f"{self.path}-wal")
+                if wal.exists() and wal.stat().st_size:
+                    raise
+                self._sql.close()
+                self._sql = self._opened("mode=ro&immutable=1")
         # A letter that is damaged must not make its row unreadable.
         self._sql.text_factory = lambda data: data.decode(errors="replace")
         if write:

@@ -23,6 +23,10 @@ _NOUNS = "auk crane dipper dove finch grebe heron ibis jay kite lark linnet mart
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+_HOLDER = 20
+"""Bytes of the lock's file that name the process."""
+
+
 class RunError(ValueError):
     """A run that can't be made, found or used; one sentence with the way out."""
 
@@ -164,11 +168,14 @@ class RunFolder:
             os.close(descriptor)
             who = self.holder()
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who else ''}; "
-                f"aetui attach {self.name} shows it"
+                f"the run {self.name} is in training{f' by process {who}' if who else ''}; {self.way_to_holder()}"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            # Not cut first: a full disk still takes what fits into a block that is there.
+            os.pwrite(descriptor, f"{os.getpid():<{_HOLDER}}".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise RunError(f"the run {self.name} can't be used: {self.path}: {error.strerror}") from error
         return Lock(descriptor)
 
     def holder(self) -> int | None:
@@ -180,11 +187,19 @@ class RunFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            text = os.pread(descriptor, 20, 0)
+            text = os.pread(descriptor, _HOLDER, 0).strip()
             return int(text) if text.isdigit() else -1
         finally:
             os.close(descriptor)
         return None
+
+    def way_to_holder(self) -> str:
+        """What can be done about a run that another process trains: one without a socket takes no screen."""
+        if (self.path / "engine.sock").exists():
+            return f"aetui attach {self.name} shows it, aetui stop {self.name} ends it"
+        who = self.holder() or 0
+        way = f"kill {who} has it write a checkpoint and end" if who > 0 else "it has to end first"
+        return f"it has no screen to attach; {way}"
 
     def check_private(self) -> None:
         """Refuse a folder that others can read or write.
