@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from aetui import protocol as p
+from aetui.engine.crash import log_exits
 from aetui.engine.host import Host, greet
 from aetui.engine.logs import log_to
 
@@ -31,6 +32,7 @@ def main() -> None:
     # A key is meant for the screen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to(options.log)
+    log_exits()
     # A full disk must not make each line of the log an error of its own.
     logging.raiseExceptions = False
     first = None if options.fd is None else greet(socket.socket(fileno=options.fd))
