@@ -89,7 +89,7 @@ def size(log: str) -> int:
 
 
 def last_place(log: str, since: int) -> str:
-    """` in mine.py, line 12`: where the process was whose stack stands last in `log` after byte `since`, '' for none."""
+    """` in mine.py, line 12`: what the last stack in `log` after byte `since` had come to, '' where there is none."""
     try:
         with open(log, "rb") as file:
             file.seek(max(since, size(log) - _TAIL))

@@ -39,7 +39,7 @@ def stall(thread: int, seconds: float, context: str = "") -> p.Stall:
     if context:
         doing = f"{context}, {doing}" if doing else context
     place = crash.own_place(crash.stack_of(stack[0] if stack else None))
-    return p.Stall(seconds=seconds, doing=doing, place="" if place is None else crash.said(place))
+    return p.Stall(seconds=int(seconds), doing=doing, place="" if place is None else crash.said(place))
 
 
 def _phase(stack: list[FrameType]) -> str:

@@ -11,7 +11,7 @@ from aetui.report import Report
 class Stall(Struct, frozen=True):
     """No step, and no other sign of progress, for some seconds."""
 
-    seconds: float
+    seconds: int
     doing: str
     """What is under way: `forward of Net`; '' where that is not known."""
     place: str = ""

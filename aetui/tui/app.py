@@ -14,6 +14,7 @@ from aetui import protocol as p
 from aetui.spec import RunSpec
 from aetui.tui import dialogs, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
+from aetui.tui.asked import Asked
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
 from aetui.tui.pane import Pane
@@ -34,6 +35,8 @@ _PANE_PERIOD = 0.9
 """Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
 """Seconds between looks while nothing trains."""
+_MOMENT = 0.1
+"""Seconds within which an answer is at once; what is asked for is shown where it takes longer, so nothing flickers."""
 
 
 class Workbench(Replies):
@@ -73,6 +76,8 @@ class Workbench(Replies):
         self._problems = list(problems or [])
         self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
         self._next_panes = 0.0
+        self._asked = Asked()
+        """What was on its way when the screen last said so."""
         self._wanted_theme = theme or self.settings.theme
         self._themes: list[str] = []
         self.animation_level = "none"
@@ -96,6 +101,7 @@ class Workbench(Replies):
                 loop.add_signal_handler(number, self.exit)
             except (ValueError, RuntimeError, NotImplementedError):
                 log.info("no handler for signal %s here", number)
+        self.session.on_sent = self._await_answer
         self._redraw()
         self._connect()
         if self._folder:
@@ -134,6 +140,17 @@ class Workbench(Replies):
         self._redraw()
         self.set_timer(delay, self._frame)
 
+    def _await_answer(self) -> None:
+        """Show what a key has asked for, where that is not done within a moment."""
+        self.set_timer(_MOMENT, self._show_asked)
+
+    def _show_asked(self) -> None:
+        found = self.session.show_asked()
+        if found.text and self._asked != found:
+            self._say(found.text)
+        self._asked = found
+        self._redraw()
+
     def _look(self) -> None:
         self.session.look(self.bench.gauges, self.bench.pairs.sample)
 
@@ -160,7 +177,9 @@ class Workbench(Replies):
         if self.revivable:
             self.start_reviving()
         else:
-            self.session.toggle()
+            waits = self.session.toggle()
+            if waits:
+                self._say(waits)
 
     def action_step(self) -> None:
         self.session.run_steps(1)

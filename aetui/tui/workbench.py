@@ -173,7 +173,7 @@ class WorkbenchScreen(Screen[None]):
         self.verdict = VerdictLine(key_text("pane-why", keymap), id="verdict")
         self.tabs = TabLine()
         self.status = StatusBar(id="status")
-        self.notice = Notice(id="notice")
+        self.notice = Notice(journal=key_text("pane-journal", keymap), id="notice")
         self.keys = KeyLine(keymap)
         self.active = "loss"
         """The pane that a narrow or maximized layout shows."""

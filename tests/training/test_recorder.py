@@ -1,5 +1,8 @@
 """The recorder keeps every step, in order, whatever the device."""
 
+import sys
+import threading
+
 import numpy as np
 import torch
 
@@ -35,3 +38,26 @@ def test_values_on_the_host():
     recorder.add_values(1.0, 2.0, 3.0, True)
     records = recorder.drain()
     assert [records.loss[0], records.total[0], records.grad_norm[0], records.clipped[0]] == [1, 2, 3, 1]
+
+
+def test_steps_that_another_thread_takes_over_meanwhile_are_all_there_once_and_in_order():
+    recorder, over = Recorder(torch.device("cpu")), threading.Event()
+    taken: list[float] = []
+
+    def take() -> None:
+        while not over.is_set():
+            taken.extend(recorder.drain().loss.tolist())
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for step in range(100_000):
+            recorder.add_values(step, step, 0.0, False)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        thread.join()
+    taken.extend(recorder.drain().loss.tolist())
+    assert taken == list(range(100_000))
