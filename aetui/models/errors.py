@@ -6,7 +6,7 @@ _LONGEST = 2000
 
 def message(error: BaseException) -> str:
     """What an error says, all its lines in one."""
-    lines = "; ".join(filter(None, (line.strip() for line in str(error).splitlines())))
+    lines = "; ".join(filter(None, (line.strip() for line in str(error).splitlines()))).replace(":; ", ": ")
     return lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}... (the log has it whole)"
 
 

@@ -212,7 +212,7 @@ def test_a_notice_that_is_cut_names_the_key_to_the_whole_of_it(render_pane, run_
     assert line.rstrip().endswith("… j Journal has it whole") and len(line) == 100
     notice = Notice(journal="j")
     notice.show_text("what no journal has " * 20)
-    assert "Journal" not in render_pane(notice, model, (100, 1))[0]
+    assert "Journal" not in render_pane(notice, run_model(steps=50), (100, 1))[0]
 
 
 @pytest.mark.parametrize("size", [(80, 2), (120, 2), (200, 1)])
