@@ -4,6 +4,7 @@ import sys
 import threading
 
 import numpy as np
+import pytest
 import torch
 
 from aetui.training import recorder as module
@@ -40,8 +41,12 @@ def test_values_on_the_host():
     assert [records.loss[0], records.total[0], records.grad_norm[0], records.clipped[0]] == [1, 2, 3, 1]
 
 
-def test_steps_that_another_thread_takes_over_meanwhile_are_all_there_once_and_in_order():
-    recorder, over = Recorder(torch.device("cpu")), threading.Event()
+@pytest.mark.parametrize("device", [torch.device("cpu"), Elsewhere()], ids=["host", "ring"])
+def test_steps_that_another_thread_takes_over_meanwhile_are_all_there_once_and_in_order(monkeypatch, device):
+    monkeypatch.setattr(module, "_CAPACITY", 64)
+    zeros = torch.zeros
+    monkeypatch.setattr(module.torch, "zeros", lambda *shape, device=None: zeros(*shape))
+    recorder, over, count = Recorder(device), threading.Event(), 20_000
     taken: list[float] = []
 
     def take() -> None:
@@ -53,11 +58,14 @@ def test_steps_that_another_thread_takes_over_meanwhile_are_all_there_once_and_i
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        for step in range(100_000):
-            recorder.add_values(step, step, 0.0, False)
+        for step in range(count):
+            if device.type == "cpu":
+                recorder.add_values(step, step, 0.0, False)
+            else:
+                recorder.add_tensors(value := torch.tensor(float(step)), None, value, None)
     finally:
         sys.setswitchinterval(interval)
         over.set()
         thread.join()
     taken.extend(recorder.drain().loss.tolist())
-    assert taken == list(range(100_000))
+    assert taken == list(range(count))
