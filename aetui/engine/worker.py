@@ -271,7 +271,7 @@ class Engine:
 
     def _take(self, run: LiveRun, state: p.State) -> None:
         """Make a run the present one, and put the one before it away."""
-        old = self._run
+        self._stage, old = "", self._run
         run.publish(state, len(self._inbox))
         self._runs += 1
         if old is not None:
@@ -311,6 +311,7 @@ class Engine:
 
     def _arrive(self, run: LiveRun, command: p.Command, text: str, remarks: list[str]) -> LiveRun:
         """Show the run where it stands now."""
+        self._stage = ""
         self._runs += 1
         moved = run.moved(self._runs)
         moved.refresh()
