@@ -195,9 +195,10 @@ class Notice(Bar):
         return [Strip.blank(width)]
 
     def _cut(self, text: str, model: RunModel, width: int) -> str:
-        """`text` in one line; where it is cut, with the key to the whole of it."""
+        """`text` in one line; where trouble is cut, with the key to the whole of it."""
         tail = f"… {self._journal} Journal has it whole"
-        if cell_len(text) <= width or not self._journal or width < 2 * len(tail) or not _tells(model, self.text):
+        fits = cell_len(text) <= width or width < 2 * len(tail)
+        if fits or self.severity == "note" or not self._journal or not _tells(model, self.text):
             return texts.cut(text, width)
         return texts.cut(text, width - len(tail)).removesuffix("…").rstrip() + tail
 
