@@ -226,8 +226,8 @@ def spec(target: Target = None, /, *, data: Data = None, model: Model = None, se
 def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
-    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 5,
-    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 1.5,
+    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.5,
 ) -> int:
     """Measure on this machine what watching a run costs.
 
@@ -236,9 +236,9 @@ def bench(
     json
         Print one JSON object instead of a table.
     rounds
-        Times that each case is measured; the medians count.
+        Times that each case is measured; the medians count, and their spread is shown.
     seconds
-        Length of one measurement.
+        Length of one measurement of a loop.
     """
     from aetui.bench.report import bench_and_print
 

@@ -12,6 +12,7 @@ from aetui import protocol as p
 from aetui.engine.crash import log_exits
 from aetui.engine.host import Host, greet
 from aetui.engine.logs import log_to
+from aetui.openmp import bound_spin
 
 log = logging.getLogger("aetui.engine")
 
@@ -39,6 +40,8 @@ def main() -> None:
     if first is not None:
         first.send(p.Loading(stage="loading PyTorch"))
 
+    # An engine may be started by a program that has not bounded it.
+    bound_spin()
     from aetui.engine.worker import Engine
 
     engine = Engine(options.name, options.log, folder=Path(options.into) if options.into else None)
