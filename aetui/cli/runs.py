@@ -14,7 +14,7 @@ import msgspec
 from aetui import paths
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
-from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
 from aetui.spec import Problem, SpecError
@@ -73,6 +73,8 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
     try:
         with closing(Database(folder.database, write=False)) as database:
             _print_record(database)
+    except (UnreachableDatabase, sqlite3.OperationalError) as error:
+        print(f"\nthe record can't be read at present ({error}); it may be sound")
     except (DamagedDatabase, sqlite3.Error, ValueError) as error:
         print(f"\nthe record is damaged ({error}); aetui resume {one.name} rebuilds it from what can be read")
     return 0
@@ -128,7 +130,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             shutil.rmtree(path, ignore_errors=True)
     for folder in RunFolder.all():
         one = summary(folder)
-        if one.engine is not None or one.state == "damaged":
+        if one.engine is not None or one.state in ("damaged", "unreadable"):
             continue
         old = days is not None and one.age > days * _DAY
         if old or (one.step == 0 and not one.tweaks):
