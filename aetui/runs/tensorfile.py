@@ -2,8 +2,8 @@
 
 The format is https://github.com/huggingface/safetensors: the length of a JSON header, the header,
 the bytes. It is written here, in pieces that leave the interpreter to the training, because the library
-neither has the bytes on the disk before the file gets its name nor says which error the disk gave, and
-leaves a part behind where it is killed; it is read by the library, which checks the format.
+keeps the number of an error to itself and chooses the name of its unfinished file; it is read by the
+library, which checks the format.
 """
 
 from __future__ import annotations
