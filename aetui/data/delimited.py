@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from aetui.data.source import Source
 from aetui.data.tables import label_index, table
 from aetui.data.words import MISSING, NUMBER, TRUTH, Words
 from aetui.spec.sections import File
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 _BLOCK = 2**18
 """Cells that are held as text at a time."""
@@ -45,7 +49,7 @@ def read_csv(path: Path, section: File) -> Source:
         raise DataError("data.path", f"{path.name}: is not UTF-8 text; save it as UTF-8") from None
 
 
-def _table(name: str, reader: "csv._reader", label: str) -> Source:
+def _table(name: str, reader: "Reader", label: str) -> Source:
     records = _records(name, reader)
     start = next(record for record in records if len(record[1]) > 1 or "".join(record[1]).strip())
     width = len(start[1])
@@ -89,7 +93,7 @@ def _table(name: str, reader: "csv._reader", label: str) -> Source:
     return table(Source(name, values, names, known, label_column, texts=texts, warnings=warnings))
 
 
-def _records(name: str, reader: "csv._reader") -> Iterator[Record]:
+def _records(name: str, reader: "Reader") -> Iterator[Record]:
     """Every record of a file with the number of its last line."""
     try:
         for cells in reader:
