@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from aetui.clinic.reported.case import BROKEN, LOST, SLOW, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import digits, genes, houses, minmax, returns, sensors, spectra, standardized
+from evaluation.reported.case import BROKEN, LOST, SLOW, ReportedCase, Settings, reported, run
+from evaluation.reported.data import digits, genes, houses, minmax, returns, sensors, spectra, standardized
 
 CASES: list[ReportedCase] = []
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aetui.clinic import architectures, datasets
-from aetui.clinic.architectures import ModelPlan
-from aetui.clinic.datasets import DataPlan
-from aetui.clinic.networks import Hidden
+from evaluation import architectures, datasets
+from evaluation.architectures import ModelPlan
+from evaluation.datasets import DataPlan
+from evaluation.networks import Hidden
 
 _CLASSES: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,

@@ -1,7 +1,7 @@
 """Generated cases: a configuration with one planted fault that really fails, or one in which nothing is wrong.
 
 A case is what its split, kind, number and seed say, and nothing else: the same on every machine that rounds alike.
-Candidates are drawn until one is accepted by the plain training loop of `aetui.clinic.trial`.
+Candidates are drawn until one is accepted by the plain training loop of `evaluation.trial`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from aetui.clinic import generate_faults, generate_faults_model, generate_healthy, trial
-from aetui.clinic.generate_faults import Fault, Planter
-from aetui.clinic.generate_healthy import Healthy
-from aetui.clinic.generate_plan import Plan, arguments, draw
 from aetui.report import CAUSES
+from evaluation import generate_faults, generate_faults_model, generate_healthy, trial
+from evaluation.generate_faults import Fault, Planter
+from evaluation.generate_healthy import Healthy
+from evaluation.generate_plan import Plan, arguments, draw
 
 SPLITS = {"calibration": 1, "test": 2}
 """Each split's share of the seeds: none of its cases uses a seed of the other."""

@@ -1,11 +1,11 @@
 """Failures of autoencoders that people reported, written anew in PyTorch, with what was really wrong.
 
-They measure the diagnosis on what users meet; `python -m aetui.clinic.reported.check` shows that each really fails and
+They measure the diagnosis on what users meet; `python -m evaluation.reported.check` shows that each really fails and
 that its repair really repairs.
 """
 
-from aetui.clinic.reported import dead, healthy, initial, kl, output_range, rates, scaling, training, wiring
-from aetui.clinic.reported.case import ReportedCase
+from evaluation.reported import dead, healthy, initial, kl, output_range, rates, scaling, training, wiring
+from evaluation.reported.case import ReportedCase
 
 __all__ = ["ReportedCase", "cases"]
 

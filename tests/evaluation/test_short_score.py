@@ -1,10 +1,10 @@
-"""A short version of `aetui clinic score`: quick cases of the calibration split, whose acceptance is known."""
+"""A short version of `python -m evaluation.score`: quick cases of the calibration split, whose acceptance is known."""
 
 import pytest
 import torch
 
-from aetui.clinic.score import judge
-from aetui.clinic.tally import summary
+from evaluation.score import judge
+from evaluation.tally import summary
 
 FAULTS = {
     "bad-values:0": 0, "exploding-gradients:1": 0, "dead-units:1": 1, "frozen-parameters:0": 0, "shape-broadcast:0": 0,

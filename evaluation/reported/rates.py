@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aetui.clinic.reported.case import BROKEN, SLOW, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import baskets, digits, images, sensors, sines, standardized
+from evaluation.reported.case import BROKEN, SLOW, ReportedCase, Settings, reported, run
+from evaluation.reported.data import baskets, digits, images, sensors, sines, standardized
 
 CASES: list[ReportedCase] = []
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aetui.clinic.reported.case import BROKEN, LOST, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import (
+from evaluation.reported.case import BROKEN, LOST, ReportedCase, Settings, reported, run
+from evaluation.reported.data import (
     baskets,
     digits,
     embeddings,

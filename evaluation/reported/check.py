@@ -1,6 +1,6 @@
 """Trains every reported case with a plain loop and shows that it fails and that its repair works.
 
-`python -m aetui.clinic.reported.check [seed] [part of a name ...]` prints a table; its exit status is 1 if a case does
+`python -m evaluation.reported.check [seed] [part of a name ...]` prints a table; its exit status is 1 if a case does
 not hold.
 """
 
@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aetui.clinic.reported import ReportedCase, cases
-from aetui.clinic.reported.case import Settings
+from evaluation.reported import ReportedCase, cases
+from evaluation.reported.case import Settings
 
 _STEPS = 2500
 """Training length where the case gives none."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aetui.clinic.reported.case import GOOD, ReportedCase, Settings, fine, run
-from aetui.clinic.reported.data import (
+from evaluation.reported.case import GOOD, ReportedCase, Settings, fine, run
+from evaluation.reported.data import (
     baskets,
     digits,
     embeddings,

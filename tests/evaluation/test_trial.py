@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from aetui.clinic.trial import principal, run
+from evaluation.trial import principal, run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from aetui.clinic.generate_faults import DENSE, PLAIN, Draw, Fault, Planter
-from aetui.clinic.generate_plan import log_uniform, pick
+from evaluation.generate_faults import DENSE, PLAIN, Draw, Fault, Planter
+from evaluation.generate_plan import log_uniform, pick
 
 
 def broadcast(rng: np.random.Generator, draw: Draw) -> Fault:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from aetui.clinic.reported.case import LOST, SLOW, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import digits, embeddings, sines, spectra, standardized
+from evaluation.reported.case import LOST, SLOW, ReportedCase, Settings, reported, run
+from evaluation.reported.data import digits, embeddings, sines, spectra, standardized
 
 CASES: list[ReportedCase] = []
 

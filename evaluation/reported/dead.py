@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from aetui.clinic.reported.case import BROKEN, LOST, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import digits, embeddings, images, sines, standardized
+from evaluation.reported.case import BROKEN, LOST, ReportedCase, Settings, reported, run
+from evaluation.reported.data import digits, embeddings, images, sines, standardized
 
 CASES: list[ReportedCase] = []
 M = TypeVar("M", bound=nn.Module)

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from aetui.clinic.tally import Result, Share, builtins, confusion, count, summary, text
+from evaluation.tally import Result, Share, builtins, confusion, count, summary, text
 
 
 def result(cause, verdict="collapsed", ranked=(), preflight=(), visible=False, number=0, **more):

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aetui.clinic.reported.case import LOST, SLOW, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import baskets, digits, embeddings, images, sensors, sines, spectra, standardized
+from evaluation.reported.case import LOST, SLOW, ReportedCase, Settings, reported, run
+from evaluation.reported.data import baskets, digits, embeddings, images, sensors, sines, spectra, standardized
 
 CASES: list[ReportedCase] = []
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from aetui.clinic.datasets import DataPlan
-from aetui.clinic.generate_faults import DENSE, PLAIN, Draw
-from aetui.clinic.generate_plan import RATES, Plan, log_uniform, pick
+from evaluation.datasets import DataPlan
+from evaluation.generate_faults import DENSE, PLAIN, Draw
+from evaluation.generate_plan import RATES, Plan, log_uniform, pick
 
 
 @dataclass(frozen=True)

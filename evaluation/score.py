@@ -1,4 +1,4 @@
-"""Measures the diagnosis on generated cases: `python -m aetui.clinic.score --help`."""
+"""Measures the diagnosis on generated and on reported cases: `python -m evaluation.score --help`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
-from aetui.clinic.tally import Result, builtins, text
 from aetui.report import CAUSES
+from evaluation.tally import Result, builtins, text
 
 
 def score(
@@ -40,7 +40,7 @@ def score(
         remember: JSON file of accepted candidates; a case that is in it is not checked again.
         progress: write a line to the standard error stream after each case.
     """
-    from aetui.clinic.generate import identities
+    from evaluation.generate import identities
 
     ids = [str(identity) for identity in identities(split, cases, healthy, seed, only)]
     attempts = _known(remember)
@@ -74,32 +74,12 @@ def _known(remember: Path | None) -> dict[str, int]:
     return json.loads(remember.read_text()) if remember and remember.exists() else {}
 
 
-def score_and_print(
-    *, split: str = "test", cases: int, healthy: int, seed: int = 0, jobs: int = 1, as_json: bool = False
-) -> int:
-    """Diagnose cases, print the score, and return the exit status 0.
-
-    Args:
-        split: `test` or `calibration` of the generated cases, or `reported` for those that people reported,
-            which are always the same.
-    """
-    if split == "reported":
-        from aetui.clinic.reported.score import score_reported
-
-        results = score_reported()
-        print(json.dumps(builtins(results), indent=2) if as_json else text(results))
-        return 0
-    results = score(split=split, cases=cases, healthy=healthy, seed=seed, jobs=jobs)
-    print(json.dumps(builtins(results), indent=2) if as_json else text(results))
-    return 0
-
-
 def judge(name: str, attempt: int | None = None) -> Result:
     """Generate the case of that id and diagnose it."""
     import torch
 
-    from aetui.clinic.generate import CaseId, generate
     from aetui.diagnosis import diagnose, preflight
+    from evaluation.generate import CaseId, generate
 
     torch.set_num_threads(1)
     with warnings.catch_warnings():
@@ -167,8 +147,8 @@ def show(name: str, attempt: int | None = None) -> None:
     """Print what was planted in the case of that id, and its report in full."""
     import torch
 
-    from aetui.clinic.generate import CaseId, generate
     from aetui.diagnosis import diagnose
+    from evaluation.generate import CaseId, generate
 
     torch.set_num_threads(1)
     case = generate(CaseId.parse(name), attempt)
@@ -181,29 +161,50 @@ def show(name: str, attempt: int | None = None) -> None:
     print([(finding.cause, round(finding.confidence, 2), finding.follows) for finding in report.findings])
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """A whole number of that size or more, for a command line."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is below {least}")
+        return value
+
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line of the calibration."""
-    parser = argparse.ArgumentParser(prog="python -m aetui.clinic.score", description=__doc__)
-    parser.add_argument("--split", choices=("calibration", "test"), default="calibration")
-    parser.add_argument("--cases", type=int, default=44, help="cases with a fault")
-    parser.add_argument("--healthy", type=int, default=23, help="cases without one")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--only", choices=CAUSES, default="", help="faults of this cause only")
-    parser.add_argument("--json", type=Path, help="also write every case to this file")
+    """Diagnose cases and print the score."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.score", description="Measure the diagnosis; takes a long time."
+    )
+    parser.add_argument(
+        "--split", choices=("test", "calibration", "reported"), default="test",
+        help="generated cases whose seeds no threshold was set on (test, the default), those it was (calibration), or "
+        "failures that people reported (reported: all of them, whatever the numbers)",
+    )  # fmt: skip
+    parser.add_argument("--cases", type=at_least(1), default=300, help="failures to generate, 300 by default")
+    parser.add_argument("--healthy", type=at_least(0), default=200, help="healthy runs to generate, 200 by default")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the cases")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="processes at a time")
+    parser.add_argument("--only", choices=CAUSES, default="", help="failures of this cause only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object with every case instead of tables")
     parser.add_argument("--remember", type=Path, help="file of accepted candidates, which saves checking them again")
-    parser.add_argument("--show", metavar="ID", help="print one case with its report, and nothing else")
+    parser.add_argument("--show", metavar="ID", help="print one generated case with its report, and nothing else")
     options = parser.parse_args(arguments)
     if options.show:
         show(options.show, _known(options.remember).get(options.show))
         return 0
-    results = score(
-        split=options.split, cases=options.cases, healthy=options.healthy, seed=options.seed, jobs=options.jobs,
-        only=options.only, remember=options.remember,
-    )  # fmt: skip
-    if options.json:
-        options.json.write_text(json.dumps(builtins(results), indent=2))
-    print(text(results))
+    if options.split == "reported":
+        from evaluation.reported.score import score_reported
+
+        results = score_reported()
+    else:
+        results = score(
+            split=options.split, cases=options.cases, healthy=options.healthy, seed=options.seed, jobs=options.jobs,
+            only=options.only, remember=options.remember,
+        )  # fmt: skip
+    print(json.dumps(builtins(results), indent=2) if options.json else text(results))
     return 0
 
 

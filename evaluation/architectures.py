@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aetui.clinic.networks import (
+from evaluation.networks import (
     FUNCTIONS,
     MODULES,
     ConvDecoder,

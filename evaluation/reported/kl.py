@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aetui.clinic.reported.case import LOST, ReportedCase, Settings, reported, run
-from aetui.clinic.reported.data import baskets, digits, embeddings, images, sensors, sines, standardized
+from evaluation.reported.case import LOST, ReportedCase, Settings, reported, run
+from evaluation.reported.data import baskets, digits, embeddings, images, sensors, sines, standardized
 
 CASES: list[ReportedCase] = []
 COLLAPSE = (*LOST, "under-trained")

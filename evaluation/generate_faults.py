@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aetui.clinic.generate_plan import RATES, Plan, log_uniform, pick
+from evaluation.generate_plan import RATES, Plan, log_uniform, pick
 
 Draw = Callable[..., Plan]
 """`generate_plan.draw` for one case: takes the restrictions of the plan."""

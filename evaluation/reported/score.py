@@ -8,9 +8,9 @@ import warnings
 
 import torch
 
-from aetui.clinic.reported import ReportedCase, cases
-from aetui.clinic.tally import Result
 from aetui.diagnosis import diagnose, preflight
+from evaluation.reported import ReportedCase, cases
+from evaluation.tally import Result
 
 SEED = 0
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from aetui.clinic import generate as generated
-from aetui.clinic.generate import SPLITS, CaseId, candidate, fails, generate, identities, plant
-from aetui.clinic.generate_healthy import Healthy
-from aetui.clinic.trial import Outcome, run
 from aetui.report import CAUSES
+from evaluation import generate as generated
+from evaluation.generate import SPLITS, CaseId, candidate, fails, generate, identities, plant
+from evaluation.generate_healthy import Healthy
+from evaluation.trial import Outcome, run
 
 
 @pytest.fixture(autouse=True)
