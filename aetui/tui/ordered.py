@@ -25,8 +25,8 @@ class OrderedInput(App[None]):
     """Hands out one key at a time.
 
     Textual sends a key to what has the focus when the key is read. Where the key before it opens or closes something
-    through messages, a key in the same read would find the screen as it was. So a key is obeyed at once where nothing is
-    under way, and else kept until the messages, screens and searches that the key before brought about are through.
+    through messages, a key in the same read would find the screen as it was. So a key is obeyed at once where nothing
+    is under way, and else kept until the messages, screens and searches that the key before brought about are through.
     """
 
     _busy = False

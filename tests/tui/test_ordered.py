@@ -16,9 +16,9 @@ from aetui.tui.rewind import RewindDialog
 
 CHARACTERS = {"enter": "\r", "escape": "\x1b", "backspace": "\x7f", "space": " ", "tab": "\t"}
 KEYS = (
-    *"12345678", *"nfrzlwmc[]?asbdxyt", "f1", "f3", "f5", "f6", "f7", "f8", "f9", "f4", "enter", "enter", "enter", "escape",
-    "escape", "up", "down", "left", "right", "tab", "shift+tab", "home", "end", "pagedown", "backspace", "ctrl+s", "ctrl+s",
-    "ctrl+r", "ctrl+z", "ctrl+y", "ctrl+p", "0", "9", "k", "l", "e",
+    *"12345678nfrzlwmc[]?asbdxytkle09", *(f"f{number}" for number in (1, 3, 4, 5, 6, 7, 8, 9)), *["enter"] * 3,
+    "escape", "escape", "up", "down", "left", "right", "tab", "shift+tab", "home", "end", "pagedown", "backspace",
+    "ctrl+s", "ctrl+s", "ctrl+r", "ctrl+z", "ctrl+y", "ctrl+p",
 )  # fmt: skip
 NAMES = {"[": "left_square_bracket", "]": "right_square_bracket", "?": "question_mark"}
 
