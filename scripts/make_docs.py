@@ -186,7 +186,7 @@ def thresholds_block() -> str:
 
 
 def score_block() -> str:
-    """What `aetui clinic score` last measured."""
+    """What `python -m evaluation.score` last measured."""
     runs = json.loads(SCORE.read_text(encoding="utf-8"))
     blocks = [(run["about"], code("$ {command}\n{text}".format(**run), "console")) for run in runs]
     return "\n".join(f"{about}\n\n{block}" for about, block in blocks)

@@ -142,49 +142,13 @@ def diagnose(
 for command in stored_commands:
     app.command(command)
 
-clinic = App(name="clinic", help="Known failures, each with its cause and its repair.", help_format="plaintext")
-app.command(clinic)
 
-
-@clinic.default
-def gallery() -> int:
-    """List the known failures and what must not be taken for one."""
+@app.command
+def clinic() -> int:
+    """List known failures, each with its cause and its repair, and what must not be taken for one."""
     from aetui.cli.clinic import list_gallery
 
     return list_gallery()
-
-
-@clinic.command
-def score(
-    *,
-    cases: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 300,
-    healthy: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 200,
-    split: Literal["test", "calibration", "reported"] = "test",
-    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
-    jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Measure the diagnosis on known failures and healthy runs; takes a long time.
-
-    Parameters
-    ----------
-    cases
-        Failures to generate, spread over the causes.
-    healthy
-        Healthy runs to generate.
-    split
-        Generated cases whose seeds no threshold was set on (test), those it was (calibration), or failures that
-        people reported (reported; all of them, whatever the numbers).
-    seed
-        Seed of the cases.
-    jobs
-        Processes at a time.
-    json
-        Print one JSON object instead of tables.
-    """
-    from aetui.clinic.score import score_and_print
-
-    return score_and_print(cases=cases, healthy=healthy, split=split, seed=seed, jobs=jobs, as_json=json)
 
 
 @app.command

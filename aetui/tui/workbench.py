@@ -297,7 +297,9 @@ class WorkbenchScreen(Screen[None]):
         return list(dict.fromkeys(gauge for pane in (self.verdict, *self.visible_panes) for gauge in pane.GAUGES))
 
     def show(self, model: RunModel, panes: bool = True) -> None:
-        """Draw what has changed in the bars, and in the panes if they are wanted."""
+        """Follow the run everywhere; draw what has changed in the bars, and in the panes if they are wanted."""
+        for pane in self.panes.values():
+            pane.follow(model)
         self.header.show(model)
         self.verdict.show(model)
         self.status.show(model)
