@@ -102,25 +102,51 @@ def delete_runs(folders: Sequence[RunFolder], *, yes: bool) -> int:
     """Delete runs with all they have; asks first where there is somebody to ask."""
     names = ", ".join(folder.name for folder in folders)
     size = _size(sum(folder.size() for folder in folders))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SpecError([Problem("aetui runs delete", f"{names}: --yes deletes without asking")])
-        if input(f"delete {names} ({size}) for good? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("nothing was deleted")
-            return 1
+    if not yes and not _agreed("aetui runs delete", f"{names} ({size})"):
+        return 1
     for folder in folders:
         _or_problem("aetui runs delete", folder.delete)
         print(f"deleted {folder.name}")
     return 0
 
 
-def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
+def _agreed(command: str, what: str) -> bool:
+    """Ask whether to delete something.
+
+    Raises:
+        SpecError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise SpecError([Problem(command, f"{what}: --yes deletes without asking")])
+    agreed = input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
+    if not agreed:
+        print("nothing was deleted")
+    return agreed
+
+
+def prune_runs(*, days: float | None, checkpoints: bool, dry: bool, yes: bool) -> int:
     """Delete leftovers: folders without a record, runs without a step, unfinished files, and what is asked for.
+
+    Says first what would go, and asks.
 
     Args:
         days: delete runs that have not changed for so long.
         checkpoints: keep the newest checkpoint of each run only; the others can be trained again.
+        dry: only say what would go.
+        yes: delete without asking.
     """
+    if not (dry or yes):
+        freed = _prune(days, checkpoints, dry=True)
+        if not freed:
+            return 0
+        if not _agreed("aetui runs prune", f"{_size(freed)} of the above"):
+            return 1
+    _prune(days, checkpoints, dry)
+    return 0
+
+
+def _prune(days: float | None, checkpoints: bool, dry: bool) -> int:
+    """Delete, or say what would be; bytes."""
     freed = 0
     verb = "would delete" if dry else "deleted"
     for path in _leftovers():
@@ -142,7 +168,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             continue
         freed += _thin(folder, checkpoints, dry, verb)
     print(f"{_size(freed)} {'would be freed' if dry else 'freed'}")
-    return 0
+    return freed
 
 
 def _leftovers() -> list[Path]:

@@ -80,6 +80,8 @@ def located(path: str) -> Path:
 
 
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path}: is a link to {path.readlink()}, which is not there"
     text = f"{path}: there is no such file"
     if not path.parent.is_dir():
         return f"{text}; there is no folder {str(path.parent)!r} either"
