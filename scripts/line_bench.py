@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """How the program does on a thin line: key to effect, bytes to opening, and what queues up.
 
-    python scripts/line_bench.py [--json FILE] [--only 256,0.2,120x40] [--presses N]
+    python scripts/line_bench.py [--json FILE] [--docs FILE] [--only 256,0.2,120x40] [--presses N]
 
-The program runs on a pseudo-terminal. A relay stands between it and the user's end, a terminal that pyte plays and that
-answers the program's questions. Model of the line: what the program writes goes into a send buffer of 128 KiB (about what
-pipe, SSH channel and socket hold behind sshd before they push back; while it is full the relay reads no more), leaves it
-at the given rate, and arrives half a round trip later; keys and answers take the same way back.
+The program runs on a pseudo-terminal. A relay stands between it and the user's end, a terminal that pyte plays
+and that answers the program's questions. Model of the line: what the program writes goes into a send buffer of 128 KiB
+(about what pipe, SSH channel and socket hold behind sshd before they push back; while it is full the relay reads no
+more), leaves it at the given rate, and arrives half a round trip later; keys and answers take the same way back.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from typing import Any
 
 import pyte
 
+PAGE = Path(__file__).parents[1] / "docs" / "measurements.md"
 BUFFER = 128 * 1024
 CASES = ((256, 0.2, (120, 40)), (256, 0.4, (200, 50)), (64, 0.2, (120, 40)), (64, 0.2, (200, 50)))
 """kbit/s, round trip in seconds, columns and rows."""
@@ -110,8 +111,9 @@ class Relay:
 
     @property
     def text(self) -> str:
+        """The lower rows of the user's screen, where the status is."""
         with self.lock:
-            return "\n".join(self.screen.display)
+            return "\n".join(self.screen.display[-6:])
 
     def wait(self, pattern: str, timeout: float) -> float:
         """Seconds until the pattern is on the user's screen, `timeout` where it never is."""
@@ -145,10 +147,10 @@ def measure(rate: float, round_trip: float, size: tuple[int, int], presses: int)
             waits = []
             for turn in range(presses):
                 time.sleep(0.7 + chance.random())
-                shown = re.search(r"\blr ([\d.,e+-]+)", relay.text)
+                shown = re.search(r"\blr ([\d.e+-]+) +grad", relay.text)
                 relay.send(b"\x1b[18~" if turn % 2 else b"\x1b[19~")
                 lr = re.escape(shown[1]) if shown else "x"
-                waits.append(relay.wait(rf"\blr (?!{lr}\s)[\d.,e+-]+ ", 20))
+                waits.append(relay.wait(rf"\blr (?!{lr} )[\d.e+-]+ +grad", 20))
             spent = time.monotonic() - began
             return {
                 "kbit_per_s": rate, "round_trip_s": round_trip, "size": f"{size[0]}x{size[1]}",
@@ -167,12 +169,30 @@ def measure(rate: float, round_trip: float, size: tuple[int, int], presses: int)
                     continue
 
 
+def table(found: list[dict[str, Any]]) -> str:
+    """The figures as rows of a page."""
+    rows = ["| line | size | opening | key p50 | key p95 | queued at most |", "| --- | --- | --- | --- | --- | --- |"]
+    for case in found:
+        line = f"{case['kbit_per_s']:.0f} kbit/s, {case['round_trip_s'] * 1000:.0f} ms"
+        times = f"{case['p50_s']:.2f} s | {case['p95_s']:.2f} s"
+        kilobytes = f"{case['opening_bytes'] / 1e3:.1f} kB | {times} | {case['most_queued_bytes'] / 1e3:.1f} kB"
+        rows.append(f"| {line} | {case['size'].replace('x', ' x ')} | {kilobytes} |")
+    return "\n".join(rows) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures there")
+    parser.add_argument("--docs", type=Path, metavar="FILE", help="fill docs/measurements.md from such a file, and end")
     parser.add_argument("--only", metavar="KBIT,SECONDS,CxR", help="one line instead of all")
     parser.add_argument("--presses", type=int, default=20)
     options = parser.parse_args()
+    if options.docs:
+        text = PAGE.read_text(encoding="utf-8")
+        found = table(json.loads(options.docs.read_text(encoding="utf-8")))
+        text = re.sub(r"(<!-- begin lines -->\n).*?(<!-- end -->)", rf"\g<1>{found}\g<2>", text, flags=re.DOTALL)
+        PAGE.write_text(text, encoding="utf-8")
+        return
     cases = list(CASES)
     if options.only:
         rate, delay, size = options.only.split(",")

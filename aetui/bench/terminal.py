@@ -15,7 +15,12 @@ from pathlib import Path
 
 from aetui.runs.folder import RunFolder
 
+_QUESTION = re.compile(rb"\x1b\[(\d+);(\d+)H\x1b\[6n")
+"""Where the cursor was put before its position was asked for."""
 _ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
+
+
+_LONGEST = 16
 
 
 class Terminal:
@@ -35,6 +40,7 @@ class Terminal:
         self._master = master
         self._home = home
         self.bytes = 0
+        self._rest = b""
 
     @property
     def pid(self) -> int:
@@ -70,6 +76,9 @@ class Terminal:
         except OSError:
             data = b""
         self.bytes += len(data)
+        for row, column in _QUESTION.findall(self._rest + data):
+            os.write(self._master, b"\x1b[%s;%sR" % (row, column))
+        self._rest = data[-_LONGEST:] if not _QUESTION.search(data[-_LONGEST:]) else b""
         return data
 
     def press(self, key: bytes) -> None:

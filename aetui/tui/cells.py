@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ _TOKEN = re.compile(
     r"\x1b\[(?P<row>\d+);(?P<column>\d+)H"
     r"|\x1b\[(?P<style>[\d;:]*)m"
     r"|(?P<link>\x1b\]8;[^\x07\x1b]*(?:\x07|\x1b\\))"
-    r"|(?P<other>\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\-~]|[\x00-\x09\x0b-\x1a\x7f]|\x1b)"
+    r"|(?P<other>\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\-~]"
+    r"|[\x00-\x09\x0b-\x1a\x7f]|\x1b)"
     r"|(?P<line>\n)"
     r"|(?P<text>[^\x00-\x1b\x7f]+)"
 )
@@ -144,7 +146,7 @@ class Cells:
             part = "" if at == (row, first) else f"\x1b[{row + 1};{first + 1}H"
             styles = self._styles[row, first:last]
             edges = [0, *(np.flatnonzero(np.diff(styles)) + 1).tolist(), last - first]
-            for start, end in zip(edges, edges[1:], strict=False):
+            for start, end in pairwise(edges):
                 new = int(styles[start])
                 part += transition(self._names[style], self._names[new], self._colors)
                 style = new

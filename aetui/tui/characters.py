@@ -1,7 +1,8 @@
 """What the terminal can show: which characters, whether colors. Decided here once, from the locale and TERM.
 
-`braille` is all of Unicode, `blocks` what the Linux console's font has (that of code page 437), `ascii` the rest. The
-driver translates every cell that it sends, so nothing else needs to know; only pictures ask whether half blocks will do.
+`braille` is all of Unicode, `blocks` what the Linux console's font has (that of code page 437), `ascii` the rest.
+The driver translates every cell that it sends, so nothing else needs to know; only pictures ask whether half blocks
+will do.
 """
 
 import os
@@ -22,7 +23,7 @@ _VIDEO_TERMINALS = tuple(f"vt{number}" for number in range(1, 10))
 _CONSOLE = frozenset(bytes(range(128, 255)).decode("cp437"))
 _BRAILLE = range(0x2800, 0x2900)
 
-_BLOCKS = dict(zip("▁▂▃▅▆▇▏▎▍▋▊▉▔▕╭╮╰╯┄╎┊›…×●○→", "__▄▄██││▌▌████┌┐└┘-::>~x•o>", strict=False)) | {"▔": "▀", "▕": "│"}
+_BLOCKS = dict(zip("▁▂▃▅▆▇▏▎▍▋▊▉▔▕╭╮╰╯┄╎┊›…×●○→", "__▄▄██││▌▌████┌┐└┘-::>~x*o>", strict=False)) | {"▔": "▀", "▕": "│"}
 _ASCII = dict(
     zip(
         "░▒▓█▀▄▌▐▁▂▃▅▆▇▏▎▍▋▊▉▔▕╎┊┆┇┋╏›‹…·•●○◌×÷→←↑↓▶◀▲▼►◄✓✔✗✘–—−‘’“”≤≥±µ²³°∙■□▪⭘√≈≠",
@@ -74,7 +75,7 @@ def speaks_utf8(environment: Mapping[str, str]) -> bool:
 
 @lru_cache(4096)
 def _shown(code: int, repertoire: Repertoire) -> int:
-    """The nearest character of the repertoire, of one cell; the second cell of a wide character stays with the first."""
+    """The nearest character of the repertoire; the second cell of a wide one is blank."""
     if not code:
         return ord(" ")
     if code in _BRAILLE:

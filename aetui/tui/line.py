@@ -1,8 +1,8 @@
 """How much may be under way on the line to the terminal, from how long the terminal takes to answer.
 
-After each piece that it draws the screen asks the terminal for its cursor's position, and the answer tells that the piece
-has arrived. The answer takes the round trip and the time that the piece waited behind others; only so much is sent
-ahead that this wait stays about `QUEUE`. Nothing here knows terminals or widgets; `now` is any clock in seconds.
+After each piece that it draws the screen asks the terminal for its cursor's position, and the answer tells that it has
+arrived. The answer takes the round trip and the time that the piece waited behind others; only so much is sent ahead
+that this wait stays about `QUEUE`. Nothing here knows terminals or widgets; `now` is any clock in seconds.
 """
 
 from math import inf
