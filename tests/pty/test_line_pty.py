@@ -29,7 +29,7 @@ def test_opening_takes_few_bytes(start):
 def test_a_terminal_that_does_not_answer_is_drawn_on_all_the_same(start):
     program = start("run", "digits", *ENDLESS)
     program.answer = lambda data: None
-    program.wait_for("PAUSED", "reconstruction", "F5 run")
+    program.wait_for("PAUSED", "Reconstructions", "F5 run")
     program.press("F5")
     program.wait_for("RUNNING")
     program.press("F8")
@@ -40,7 +40,7 @@ def test_a_terminal_that_does_not_answer_is_drawn_on_all_the_same(start):
 def test_answers_that_make_no_sense_are_no_keys(start, answer):
     program = start("run", "digits", *ENDLESS)
     program.answer = lambda data: program.send(answer)
-    program.wait_for("PAUSED", "reconstruction", "F5 run")
+    program.wait_for("PAUSED", "Reconstructions", "F5 run")
     program.press("F5")
     program.wait_for("RUNNING")
     assert "Rewind to" not in program.text
@@ -50,7 +50,7 @@ def test_answers_that_make_no_sense_are_no_keys(start, answer):
 def test_late_answers_and_keys_between_them(start):
     program = start("run", "digits", *ENDLESS)
     program.answer = lambda data: threading.Timer(0.4, program.send, (data,)).start()
-    program.wait_for("PAUSED", "reconstruction", "F5 run")
+    program.wait_for("PAUSED", "Reconstructions", "F5 run")
     program.press("F5")
     program.wait_for("RUNNING")
     program.press("F8")
@@ -64,7 +64,7 @@ def test_late_answers_and_keys_between_them(start):
 
 def test_a_picture_is_sent_only_when_the_last_has_arrived(start):
     program = start("run", "digits", *ENDLESS)
-    program.wait_for("PAUSED", "reconstruction", "F5 run")
+    program.wait_for("PAUSED", "Reconstructions", "F5 run")
     program.press("F5")
     program.wait_for("RUNNING")
     program.answer = lambda data: None
