@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import dialogs, remedies
+from aetui.tui import characters, dialogs, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.asked import Asked
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
+from aetui.tui.line import Line
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs import PairsPane
 from aetui.tui.panes.why import WhyPane
@@ -69,6 +72,8 @@ class Workbench(Replies):
         """
         super().__init__()
         self.settings = settings or Settings()
+        self.terminal = characters.of_environment(self.settings.characters)
+        self.line = Line()
         self.user_keys = self.settings.keymap
         self.session = Session(link, spec)
         self._spec, self._start, self._log_file = spec, start, log_file
@@ -85,6 +90,21 @@ class Workbench(Replies):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults()
+
+    def get_driver_class(self) -> type[Driver]:
+        from aetui.tui.driver import LineDriver
+
+        return LineDriver
+
+    def pictures(self, key: bool) -> list[tuple[Region, bool]]:
+        """What is sent last where the line is thin: the panes' pictures, but not what a key may have changed."""
+        late = [
+            (pane.region, True)
+            for pane in self.bench.visible_panes
+            if isinstance(pane, Pane) and not (key and pane.has_focus)
+        ]
+        top = self.screen_stack[-1:]
+        return late + [(child.region, False) for screen in top if screen is not self.bench for child in screen.children]
 
     def get_default_screen(self) -> WorkbenchScreen:
         return self.bench
@@ -157,12 +177,13 @@ class Workbench(Replies):
     def _redraw(self, panes: bool = False) -> None:
         """Draw what has changed: the bars at once, the panes at their own pace while training.
 
-        So the effect of a key never waits behind a chart, and a slow link carries half the charts.
+        So the effect of a key never waits behind a chart. On a thin line a picture waits until the last has arrived,
+        and pictures take half of the line's time.
         """
         now = time.monotonic()
         at_rest = not self.session.training and not self.model.behind
-        if panes or at_rest or now >= self._next_panes:
-            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period)
+        if panes or at_rest or (now >= self._next_panes and self.line.idle):
+            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period, 2 * self.line.took)
             panes = True
         self.bench.show(self.model, panes)
 
