@@ -5,21 +5,28 @@ import sys
 
 
 def main() -> None:
-    _open_streams()
+    _open_closed()
     from aetui.cli.main import main as run_main
+    from aetui.openmp import bound_spin
 
+    # Read when torch is loaded, here or in an engine's process, which inherits it.
+    bound_spin()
     sys.exit(run_main(sys.argv[1:]))
 
 
-def _open_streams() -> None:
-    """Give closed standard streams to the null device, or a file of a run would get their number."""
-    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+def _open_closed() -> None:
+    """Give a program that was started with closed standard streams ones that lead nowhere.
+
+    Else the first file that it opens, which may be the record of a run, would stand in for them.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            # The lowest number that is free is this one, as those below are open.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
-            setattr(sys, f"__{name}__", getattr(sys, name))
 
 
 if __name__ == "__main__":

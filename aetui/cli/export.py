@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,7 +116,7 @@ def _visited(folder: RunFolder) -> "Visit":
     return found
 
 
-def _say(remarks: list[str]) -> None:
+def _say(remarks: Sequence[str]) -> None:
     for remark in remarks:
         print(f"aetui: {remark}", file=sys.stderr)
 

@@ -82,7 +82,7 @@ def prune(
     dry_run: Flag = False,
     yes: Flag = False,
 ) -> int:
-    """Delete leftovers: runs that never took a step, unfinished files, and what is asked for.
+    """Delete leftovers: runs that never took a step, unfinished files, and what is asked for; asks first.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def prune(
     dry_run
         Only say what would be deleted.
     yes
-        Don't ask; without a terminal it never does.
+        Don't ask.
     """
     from aetui.cli.runs import prune_runs
 

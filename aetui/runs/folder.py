@@ -166,20 +166,16 @@ class RunFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            who = self.holder()
+            who = self.holder() or -1
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who else ''}; {self.way_to_holder()}"
+                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; "
+                f"aetui attach {self.name} shows it"
             ) from None
-        try:
-            # Not cut first: a full disk still takes what fits into a block that is there.
-            os.pwrite(descriptor, f"{os.getpid():<{_HOLDER}}".encode(), 0)
-        except OSError as error:
-            os.close(descriptor)
-            raise RunError(f"the run {self.name} can't be used: {self.path}: {error.strerror}") from error
+        _sign(descriptor)
         return Lock(descriptor)
 
     def holder(self) -> int | None:
-        """The process that trains the run, None if none does."""
+        """The process that trains the run, -1 where it could not write its number down, None if none does."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -259,6 +255,16 @@ class RunFolder:
         finally:
             lock.release()
         return RunFolder(target)
+
+
+def _sign(descriptor: int) -> None:
+    """Write down who holds a lock; it is held where a full disk does not take that."""
+    number = str(os.getpid()).encode()
+    try:
+        os.pwrite(descriptor, number, 0)
+        os.ftruncate(descriptor, len(number))
+    except OSError:
+        os.ftruncate(descriptor, 0)
 
 
 def _new_name() -> str:

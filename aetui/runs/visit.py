@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
-from aetui.data import DataError
-from aetui.models.errors import ModelError
-from aetui.runs import lineage
+from aetui.data import DataError, Dataset
 from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
 from aetui.runs.lineage import Tweak
@@ -52,35 +51,36 @@ def visit(folder: RunFolder) -> Visit:
 
 
 def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
-    """The model's state_dict where the run stands, and remarks.
+    """The state of a run's model, and what is to be said about it.
 
-    A checkpoint taken there has it. Elsewhere the steps since are trained again, which takes the data; where those
-    can't be used any more, it is that of the newest checkpoint on the way.
+    Without the run's data, that of the newest checkpoint on the way to where the run stands.
 
     Raises:
         DamagedDatabase: the record can't be read.
-        SpecError, DataError, ModelError: data or model can't be used, and no checkpoint has the weights.
+        SpecError, DataError, ModelError: the model can't be built any more.
     """
+    try:
+        found = visit(folder)
+    except DataError as error:
+        return _checkpointed(folder, error)
+    return found.trainer.model.state_dict(), found.remarks
+
+
+def _checkpointed(folder: RunFolder, error: DataError) -> tuple[dict[str, Tensor], list[str]]:
     with closing(Database(folder.database, write=False)) as database:
         meta, tree, rows = database.meta(), Tree.of(database), database.checkpoints()
-    target = tree.settled(tree.stood(meta))
-    path = tree.path_to(target)
-    on_path = [row for row in rows if lineage.lies_on(row.position, path)]
-    kept: tuple[int, dict[str, Tensor]] | None = None
-    for row in sorted(on_path, key=lambda row: (row.position.step, row.position.seq), reverse=True):
-        with suppress(DamagedFile):
-            state, at = read_state(folder.checkpoints / row.file)
-            if (found := state_dict_of(state)) is not None:
-                kept = at.step, found
-                break
-    if kept is not None and kept[0] == target.step:
-        return kept[1], []
-    try:
-        visited = visit(folder)
-    except (SpecError, DataError, ModelError) as error:
-        if kept is None:
-            raise
-        why = "; ".join(str(error).splitlines())
-        text = f"the weights are those of step {kept[0]:,}; the run stands at step {target.step:,}, but {why}"
-        return kept[1], [text]
-    return dict(visited.trainer.model.state_dict()), visited.remarks
+    if "features" not in meta:
+        raise error  # a record that does not say how wide the data were
+    target, spec = tree.settled(tree.stood(meta)), loads(meta["spec"])
+    stand_in = Dataset(
+        name=meta["source"],
+        source=meta["source"],
+        train=np.zeros((meta["rows"], meta["features"]), np.float32),
+        image_shape=tuple(meta["image_shape"]),
+    )
+    traveler = Traveler(Trainer(spec, dataset=stand_in, strict=False), spec, tree, folder.checkpoints)
+    at, remarks = traveler.nearest(target, rows)
+    if at.step < target.step:
+        text = f"these are the weights of step {at.step:,}; those of step {target.step:,}, where the run stands, need"
+        remarks.append(f"{text} its data: {error}")
+    return traveler.trainer.model.state_dict(), remarks
