@@ -10,21 +10,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetui.diagnosis.dossier import Dossier, figure
 from aetui.diagnosis.modes import SQUASHING
+from aetui.diagnosis.observe import Activity
 
 BAD = ("collapsed", "diverged", "worse-than-linear")
 """Verdicts under which a training can be beyond mending."""
 DEAD = 0.9
-"""Share of a layer's ReLUs from which too little of the layer is left to learn with. Layers that work reach 0.55 in
-the presets; 0.5 (Amazon SageMaker Debugger) and 0.7 (AutoTrainer) are published as warnings, not as the end.
-Batch normalization still brings the last few back."""
-SATURATED = 0.9
-"""Share of a squashing layer's values in its flat part, likewise; 0.5 is published as a warning."""
+"""Share of a layer's units that are flat and the same for every row from which too little of it is left to learn with.
+Layers of the presets that a tweak still mends reach 0.55, and units that are saturated but vary come back by
+themselves; 0.5 (Amazon SageMaker Debugger) and 0.7 (AutoTrainer) are published as warnings, not as the end."""
 RISE = 0.3
-"""By how much more these shares have to be than at step 0: what was so from the start is no different there."""
-GROWN = 50.0
-"""Growth of a weight matrix that steps of an ordinary size don't take back: of LeakyReLU networks trained at too high
-a rate, those with weights grown 30-fold come back at 0.001 within 1,000 steps, and those grown 65-fold do not.
-"""
+"""By how much more this share has to be than at step 0: what was so from the start is no different there."""
+GROWN = 100.0
+"""Growth of a weight matrix that steps of an ordinary size don't take back: of networks trained at too high a rate,
+those with weights grown 50-fold come back at 0.001 within 1,000 steps, and those grown 190-fold or more do not."""
 LARGE = 20.0
 """Size of a weight matrix, as `Weight.gain`, that is beyond what any initialization or training gives."""
 SLOW = 0.01
@@ -83,23 +81,29 @@ def _statistics(d: Dossier) -> str:
 
 def _units(d: Dossier) -> str:
     """The layer with the largest share of units without a gradient, where that is nearly all of them."""
+    if d.facts.batch_norms:
+        return ""  # whose inputs are centered anew with each batch
     start = {one.index: one for one in d.facts.activities}
-    dead = 1.0 if d.facts.batch_norms else DEAD
-    worst, text = 0.0, ""
-    for one in d.hidden:
-        first = start.get(one.index, one)
-        if one.kind in SQUASHING:
-            now, then, limit, what = one.saturated, first.saturated, SATURATED, "saturated"
-        else:
-            # A unit that is the same for all rows but not 0 still has a gradient.
-            now, then, limit, what = min(one.dead, one.zero), min(first.dead, first.zero), dead, "0 for every row"
-        if now >= max(limit, then + RISE) and now > worst:
-            worst = now
-            text = (
-                f"{now:.0%} of the units of {one.where or one.kind} are {what} ({then:.0%} at step 0), "
-                "and get no gradient that could bring them back"
-            )
-    return text
+    worst = max(
+        d.hidden, key=lambda one: _without_gradient(one) - _without_gradient(start.get(one.index)), default=None
+    )
+    if worst is None:
+        return ""
+    now, then = _without_gradient(worst), _without_gradient(start.get(worst.index))
+    if now < DEAD or now < then + RISE:
+        return ""
+    what = "saturated in the same way" if worst.kind in SQUASHING else "0"
+    return (
+        f"{now:.0%} of the units of {worst.where or worst.kind} are {what} for every row ({then:.0%} at step 0), "
+        "and get no gradient that could bring them back"
+    )
+
+
+def _without_gradient(one: Activity | None) -> float:
+    """Share of units that are the same for every row, in the flat part of their activation; about, from its shares."""
+    if one is None:
+        return 0.0
+    return min(one.dead, one.saturated if one.kind in SQUASHING else one.zero)
 
 
 def _weights(d: Dossier) -> str:

@@ -86,7 +86,8 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     def set_text(self, text: str) -> None:
         """Another text in place of the first."""
         self._text = _lines_kept(text)
-        self.query_one(".dialog-body Static", Static).update(Content(self._text))
+        for shown in self.query(".dialog-body Static").results(Static):
+            shown.update(Content(self._text))
 
     def rows_below(self) -> int:
         """Rows that the controls and the frame need."""

@@ -76,8 +76,10 @@ class MendDialog(Confirm):
 
     def _offer(self, ways: Sequence[Choice]) -> None:
         self._choices = (*ways, *_REST)
-        self.query_one(PickList).set_lines([f"[{one.key}] {one.label}" for one in self._choices], 0)
-        self.limit_body()
+        # They may come before the dialog is drawn.
+        for picks in self.query(PickList):
+            picks.set_lines([f"[{one.key}] {one.label}" for one in self._choices], 0)
+            self.limit_body()
 
     def _text_with(self, remark: str) -> str:
         return "\n".join([*self._said, "", remark])
