@@ -8,7 +8,7 @@ import torch
 from msgspec.structs import replace
 
 from aetui.diagnosis import causes
-from aetui.diagnosis.dossier import Dossier, Suspect
+from aetui.diagnosis.dossier import NEAR_LINEAR, Dossier, Suspect
 from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
@@ -88,7 +88,7 @@ class LiveDiagnosis:
     def _dossier(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Dossier:
         subject, facts = self._known()
         self._take_snapshot(subject)
-        return Dossier(
+        d = Dossier(
             subject,
             facts,
             tuple(self._snapshots),
@@ -98,10 +98,12 @@ class LiveDiagnosis:
             broken=broken,
             goal=self._trainer.goal,
             taken=self._trainer.steps,
-            train_fit=self._train_fit(subject),
-            weights=measure_weights(self._trainer.model),
-            unsound=unsound_norms(self._trainer.model),
         )
+        if d.quality < NEAR_LINEAR:
+            # Only where something is wrong: these read every weight.
+            model = self._trainer.model
+            d.train_fit, d.weights, d.unsound = self._train_fit(subject), measure_weights(model), unsound_norms(model)
+        return d
 
     def _train_fit(self, subject: Subject) -> Fit | None:
         """The fit in train mode, measured on a copy, where running statistics hardly follow the batches."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from aetui.diagnosis.dossier import Dossier, figure
+from aetui.diagnosis.dossier import Dossier
 from aetui.diagnosis.modes import SQUASHING
 from aetui.diagnosis.observe import Activity
 
@@ -115,5 +115,5 @@ def _weights(d: Dossier) -> str:
     ]
     if not grown:
         return ""
-    factor, name = max(grown)
-    return f"the weights of {name} are {figure(factor)} times as large as at step 0, too large for steps to take back"
+    _, name = max(grown)
+    return f"the weights of {name} are over {GROWN:g} times as large as at step 0, too large for steps to take back"

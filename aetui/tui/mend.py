@@ -66,7 +66,11 @@ class MendDialog(Confirm):
         self.places = tuple(places)
         found = sound_places(places, self._report)
         self._offer([Choice(str(one.checkpoint), key, _label(one)) for key, one in zip("g0", found, strict=False)])
-        self._say("the settings of then come back, but for these" if found else "no earlier checkpoint is stored")
+        self._say(
+            "the other settings become those of then; what came after is kept"
+            if found
+            else "no earlier checkpoint is stored"
+        )
 
     def explain(self, text: str) -> None:
         """Say why there are no checkpoints to go to."""
