@@ -14,7 +14,7 @@ from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import characters, dialogs, remedies
+from aetui.tui import characters, dialogs, mend, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.asked import Asked
 from aetui.tui.form import SpecForm
@@ -253,7 +253,15 @@ class Workbench(Replies):
         self.action_apply_form()
 
     def on_why_pane_taken(self, message: WhyPane.Taken) -> None:
-        self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
+        def put() -> None:
+            self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
+
+        spec, shown = self.model.spec, self.model.diagnosis
+        late = mend.late_settings(spec, shown.report, message.remedy) if shown else {}
+        if shown and late:
+            self.offer_to_go_back(mend.MendDialog(spec, shown.report, message.remedy), late, put)
+        else:
+            put()
 
     def action_reset_form(self) -> None:
         self.bench.form.reset()
