@@ -14,6 +14,7 @@ import msgspec
 from aetui import paths
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
+from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
@@ -86,10 +87,12 @@ def _print_record(database: Database) -> None:
     for row in rows[:_JOURNAL]:
         loss = "-" if row.loss is None else f"{row.loss:.4g}"
         print(f"  {_clock(row.time)}  step {row.position.step:>9,}  loss {loss:<9}  {row.reason}")
-    events = [event for event in database.events() if event.text]
+    tweaks = {group[0].seq: lineage.told(group) for group in lineage.grouped(database.tweaks())}
+    events = [event for event in database.events() if event.text and (event.changes is None or event.seq in tweaks)]
     print("\njournal" + (f", the last {_JOURNAL} of {len(events)}" if len(events) > _JOURNAL else ""))
     for event in events[-_JOURNAL:]:
-        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {event.text}")
+        text = tweaks.get(event.seq, event.text)
+        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {text}")
 
 
 def rename_run(folder: RunFolder, name: str) -> int:

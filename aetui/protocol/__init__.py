@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from aetui.protocol.commands import (
+    NUDGE_ENDS,
     Command,
     Examine,
     ListPlaces,
@@ -131,6 +132,7 @@ class Link(Protocol):
 
 __all__ = [
     "GAUGES",
+    "NUDGE_ENDS",
     "VERSION",
     "Accepted",
     "Array",

@@ -135,6 +135,8 @@ class Accepted(Event, frozen=True, tag="accepted"):
     changes: tuple[Change, ...] = ()
     info: RunInfo | None = None
     """The run's new description where settings changed."""
+    repeat: bool = False
+    """Whether it goes on with the tweak before it: a key is held."""
 
 
 class Refused(Event, frozen=True, tag="refused"):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import fingerprint, lineage, rescue
-from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
+from aetui.runs.database import REPEAT, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
@@ -180,7 +180,7 @@ class Recording:
         """Record what happened; a tweak is on the disk before this returns, unless the disk takes nothing."""
         self.keeper.write(lambda database: database.add_event(event))
         if event.changes is not None:
-            tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text)
+            tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text, event.kind == REPEAT)
             self.tree.tweaks.append(tweak)
             self.position = tweak.position
             self.keeper.flush()
@@ -264,20 +264,15 @@ class Recording:
         return remarks
 
     def before_last_tweak(self) -> tuple[Position, str]:
-        """Where an undo goes, before the last tweak and those of the same setting at the same step, and its text.
+        """Where an undo goes, before the last tweak and those that count as one with it, and its text.
 
         Raises:
             RunError: there is no tweak.
         """
-        tweaks = self.tweaks_on_path()
-        if not tweaks:
+        groups = lineage.grouped(self.tweaks_on_path())
+        if not groups:
             raise RunError("there is no tweak to take back")
-        last = first = tweaks.pop()
-        while tweaks and (tweaks[-1].step, set(tweaks[-1].changes)) == (last.step, set(last.changes)):
-            first = tweaks.pop()
-        start, end = first.text.partition(" -> ")[0], last.text.partition(" -> ")[2]
-        text = last.text if first is last else f"{start} -> {end}"
-        return lineage.before(first, self.tree.tweaks, self.tree.forks), text
+        return lineage.before(groups[-1][0], self.tree.tweaks, self.tree.forks), lineage.told(groups[-1])
 
     def before_last_undo(self) -> Position:
         """Where a redo goes.

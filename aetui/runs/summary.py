@@ -8,6 +8,7 @@ from contextlib import closing
 
 from msgspec import Struct
 
+from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunFolder
 from aetui.runs.tree import Tree
@@ -72,7 +73,7 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
             size=folder.size(),
             branches=len(tree.forks),
             checkpoints=len({row.file for row in database.checkpoints()}),
-            tweaks=len(tree.tweaks),
+            tweaks=len(lineage.grouped(tree.tweaks)),
             engine=engine,
             folder=str(folder.path),
         )
