@@ -19,6 +19,7 @@ from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
 from aetui.spec import Problem, SpecError
+from aetui.tui.figures import as_of
 
 _Made = TypeVar("_Made")
 _DAY = 86_400.0
@@ -273,7 +274,9 @@ def _steps(one: RunSummary) -> str:
 
 
 def _figure(one: RunSummary) -> str:
-    return "-" if one.explained_variance is None else f"{one.explained_variance:.3f}"
+    if one.explained_variance is None or one.step is None:
+        return "-"
+    return as_of(f"{one.explained_variance:.3f}", one.explained_step, one.step)
 
 
 def _age(seconds: float) -> str:

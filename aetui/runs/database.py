@@ -320,14 +320,15 @@ class Database:
         for leg in path:
             found += self._sql.execute(
                 "SELECT step, validation, explained FROM points "
-                "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY id",
+                "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY step, id",
                 (leg.branch, leg.start, leg.end),
             ).fetchall()
         return found
 
-    def last_explained(self) -> float | None:
-        """The explained variance measured last."""
-        return self._one("SELECT explained FROM points ORDER BY id DESC LIMIT 1")
+    def explained(self) -> list[tuple[int, int, float]]:
+        """Branch, step and explained variance of all measurements."""
+        query = "SELECT branch, step, explained FROM points WHERE explained IS NOT NULL ORDER BY id"
+        return self._sql.execute(query).fetchall()
 
     def loss_at(self, branch: int, step: int) -> float | None:
         """The loss of a branch's step, None where it is not known or not finite."""

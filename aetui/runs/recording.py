@@ -17,6 +17,7 @@ from aetui.runs.database import REPEAT, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.measured import Measured
 from aetui.runs.replay import Progress
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
@@ -66,7 +67,9 @@ class Recording:
         """Whether the record was begun by this process."""
         self.spoiled = False
         """Whether a step broke off in the middle, so that the trainer's state is that of no step."""
-        self._last: tuple[float | None, float | None] = (None, None)
+        self._loss: float | None = None
+        """Of the last step."""
+        self._measured = Measured(database.explained())
         self._stalled = 0.0
         self._saved_at = time.monotonic()
 
@@ -164,12 +167,13 @@ class Recording:
         self.keeper.write(lambda database: database.add_history(at.branch, at.step, records))
         self.position = dataclasses.replace(at, step=at.step + len(records))
         self.tree.ends[at.branch] = self.position.step
-        self._last = (float(records.loss[-1]), self._last[1])
+        self._loss = float(records.loss[-1])
 
     def add_point(self, step: int, validation: float | None, explained: float | None) -> None:
         """Record a measurement."""
         branch = self.position.branch
-        self._last = (self._last[0], explained)
+        if explained is not None:
+            self._measured.add(branch, step, explained)
         self.keeper.write(lambda database: database.add_point(branch, step, validation, explained))
 
     def next_seq(self) -> int:
@@ -259,7 +263,7 @@ class Recording:
         self.position, remarks = self._traveler.go(target, recorded, self.keeper.rows, progress)
         self.spoiled = False
         self._file, step = self._traveler.restored, self.position.step
-        self._last = (float(recorded.loss[step - 1]) if step else None, None)
+        self._loss = float(recorded.loss[step - 1]) if step else None
         self._note_place()
         return remarks
 
@@ -367,7 +371,9 @@ class Recording:
             file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
             self._file = position, file
         self._saved_at = time.monotonic()
-        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), reason, *self._last, file, 0)
+        measured = self._measured.last(self.tree.path_to(position))
+        explained = measured[1] if measured and measured[0] == position.step else None
+        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), reason, self._loss, explained, file, 0)
         self._next_checkpoint += 1
         self.keeper.save(row, state, self._about(position))
 
@@ -390,19 +396,31 @@ class Recording:
             if known is None or not known.reason.startswith(BEFORE):
                 shown[row.position] = row
         return tuple(
-            p.Place(
-                checkpoint=row.id,
-                branch=row.position.branch,
-                step=row.position.step,
-                time=row.time,
-                reason=row.reason,
-                loss=row.loss,
-                explained=row.explained,
-                on_path=lineage.lies_on(row.position, path),
-                here=row.position == here,
-            )
+            self._place(row, lineage.lies_on(row.position, path), row.position == here)
             for row in sorted(shown.values(), key=lambda row: row.id, reverse=True)
         )
+
+    def _place(self, row: SavedCheckpoint, on_path: bool, here: bool) -> p.Place:
+        at = row.position
+        # Records of older versions have the last measurement before a checkpoint without its step.
+        step, explained = self._measured.last(self.tree.path_to(at)) or (None, None)
+        return p.Place(
+            checkpoint=row.id,
+            branch=at.branch,
+            step=at.step,
+            time=row.time,
+            reason=row.reason,
+            loss=row.loss,
+            explained=explained,
+            explained_step=step,
+            on_path=on_path,
+            here=here,
+        )
+
+    def measured_here(self) -> bool:
+        """Whether there is a measurement of where the run stands."""
+        found = self._measured.last(self.path)
+        return found is not None and found[0] == self.position.step
 
     # --- ending ---------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def line(place: p.Place, width: int, now: float) -> str:
         "": whereabouts(place),
         "step": figures.count(place.step),
         "loss": figures.number(place.loss),
-        "expl.": _explained(place),
+        "expl.": _explained(place) if place.explained_step == place.step else figures.MISSING,
         "age": age(now - place.time),
     }
     return "  ".join([*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(place.reason)])
@@ -64,7 +64,8 @@ def whereabouts(place: p.Place) -> str:
 def told(place: p.Place, now: float) -> str:
     """Everything about a checkpoint, for below the list."""
     where = f" ({whereabouts(place)})" if whereabouts(place) else ""
-    figured = f"loss {figures.number(place.loss)}, expl. var. {_explained(place)}"
+    measured = figures.as_of(_explained(place), place.explained_step, place.step)
+    figured = f"loss {figures.number(place.loss)}, expl. var. {measured}"
     return f"step {figures.count(place.step)}{where}, {place.reason}, {figured}, {age(now - place.time)} old"
 
 

@@ -128,7 +128,7 @@ class Travel(OrderedInput):
             self._ask(dialogs.quit_or_detach(model.status.step, self.session.training, screens, name))
         elif self.session.training:
             stored = bool(model.info and model.info.folder)
-            self._ask(dialogs.quit_while_training(model.status.step, stored))
+            self._ask(dialogs.quit_while_training(stored))
         else:
             self._leave("stop")
 

@@ -441,7 +441,7 @@ class FakeLink:
         points = [p.Point(s, 1.08 * float(past[s - 1]), 1 - float(past[s - 1])) for s in range(50, self.step + 1, 50)]
         status = p.Status(
             state=self.state, lr=self.spec.optim.lr, base_lr=self.spec.optim.lr, memory=412_000_000,
-            screens=self.screens, unsaved=self.unsaved,
+            screens=self.screens, unsaved=self.unsaved, diagnosed=self.step if self.diagnosis else None,
         )  # fmt: skip
         if self.step:
             status = structs.replace(

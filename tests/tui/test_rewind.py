@@ -20,7 +20,7 @@ NOW = 1_760_000_000.0
 def place(number: int, **changes: object) -> p.Place:
     values: dict[str, object] = {
         "checkpoint": number, "branch": 1, "step": 100 * number, "time": NOW - 60 * number, "reason": "pause",
-        "loss": 0.5 / (1 + number), "explained": 0.8,
+        "loss": 0.5 / (1 + number), "explained": 0.8, "explained_step": 100 * number,
     }  # fmt: skip
     return p.Place(**(values | changes))  # pyright: ignore[reportArgumentType]
 

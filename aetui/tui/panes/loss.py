@@ -152,7 +152,9 @@ class LossPane(Pane):
         """Names with their latest values, then remarks as far as there is room."""
         parts: list[tuple[str, str]] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
         if model.points and model.points[-1].validation is not None:
-            parts.append((f"o val {figures.number(model.points[-1].validation)}", "validation"))
+            point = model.points[-1]
+            held_out = figures.as_of(figures.number(point.validation), point.step, len(model.loss))
+            parts.append((f"o val {held_out}", "validation"))
         if len(model.total):
             parts.append((f"total {figures.number(model.total.last())}", "text"))
         parts += [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
