@@ -200,19 +200,19 @@ class Engine:
         except _REFUSALS as error:
             text = "; ".join(str(error).splitlines())
             log.info("refused %s: %s", command, text)
-            self._refuse(command, text, path=getattr(error, "path", ""))
+            self._refuse(command, text, path=getattr(error, "path", ""), left=getattr(error, "left", None))
         except Exception as error:
             log.exception("command %s failed", command)
             self._refuse(command, describe.failure(error))
         finally:
             self._stage = self._where = ""
 
-    def _refuse(self, command: p.Commands, text: str, path: str = "") -> None:
+    def _refuse(self, command: p.Commands, text: str, path: str = "", left: int | None = None) -> None:
         """Nothing has changed; only the first run's failure to load leaves nothing to go on with."""
         if isinstance(command, p.New | p.Open) and self._run is None:
             self._emit(p.Failed(text=text, log=self._shelf.log_file, path=path))
         else:
-            self._emit(p.Refused(command=command.id, text=text))
+            self._emit(p.Refused(command=command.id, text=text, left=left))
 
     def _dispatch(self, command: p.Commands) -> None:
         run = self._run
@@ -305,11 +305,10 @@ class Engine:
         self._shelf.check(run, command)
         if self._state == "running":
             self._settle(run, "paused", owe=False)
-        text, remarks = self._shelf.travel(run, command, self._say_stage, self._stop_waits)
-        self._arrive(run, command, text, remarks)
+        self._arrive(run, *self._shelf.travel(run, command, self._say_stage, self._stop_waits))
 
-    def _arrive(self, run: LiveRun, command: p.Command, text: str, remarks: list[str]) -> LiveRun:
-        """Show the run where it stands now."""
+    def _arrive(self, run: LiveRun, event: p.Moved, remarks: list[str]) -> LiveRun:
+        """Show the run where it stands now, and how it came there."""
         self._stage = ""
         self._runs += 1
         moved = run.moved(self._runs)
@@ -318,7 +317,7 @@ class Engine:
         moved.publish(state, len(self._inbox))
         self._journal.go_on(moved)
         self._run, self._state, self._target, self._to_goal = moved, state, None, False
-        self._emit(p.Moved(command=command.id, text=text, info=moved.info))
+        self._emit(replace(event, info=moved.info))
         self._emit(p.StateChanged(state=state, reason=reason))
         for remark in remarks:
             self._emit(p.Noted(text=remark, warning=True))
@@ -330,7 +329,8 @@ class Engine:
             return run
         self._hold.end()
         remarks = self._shelf.mend(run, self._say_stage, self._stop_waits)
-        return self._arrive(run, p.Pause(id=0), f"back at step {run.trainer.steps:,}, before the failure", remarks)
+        text = f"back at step {run.trainer.steps:,}, before the failure"
+        return self._arrive(run, p.Moved(command=0, text=text, info=run.info), remarks)
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
         steps, done, goal = command.steps, run.trainer.steps, run.trainer.goal

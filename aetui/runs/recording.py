@@ -39,6 +39,16 @@ BEFORE, START, LEFT = "before", "start", "left"
 """How the reasons of checkpoints that are kept begin."""
 
 
+class NothingToRedo(RunError):
+    """The run has gone on since an undo, or there was none."""
+
+    def __init__(self, left: int | None) -> None:
+        """left: the step that the run left last, None where no checkpoint leads there."""
+        text = "there is nothing to redo: the run has gone on since the undo, or there was none"
+        super().__init__(text if left is None else f"nothing to redo; what was left at step {left:,} is kept")
+        self.left = left
+
+
 class Recording:
     """One run in training and its folder. Used by one thread; only `places` may be called from any.
 
@@ -282,11 +292,17 @@ class Recording:
         """Where a redo goes.
 
         Raises:
-            RunError: something has happened since the last undo, or nothing was undone.
+            NothingToRedo: something has happened since the last undo, or nothing was undone.
         """
         if not self._undone or self._undone[-1][1] != self.settled:
-            raise RunError("there is nothing to redo: the run has gone on since the undo, or there was none")
+            raise NothingToRedo(self.left())
         return self._undone[-1][0]
+
+    def left(self) -> int | None:
+        """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
+        path = self.path
+        rows = [row for row in self.keeper.rows if row.reason.startswith(LEFT)]
+        return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
 
     def at_checkpoint(self, number: int) -> Position:
         """Where a rewind to a checkpoint goes.
