@@ -12,6 +12,7 @@ from aetui import protocol as p
 from aetui.tui import figures, plot, texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
+from aetui.tui.panes import marks
 from aetui.tui.panes.branches import MOST, LeftBranches
 from aetui.tui.series import Columns, Series
 
@@ -94,19 +95,20 @@ class LossPane(Pane):
             lines.append(total.line("text", "total"))
             bands += total.bands()
         lines.append(loss.line("train", "train"))
+        marked, thinned = marks.drawn(model.marks, first, last, place.columns)
         chart = plot.render(
             width,
             rows,
             lines=lines,
             bands=bands,
             references=_floors(model),
-            marks=_marks(model),
+            marks=marked,
             gaps=loss.gaps(),
             log=self.logarithmic,
             x_range=(first + 0.5, last + 0.5),
             close=bool(self.latest),
         )
-        notes = list(chart.notes)
+        notes = [*filter(None, (thinned,)), *chart.notes]
         if cut:
             notes.append("left: cut where it is far from the rest")
         if left:
@@ -150,7 +152,9 @@ class LossPane(Pane):
         """Names with their latest values, then remarks as far as there is room."""
         parts: list[tuple[str, str]] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
         if model.points and model.points[-1].validation is not None:
-            parts.append((f"o val {figures.number(model.points[-1].validation)}", "validation"))
+            point = model.points[-1]
+            held_out = figures.as_of(figures.number(point.validation), point.step, len(model.loss))
+            parts.append((f"o val {held_out}", "validation"))
         if len(model.total):
             parts.append((f"total {figures.number(model.total.last())}", "text"))
         parts += [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
@@ -260,17 +264,3 @@ def _floors(model: RunModel) -> list[plot.Reference]:
         (floors.entropy, "entropy floor"),
     )
     return [plot.Reference(y, f"{name} {figures.number(y)}") for y, name in names if y is not None]
-
-
-def _marks(model: RunModel) -> list[plot.Mark]:
-    """Pauses first, so that a tweak's label wins the room."""
-    marks = sorted(model.marks, key=lambda mark: (mark.kind != "pause", mark.step))
-    roles = {"non-finite": "warning", "pause": "muted"}
-    return [
-        plot.Mark(
-            mark.step + 0.5,
-            "pause" if mark.kind == "pause" else texts.plain(mark.text),
-            roles.get(mark.kind, "mark"),
-        )
-        for mark in marks
-    ]
