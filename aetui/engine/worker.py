@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from aetui import protocol as p
 from aetui.data import DataError
@@ -292,7 +293,7 @@ class Engine:
         old, old_rate = trainer.spec, trainer.rate
         found = differences(old, trainer.planned(changes, text=True))
         if not found:
-            self._accept(command, "nothing to change: the settings are in force already")
+            self._accept(command, "nothing to change: the settings are in force already", effect="none")
             return
         run.collect()
         run.save_before(", ".join(map(str, found)))
@@ -310,11 +311,11 @@ class Engine:
 
     def _examine(self, run: LiveRun, command: p.Examine) -> None:
         if run.probing:
-            self._accept(command, "the probes are under way")
+            self._accept(command, "the probes are under way", effect="none")
             return
         self._accept(command, "checking the suspected causes on copies of the run")
         if self._state == "running":
-            self._settle(run, "paused", "paused for the probes; F5 trains on")
+            self._settle(run, "paused", "paused for the probes")
         run.begin_probes()
 
     def _probe_on(self, run: LiveRun) -> None:
@@ -329,7 +330,7 @@ class Engine:
     def _note_verdict(self, run: LiveRun) -> None:
         text = run.verdict_changed()
         if text:
-            self._emit(p.Noted(text=text))
+            self._emit(p.Noted(text=text, kind="verdict"))
 
     # --- training -------------------------------------------------------------------------------
 
@@ -421,8 +422,9 @@ class Engine:
         shown: tuple[p.Change, ...] = (),
         info: p.RunInfo | None = None,
         changes: dict[str, str] | None = None,
+        effect: Literal["done", "none"] = "done",
     ) -> None:
-        self._emit(p.Accepted(command=command.id, text=text, changes=shown, info=info), changes)
+        self._emit(p.Accepted(command=command.id, text=text, changes=shown, info=info, effect=effect), changes)
 
     def _emit(self, event: p.Events, changes: dict[str, str] | None = None) -> None:
         self._journal.emit(event, changes)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import fingerprint, lineage, rescue
-from aetui.runs.database import Database, SavedCheckpoint, SavedEvent
+from aetui.runs.database import CheckpointKind, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
@@ -34,8 +34,6 @@ WRITING = 0.1
 LEAST = 20.0
 """Least seconds between two of them."""
 _Found = TypeVar("_Found")
-BEFORE, START, LEFT = "before", "start", "left"
-"""How the reasons of checkpoints that are kept begin."""
 
 
 class Recording:
@@ -327,7 +325,7 @@ class Recording:
     def _leave(self) -> None:
         """Keep the present position, so that the run can return to it."""
         if not self.spoiled:
-            self.checkpoint(f"{LEFT} at step {self.position.step:,}")
+            self.checkpoint(f"left at step {self.position.step:,}", "before-move")
 
     # --- checkpoints ----------------------------------------------------------------------------
 
@@ -340,9 +338,9 @@ class Recording:
     def save_start(self) -> None:
         """Keep the initial weights, once."""
         if self.position.step == 0 and not self.keeper.rows and not self.keeper.busy:
-            self.checkpoint(START)
+            self.checkpoint("start", "start")
 
-    def checkpoint(self, reason: str) -> None:
+    def checkpoint(self, reason: str, kind: CheckpointKind = "passing") -> None:
         """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
         if self.trainer.steps != self.position.step:
             log.error("no checkpoint: the trainer is at step %d, its record not", self.trainer.steps)
@@ -363,7 +361,7 @@ class Recording:
             file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
             self._file = position, file
         self._saved_at = time.monotonic()
-        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), reason, *self._last, file, 0)
+        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *self._last, file, 0)
         self._next_checkpoint += 1
         self.keeper.save(row, state, self._about(position))
 
@@ -383,7 +381,7 @@ class Recording:
         shown: dict[Position, SavedCheckpoint] = {}
         for row in self.keeper.rows:
             known = shown.get(row.position)
-            if known is None or not known.reason.startswith(BEFORE):
+            if known is None or known.kind != "before-tweak":
                 shown[row.position] = row
         return tuple(
             p.Place(
@@ -425,7 +423,7 @@ class Recording:
 
 
 def _outlives(row: SavedCheckpoint) -> bool:
-    return row.reason.startswith((BEFORE, START, LEFT))
+    return row.kind != "passing"
 
 
 def _same_steps(one: Position, other: Position) -> bool:
