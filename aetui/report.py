@@ -1,4 +1,4 @@
-"""What a diagnosis says: a verdict, the findings behind it, and the figures they rest on.
+"""What a diagnosis says: a verdict, the findings behind it and their figures; and the same as plain text.
 
 Plain data without torch: the screen, the command line and scripts read the same report.
 """
@@ -6,6 +6,9 @@ Plain data without torch: the screen, the command line and scripts read the same
 from __future__ import annotations
 
 import math
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -139,9 +142,190 @@ class Report(Struct, frozen=True, kw_only=True):
         return (raw if indent is None else msgspec.json.format(raw, indent=indent)).decode()
 
     def __str__(self) -> str:
-        from aetui.report_text import render
-
         return render(self)
+
+
+LEAST_WIDTH = 24
+"""Narrower texts are laid out as if they were this wide."""
+
+_BOLD, _DIM, _GOOD, _WARNING, _BAD, _MARK = "1", "2", "1;32", "1;33", "1;31", "36"
+_MILD = ("partial", "under-trained")
+_HEAD = 20
+"""Cells that the name of a figure takes."""
+
+
+def render(report: Report, width: int = 88, color: bool = False) -> str:
+    """`report` as text, no line wider than `width` cells.
+
+    Args:
+        width: cells of a line, at least LEAST_WIDTH.
+        color: emphasize with the terminal's own colors; nothing is said by color alone.
+
+    Returns: lines without a line break at the end.
+    """
+    page = _Page(max(width, LEAST_WIDTH), color)
+    meaning = VERDICTS.get(report.verdict, "no verdict yet")
+    word = report.verdict.upper() or "LEARNING"
+    page.add(f"{word}: {report.headline or meaning}", style=_style(report.verdict))
+    if report.headline and meaning not in report.headline:
+        page.add(meaning, style=_DIM)
+    page.gap()
+    for name, text in figures(report):
+        page.named(name, text)
+    _findings(page, report.findings, report.verdict in FINE)
+    if report.notes:
+        page.gap()
+        page.add("Notes", style=_BOLD)
+        for note in report.notes:
+            page.bullet(note, indent=2)
+    page.gap()
+    page.add(_ending(report), style=_DIM)
+    return page.text()
+
+
+def render_preflight(findings: Sequence[Finding], width: int = 88, color: bool = False) -> str:
+    """What the checks before the first step found, as text; `width` and `color` as in `render`."""
+    page = _Page(max(width, LEAST_WIDTH), color)
+    if findings:
+        named = "one finding" if len(findings) == 1 else f"{len(findings)} findings"
+        page.add(f"BEFORE THE FIRST STEP: {named}", style=_WARNING)
+        _findings(page, findings, fine=False)
+    else:
+        page.add("BEFORE THE FIRST STEP: nothing to object to", style=_GOOD)
+    return page.text()
+
+
+def figures(report: Report) -> list[tuple[str, str]]:
+    """The figures of a report as (name, value with its yardsticks), those that were measured."""
+    explained, ratio, floors = report.explained_variance, report.variance_ratio, report.floors
+    rows: list[tuple[str, str]] = []
+    if any(value is not None for value in (explained.whole, explained.median_feature, explained.linear)):
+        yardsticks = [
+            f"{name} {number(value)}"
+            for name, value in (("PCA", explained.linear), ("median feature", explained.median_feature))
+            if value is not None
+        ]
+        rows.append(("explained variance", _beside(number(explained.whole), yardsticks)))
+    spread = [f"{name} {number(ratio[name])}" for name in ("min", "p10", "p90", "max") if ratio.get(name) is not None]
+    if ratio.get("features") is not None and ratio.get("below_0.1") is not None:
+        spread.append(f"{number(ratio['below_0.1'])} of {number(ratio['features'])} features below 0.1")
+    if ratio.get("median") is not None:
+        rows.append(("variance ratio", _beside(f"median {number(ratio['median'])}", spread)))
+    names = {"mean": "predict the mean", "linear": "PCA", "entropy": "least possible"}
+    yardsticks = [f"{names.get(name, name)} {number(value)}" for name, value in floors.items() if value is not None]
+    if report.loss is not None or yardsticks:
+        rows.append(("loss", _beside(number(report.loss), yardsticks)))
+    return rows
+
+
+def number(value: float | int | str | None) -> str:
+    """A figure as text: four significant digits, thousands separated."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "not finite"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e6):
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def options(remedy: Remedy) -> list[str]:
+    """A remedy's settings as options of the command line: `--set optim.lr=0.0001`."""
+    return [f"--set {shlex.quote(f'{path}={_setting(value)}')}" for path, value in remedy.set.items()]
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(_setting, value))
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _beside(value: str, yardsticks: Sequence[str]) -> str:
+    return f"{value}  ({', '.join(yardsticks)})" if yardsticks else value
+
+
+def _style(verdict: str) -> str:
+    return _GOOD if verdict in FINE else _WARNING if verdict in _MILD else _BAD
+
+
+def _findings(page: _Page, findings: Iterable[Finding], fine: bool) -> None:
+    for rank, finding in enumerate(findings, 1):
+        page.gap()
+        follows = f", follows from {finding.follows}" if finding.follows else ""
+        page.add(
+            f"{rank}. {finding.title} ({finding.cause}{follows}), confidence {100 * finding.confidence:.0f} %",
+            rest=3,
+            style=_BOLD if fine else _WARNING,
+        )
+        page.add(finding.text, 3)
+        if finding.evidence:
+            page.add("Evidence", 3, style=_BOLD)
+            for evidence in finding.evidence:
+                page.bullet(evidence.text, indent=5)
+                page.add(_measured(evidence), 7, style=_DIM)
+        for remedy in finding.remedies:
+            page.add(f"Remedy: {remedy.text}", 3, rest=5, style=_MARK)
+            for option in options(remedy):
+                page.add(option, 5, style=_BOLD)
+        page.add(f"Source: {finding.source}", 3, rest=5, style=_DIM)
+
+
+def _measured(evidence: Evidence) -> str:
+    parts = [f"{evidence.measure}: {number(evidence.value)}"]
+    if evidence.normal:
+        parts.append(f"normal: {evidence.normal}")
+    if evidence.where:
+        parts.append(f"where: {evidence.where}")
+    return "; ".join(parts)
+
+
+def _ending(report: Report) -> str:
+    steps = "1 step" if report.steps == 1 else f"{report.steps:,} steps"
+    probes = f", {report.probe_steps:,} more in probes" if report.probe_steps else ""
+    settled = f"{report.settled[:1].upper()}{report.settled[1:].rstrip('.')}. " if report.settled else ""
+    return f"{settled}{steps}{probes}, {report.seconds:.1f} s."
+
+
+class _Page:
+    """Lines of text, wrapped to a width and emphasized."""
+
+    def __init__(self, width: int, color: bool) -> None:
+        self.width = width
+        self.color = color
+        self.lines: list[str] = []
+
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def gap(self) -> None:
+        """An empty line, unless there is one already."""
+        if self.lines and self.lines[-1]:
+            self.lines.append("")
+
+    def add(self, text: str, indent: int = 0, *, rest: int | None = None, style: str = "") -> None:
+        """`text` from cell `indent` on, its further lines from `rest`."""
+        rest = indent if rest is None else rest
+        self._wrap(text, " " * indent, " " * rest, style)
+
+    def bullet(self, text: str, indent: int) -> None:
+        self._wrap(text, " " * indent + "- ", " " * (indent + 2), "")
+
+    def named(self, name: str, text: str) -> None:
+        """A figure: its name in a column of its own, where there is room for one."""
+        if self.width >= 2 * _HEAD + 8:
+            self._wrap(text, f"{name:<{_HEAD}}", " " * _HEAD, "")
+        else:
+            self._wrap(f"{name} {text}", "", "  ", "")
+
+    def _wrap(self, text: str, first: str, rest: str, style: str) -> None:
+        plain = "".join(letter if letter.isprintable() else " " for letter in text)
+        wrapped = textwrap.wrap(plain, self.width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
+        for line in wrapped:
+            body = line.lstrip()
+            shown = f"{line[: len(line) - len(body)]}\x1b[{style}m{body}\x1b[0m" if self.color and style else line
+            self.lines.append(shown)
 
 
 def _finite(value: Any) -> Any:

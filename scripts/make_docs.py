@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
+from aetui.bench.figures import Figure
+from aetui.bench.report import ratio_name
 from aetui.diagnosis.causes.catalog import CATALOG
 from aetui.report import CAUSES
 from aetui.spec import RunSpec, changed
@@ -184,7 +186,7 @@ def thresholds_block() -> str:
 
 
 def score_block() -> str:
-    """What `aetui clinic score` last measured."""
+    """What `python -m evaluation.score` last measured."""
     runs = json.loads(SCORE.read_text(encoding="utf-8"))
     blocks = [(run["about"], code("$ {command}\n{text}".format(**run), "console")) for run in runs]
     return "\n".join(f"{about}\n\n{block}" for about, block in blocks)
@@ -200,10 +202,15 @@ def bench_block() -> str:
     report = json.loads(BENCH.read_text(encoding="utf-8"))
     machine = report["machine"]
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "textual", "plotext") if name in machine)
-    kinds = tuple(next(iter(report["cases"].values())))
-    speeds = [(case, *(f"{found[kind]:,.0f}" for kind in kinds)) for case, found in report["cases"].items()]
+    cases = tuple(report["cases"])
+    measured = [("cases", ""), ("busy", ", busy")]
+    speeds = [
+        (f"{kind}{where}", *(Figure(**report[part][case][kind]).text() for case in cases))
+        for part, where in measured
+        for kind in report[part][cases[0]]
+    ]
     names = tuple(next(iter(report["ratios"].values())))
-    ratios = [(case, *(f"{found[name]:.2f}" for name in names)) for case, found in report["ratios"].items()]
+    ratios = [(ratio_name(name), *(Figure(**report["ratios"][case][name]).text(2) for case in cases)) for name in names]
     share = report["first_frame_s"] / report["import_torch_s"]
     rest = [
         ("first frame after the start", f"{report['first_frame_s']:.2f} s, {share:.2f} of `import torch`"),
@@ -219,9 +226,9 @@ def bench_block() -> str:
         )
     return (
         f"On {machine['cores']} cores, Python {machine['python']}, {versions}.\n\n"
-        + table(("steps/s", *kinds), speeds)
+        + table(("steps/s", *cases), speeds)
         + "\n"
-        + table(("ratio", *(name.replace("_over_", " / ") for name in names)), ratios)
+        + table(("ratio", *cases), ratios)
         + "\n"
         + table(("", ""), rest)
     )

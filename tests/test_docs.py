@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from aetui.bench.report import RATIOS, STORE
+from aetui.bench.cases import CASES
 from aetui.spec import RunSpec, changed
 from aetui.spec.fields import variants
 from aetui.spec.toml import reference
@@ -48,18 +48,14 @@ def test_every_block_of_the_readme_has_a_maker(make_docs: ModuleType):
 
 
 def test_the_tables_of_a_bench_report_are_filled(make_docs: ModuleType, tmp_path: Path, monkeypatch):
-    speeds = {
-        "plain": 2515.4,
-        "lean": 4712.0,
-        "engine": 5346.0,
-        "diagnosed": 5300.0,
-        "process": 5100.0,
-        "thread": 4400.0,
-    }
+    def figure(median: float, low: float, high: float) -> dict[str, float]:
+        return {"median": median, "low": low, "high": high}
+
     report = {
         "machine": {"system": "Linux", "cores": 2, "python": "3.11.7", "torch": "2.13.0"},
-        "cases": {"tiny": speeds},
-        "ratios": {"tiny": {name: speeds[a] / speeds[b] for name, (a, b) in RATIOS.items()} | {STORE: 0.98}},
+        "cases": {case: {"plain": figure(2515, 2400, 2600), "engine": figure(5346, 5346, 5346)} for case in CASES},
+        "busy": {case: {"engine": figure(400, 390, 410)} for case in CASES},
+        "ratios": {case: {"busy_engine_over_plain": figure(3.123, 3, 3.3)} for case in CASES},
         "first_frame_s": 0.4, "import_torch_s": 1.25, "key_ms": {"process": {"p50": 21.0, "p95": 44.4}},
         "terminal_bytes_per_s": 12_345.0, "screen_cpu_share": 0.051, "screen_rss_mb": 73.0,
     }  # fmt: skip
@@ -67,10 +63,12 @@ def test_the_tables_of_a_bench_report_are_filled(make_docs: ModuleType, tmp_path
     assert "aetui bench" in make_docs.bench_block()
     make_docs.BENCH.write_text(json.dumps(report))
     text = make_docs.bench_block()
-    assert "| tiny | 2,515 | 4,712 | 5,346 | 5,300 | 5,100 | 4,400 |" in text
-    assert "| tiny | 1.08 | 2.03 | 0.93 | 1.13 | 0.99 | 0.98 |" in text
-    for figure in ("0.40 s, 0.32 of", "p50 21 ms, p95 44 ms", "12.3 kB/s", "5.1% of a core, 73 MB", "2 cores"):
-        assert figure in text
+    assert "| plain |" + " 2,515 (2,400-2,600) |" * 3 in text
+    assert "| engine |" + " 5,346 |" * 3 in text
+    assert "| engine, busy |" + " 400 (390-410) |" * 3 in text
+    assert "| engine / plain, busy |" + " 3.12 (3.00-3.30) |" * 3 in text
+    for shown in ("0.40 s, 0.32 of", "p50 21 ms, p95 44 ms", "12.3 kB/s", "5.1% of a core, 73 MB", "2 cores"):
+        assert shown in text
 
 
 def test_the_python_of_the_readme_runs(capsys: pytest.CaptureFixture[str]):

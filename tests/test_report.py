@@ -10,8 +10,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from aetui.report import CAUSES, FINE, VERDICTS, Evidence, Explained, Finding, Remedy, Report
-from aetui.report_text import options, render, render_preflight
+from aetui.report import (
+    CAUSES,
+    FINE,
+    VERDICTS,
+    Evidence,
+    Explained,
+    Finding,
+    Remedy,
+    Report,
+    options,
+    render,
+    render_preflight,
+)
 
 LOW_RATE = Finding(
     cause="lr-too-low",

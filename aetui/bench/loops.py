@@ -1,16 +1,18 @@
 """Loops without a screen: what people write, the leanest by hand, and the engine alone.
 
-Run as `python -m aetui.bench.loops CASE KIND SECONDS` in a process of its own; prints steps per second, of the kind
-`store` without the store and with it.
+Run as `python -m aetui.bench.loops CASE KIND[,KIND] TURNS SECONDS` in a process of its own; the kinds take turns, so
+that they meet the same noise. Prints JSON: the steps per second of each turn, by kind.
 """
 
 import itertools
+import json
 import os
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,29 +25,37 @@ from aetui.spec import RunSpec, dumps
 
 _LOOK = 0.3
 """Seconds between two looks at the diagnosis, as a screen takes them."""
-_LONGER = 3
-"""Times the seconds that the engine is measured for: what it does besides comes every few seconds."""
-_TURNS = 8
-"""Turns that an engine with and one without a store take."""
 WARMUP = 0.5
-"""Share of a measurement's seconds that is run before it and not counted."""
+"""Share of a turn's seconds that is run before the first one and not counted."""
 
 
-def rate(step: Callable[[], object], seconds: float) -> float:
-    """Calls of `step` per second, after a warm-up."""
-    _count(step, seconds * WARMUP)
-    count, elapsed = _count(step, seconds)
-    return count / elapsed
+class Loop(Protocol):
+    """Something that trains for a while when told to."""
+
+    def rate(self, seconds: float) -> float:
+        """Train for so many seconds; steps per second."""
+        ...
+
+    def close(self) -> None: ...
 
 
-def _count(step: Callable[[], object], seconds: float) -> tuple[int, float]:
-    start = now = time.perf_counter()
-    count = 0
-    while now - start < seconds:
-        step()
-        count += 1
-        now = time.perf_counter()
-    return count, now - start
+class ByHand:
+    """A loop that a function's call is one step of."""
+
+    def __init__(self, step: Callable[[], object]) -> None:
+        self._step = step
+
+    def rate(self, seconds: float) -> float:
+        start = now = time.perf_counter()
+        count = 0
+        while now - start < seconds:
+            self._step()
+            count += 1
+            now = time.perf_counter()
+        return count / (now - start)
+
+    def close(self) -> None:
+        pass
 
 
 def _network(spec: RunSpec, features: int) -> nn.Module:
@@ -101,22 +111,25 @@ def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
     return step
 
 
-class _Driver:
-    """An engine with nobody watching, told what to do and waited for."""
+class EngineLoop:
+    """An engine with nobody watching, or somebody who looks at the diagnosis alone."""
 
-    def __init__(self, spec: RunSpec, *, store: bool = False) -> None:
+    def __init__(self, spec: RunSpec, *, store: bool = False, diagnosed: bool = False) -> None:
         import threading
 
         from aetui.engine.worker import Engine
 
         self._accepted: dict[int, p.Accepted] = {}
         self._arrived = threading.Condition()
-        self._last = 0
-        self.engine = Engine("stored" if store else "bench", store=store)
-        self.engine.join(self._take)
-        self._worker = threading.Thread(target=self.engine.work)
+        self._last = self._seen = 0
+        self._diagnosed = diagnosed
+        self._engine = Engine("stored" if store else "bench", store=store)
+        self._engine.join(self._take)
+        self._worker = threading.Thread(target=self._engine.work)
         self._worker.start()
-        self.obey(p.New, spec=dumps(spec))
+        self._obey(p.New, spec=dumps(spec))
+        while diagnosed and not self._seen:
+            self._wait(_LOOK)
 
     def _take(self, reply: p.Reply) -> None:
         if isinstance(reply, p.Accepted):
@@ -124,82 +137,63 @@ class _Driver:
                 self._accepted[reply.command] = reply
                 self._arrived.notify_all()
 
-    def obey(self, kind: Callable[..., p.Commands], **arguments: object) -> p.Accepted:
+    def _obey(self, kind: Callable[..., p.Commands], **arguments: object) -> p.Accepted:
         self._last += 1
         command = kind(id=self._last, **arguments)
-        self.engine.submit(command)
+        self._engine.submit(command)
         with self._arrived:
             self._arrived.wait_for(lambda: command.id in self._accepted)
         return self._accepted[command.id]
 
-    def rate(self, wait: Callable[[float], None], seconds: float) -> float:
-        """Steps per second while `wait` waits."""
-        first = self.obey(p.Run)
-        wait(seconds)
-        last = self.obey(p.Pause)
+    def _wait(self, seconds: float) -> None:
+        """Let the engine work, looking at the diagnosis as a screen does if that is wanted."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            look = p.Look(run=1, have={"diagnosis": self._seen})
+            view = self._engine.view(look) if self._diagnosed else None
+            if view is not None and view.diagnosis is not None:
+                self._seen = view.diagnosis.version
+            time.sleep(min(left, _LOOK))
+
+    def rate(self, seconds: float) -> float:
+        first = self._obey(p.Run)
+        self._wait(seconds)
+        last = self._obey(p.Pause)
+        # What is written and measured at a pause belongs to the one that paused.
+        time.sleep(_LOOK)
         return (last.step - first.step) / (last.time - first.time)
 
     def close(self) -> None:
-        self.obey(p.Stop)
+        self._obey(p.Stop)
         self._worker.join()
 
 
-def engine_rate(spec: RunSpec, seconds: float, *, diagnosed: bool = False) -> float:
-    """Steps per second of the engine with nobody watching, or somebody who looks at the diagnosis alone."""
-    driver = _Driver(spec)
-    version = 0
-
-    def look_for(duration: float) -> None:
-        """Let the engine work, looking at the diagnosis as a screen does if that is wanted."""
-        nonlocal version
-        end = time.perf_counter() + duration
-        while (left := end - time.perf_counter()) > 0:
-            view = driver.engine.view(p.Look(run=1, have={"diagnosis": version})) if diagnosed else None
-            if view is not None and view.diagnosis is not None:
-                version = view.diagnosis.version
-            time.sleep(min(left, _LOOK))
-
-    while diagnosed and not version:
-        look_for(_LOOK)
-    driver.rate(look_for, seconds * WARMUP)
-    rate = driver.rate(look_for, seconds * _LONGER)
-    driver.close()
-    return rate
+def loop(case: str, kind: str) -> Loop:
+    """A loop of one of the kinds `plain`, `lean`, `engine`, `diagnosed` and `stored`."""
+    spec = case_spec(case)
+    if kind in ("plain", "lean"):
+        rows = torch.from_numpy(data.load(spec.data).train)
+        return ByHand({"plain": plain, "lean": lean}[kind](spec, rows))
+    return EngineLoop(spec, store=kind == "stored", diagnosed=kind == "diagnosed")
 
 
-def store_rates(spec: RunSpec, seconds: float) -> tuple[float, float]:
-    """Steps per second of the engine without and with its store, in turns, so that both meet the same noise."""
+def in_turns(case: str, kinds: Sequence[str], turns: int, seconds: float) -> dict[str, list[float]]:
+    """Steps per second of each kind, turn by turn.
+
+    Each turn is a loop of its own: libgomp has a pool for every thread that trains, and shortens the spinning where all
+    of them together have more threads than there are cores.
+    """
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as home:
         os.environ["AETUI_HOME"] = home
-        drivers = [_Driver(spec), _Driver(spec, store=True)]
-        found: list[list[float]] = [[], []]
-        for driver in drivers:
-            driver.rate(time.sleep, seconds * WARMUP)
-        for turn in range(_TURNS):
-            for which in (0, 1) if turn % 2 else (1, 0):
-                found[which].append(drivers[which].rate(time.sleep, seconds))
-                # What is written at a pause belongs to the one that paused.
-                time.sleep(_LOOK)
-        for driver in drivers:
-            driver.close()
-    ratio = statistics.median(stored / plain for plain, stored in zip(*found, strict=True))
-    plain = statistics.median(found[0])
-    return plain, plain * ratio
-
-
-def measure(case: str, kind: str, seconds: float) -> float:
-    spec = case_spec(case)
-    if kind in ("engine", "diagnosed"):
-        return engine_rate(spec, seconds, diagnosed=kind == "diagnosed")
-    rows = torch.from_numpy(data.load(spec.data).train)
-    return rate({"plain": plain, "lean": lean}[kind](spec, rows), seconds)
-
-
-def main(case: str, kind: str, seconds: float) -> None:
-    """Print the rate; of kind `store` those without and with it."""
-    rates = store_rates(case_spec(case), seconds) if kind == "store" else (measure(case, kind, seconds),)
-    print(*rates)
+        for turn in range(turns):
+            for kind in kinds if turn % 2 else reversed(kinds):
+                with closing(loop(case, kind)) as one:
+                    one.rate(seconds * WARMUP)
+                    rates[kind].append(one.rate(seconds))
+    return rates
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], float(sys.argv[3]))
+    case, kinds, turns, seconds = sys.argv[1:]
+    print(json.dumps(in_turns(case, kinds.split(","), int(turns), float(seconds))))

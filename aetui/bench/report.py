@@ -6,171 +6,139 @@ import platform
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from aetui.bench.cases import CASES, case_arguments, case_spec
-from aetui.bench.terminal import Terminal
-from aetui.engine.steering import Ladder
-from aetui.spec.fields import fields_of
-from aetui.spec.sections import Optim
+import msgspec
 
-LOOPS = ("plain", "lean", "engine", "diagnosed")
+from aetui.bench import screen
+from aetui.bench.cases import CASES
+from aetui.bench.figures import Figure, median, percentiles, ratios
+from aetui.openmp import bound_spin, unbound
+
+BY_HAND = ("plain", "lean")
+ENGINES = ("engine", "diagnosed", "stored")
 PLACEMENTS = ("process", "thread")
-_F5, _F7, _F8 = b"\x1b[15~", b"\x1b[18~", b"\x1b[19~"
-_PRESSES = 20
-RATIOS = {
-    "process_over_lean": ("process", "lean"),
-    "process_over_plain": ("process", "plain"),
-    "thread_over_lean": ("thread", "lean"),
-    "engine_over_lean": ("engine", "lean"),
-    "diagnosed_over_engine": ("diagnosed", "engine"),
-}
-
-
-STORE = "stored_over_engine"
-"""The ratio that is measured in turns within a process, not from the medians of two."""
+KINDS = (*BY_HAND, *ENGINES, *PLACEMENTS)
+RATIOS = (
+    ("process", "lean"), ("process", "plain"), ("thread", "lean"), ("engine", "lean"), ("diagnosed", "engine"),
+    ("stored", "engine"),
+)  # fmt: skip
+BUSY = ("plain", "engine")
+"""What is measured beside as many spinning processes as there are cores."""
+_TURNS = 2
+"""Turns that the loops of one process take."""
+_START, _START_BUSY, _SCREEN, _KEYS = 3.0, 8.0, 6.0, 5.0
+"""Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, its keys."""
 
 
 def bench_and_print(*, rounds: int, seconds: float, as_json: bool) -> int:
-    """Measure everything and print it; progress goes to stderr."""
+    """Measure everything and print it; what it does and how long it takes goes to stderr."""
     report = bench(rounds, seconds)
     print(json.dumps(report) if as_json else as_table(report))
     return 0
 
 
+@dataclass
+class _Case:
+    """What the rounds found of one case."""
+
+    rates: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    """Steps per second of every turn."""
+    by_round: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+    """The same, as medians of each round."""
+    busy: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in BUSY})
+
+    def add(self, rates: dict[str, list[float]]) -> None:
+        for kind, found in rates.items():
+            self.rates[kind] += found
+            self.by_round[kind].append(statistics.median(found))
+
+    def ratio(self, over: str, under: str) -> Figure:
+        """Turn by turn where both took turns in one process, else round by round."""
+        together = {over, under} <= set(ENGINES) or {over, under} <= set(BY_HAND)
+        found = self.rates if together else self.by_round
+        return ratios(found[over], found[under])
+
+
 def bench(rounds: int, seconds: float) -> dict[str, Any]:
-    """All figures: medians over `rounds` interleaved rounds of `seconds` each."""
-    speeds: dict[str, dict[str, list[float]]] = {case: {kind: [] for kind in (*LOOPS, *PLACEMENTS)} for case in CASES}
+    """All figures: medians over `rounds` rounds of turns of `seconds` each, with the lowest and the highest."""
+    progress = _Progress(rounds * _round_seconds(seconds))
+    cases = {case: _Case() for case in CASES}
     watched: dict[str, list[dict[str, Any]]] = {kind: [] for kind in PLACEMENTS}
-    stores: dict[str, list[float]] = {case: [] for case in CASES}
     first_frames: list[float] = []
     imports: list[float] = []
     for turn in range(rounds):
-        imports.append(_import_torch())
-        first_frames.append(_first_frame())
-        for case in CASES:
-            _say(f"round {turn + 1} of {rounds}: {case}")
-            for kind in LOOPS:
-                speeds[case][kind].append(*_loop(case, kind, seconds))
-            without, with_store = _loop(case, "store", seconds)
-            stores[case].append(with_store / without)
+        where = f"round {turn + 1} of {rounds}"
+        progress.say(f"{where}: first frame")
+        imports.append(screen.import_torch())
+        first_frames.append(screen.first_frame())
+        for case, found in cases.items():
+            progress.say(f"{where}: {case}, loops without a screen")
+            found.add(_loops(case, BY_HAND, seconds))
+            found.add(_loops(case, ENGINES, seconds))
             for kind in PLACEMENTS:
-                found = _watched(case, kind, seconds, keys=case == "tiny")
-                speeds[case][kind].append(found["steps_per_second"])
+                progress.say(f"{where}: {case} with a screen, engine in a {kind}")
+                run = screen.watched(case, kind, seconds, keys=case == "tiny")
+                found.add({kind: [run["steps_per_second"]]})
                 if case == "tiny":
-                    watched[kind].append(found)
-    _say("")
-    cases = {
-        case: {kind: statistics.median(values) for kind, values in kinds.items()} for case, kinds in speeds.items()
-    }
-    return {
+                    watched[kind].append(run)
+            progress.say(f"{where}: {case} on a busy machine")
+            with _busy_machine():
+                for kind in BUSY:
+                    found.busy[kind].append(statistics.median(_loops(case, (kind,), seconds)[kind]))
+    progress.say("")
+    report = {
         "machine": _machine(),
-        "cases": cases,
-        "ratios": {
-            case: {name: found[over] / found[under] for name, (over, under) in RATIOS.items()}
-            | {STORE: statistics.median(stores[case])}
-            for case, found in cases.items()
-        },
+        "cases": {case: {kind: Figure.of(found.rates[kind]) for kind in KINDS} for case, found in cases.items()},
+        "busy": {case: {kind: Figure.of(found.busy[kind]) for kind in BUSY} for case, found in cases.items()},
+        "ratios": {case: _ratios(found) for case, found in cases.items()},
         "first_frame_s": statistics.median(first_frames),
         "import_torch_s": statistics.median(imports),
-        "key_ms": {kind: _percentiles([ms for run in runs for ms in run["key_ms"]]) for kind, runs in watched.items()},
-        "terminal_bytes_per_s": _median(watched["process"], "bytes_per_second"),
-        "screen_cpu_share": _median(watched["process"], "cpu_share"),
-        "screen_rss_mb": _median(watched["process"], "rss_mb"),
+        "key_ms": {kind: percentiles([ms for run in runs for ms in run["key_ms"]]) for kind, runs in watched.items()},
+        "terminal_bytes_per_s": median(watched["process"], "bytes_per_second"),
+        "screen_cpu_share": median(watched["process"], "cpu_share"),
+        "screen_rss_mb": median(watched["process"], "rss_mb"),
     }
+    return msgspec.to_builtins(report)
 
 
-def _loop(case: str, kind: str, seconds: float) -> list[float]:
-    command = [sys.executable, "-m", "aetui.bench.loops", case, kind, str(seconds)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [float(word) for word in printed.split()]
+def _ratios(found: _Case) -> dict[str, Figure]:
+    named = {f"{over}_over_{under}": found.ratio(over, under) for over, under in RATIOS}
+    return named | {"busy_engine_over_plain": ratios(found.busy["engine"], found.busy["plain"])}
 
 
-def _import_torch() -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import torch"], check=True)
-    return time.perf_counter() - start
+def _round_seconds(seconds: float) -> float:
+    """About how long a round takes, from what its parts take on two cores."""
+    turns = seconds * (_TURNS + 0.5)
+    loops = 2 * _START + turns * (len(BY_HAND) + len(ENGINES))
+    screens = len(PLACEMENTS) * (_SCREEN + seconds)
+    busy = len(BUSY) * (_START_BUSY + turns)
+    return _START + len(PLACEMENTS) * _KEYS + len(CASES) * (loops + screens + busy)
 
 
-def _first_frame() -> float:
-    """Seconds from the start of the process until the workbench is drawn."""
-    with tempfile.TemporaryDirectory() as home:
-        terminal = Terminal([], Path(home))
-        try:
-            terminal.wait_for("F5")
-            return time.perf_counter() - terminal.started
-        finally:
-            terminal.wait_for("PAUSED")
-            terminal.close()
+def _loops(case: str, kinds: Sequence[str], seconds: float) -> dict[str, list[float]]:
+    """Steps per second of loops that take turns in a process of their own; those by hand find PyTorch as it comes."""
+    command = [sys.executable, "-m", "aetui.bench.loops", case, ",".join(kinds), str(_TURNS), str(seconds)]
+    environment = dict(os.environ)
+    (unbound if kinds[0] in BY_HAND else bound_spin)(environment)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(done.stdout)
 
 
-def _watched(case: str, placement: str, seconds: float, keys: bool) -> dict[str, Any]:
-    """A run watched on a real terminal; the engine's log gives its speed.
-
-    Two acknowledged tweaks of the rate, some seconds apart, bound the measurement; the keys are
-    measured afterwards, so that they cost the speed nothing.
-    """
-    with tempfile.TemporaryDirectory() as home:
-        terminal = Terminal(["run", *case_arguments(case), "--engine", placement, "--start"], Path(home))
-        try:
-            terminal.wait_for("RUNNING")
-            terminal.read(max(2.0, seconds / 2))
-            terminal.press(_F7)
-            terminal.read(0.5)
-            cpu, drawn, start = terminal.cpu_seconds(), terminal.bytes, time.perf_counter()
-            terminal.read(seconds)
-            elapsed = time.perf_counter() - start
-            spent = terminal.cpu_seconds()
-            found: dict[str, Any] = {
-                "bytes_per_second": (terminal.bytes - drawn) / elapsed,
-                "cpu_share": None if cpu is None or spent is None else (spent - cpu) / elapsed,
-                "rss_mb": terminal.resident_mb(),
-            }
-            terminal.press(_F8)
-            terminal.read(0.5)
-            found["key_ms"] = _key_times(terminal, case_spec(case).optim) if keys else []
-            terminal.press(_F5)
-            terminal.wait_for("PAUSED")
-            found["steps_per_second"] = _speed(terminal)
-        finally:
-            terminal.close()
-        return found
-
-
-def _speed(terminal: Terminal) -> float:
-    """Steps per second between the first two tweaks in the engine's log."""
-    (start, first, _), (end, last, _) = [event for event in terminal.log_events() if "optim.lr" in event[2]][:2]
-    return (last - first) / (end - start)
-
-
-def _key_times(terminal: Terminal, optim: Optim) -> list[float]:
-    """Milliseconds from a press of F7 or F8 until the new rate is on the screen."""
-    ladder, field = Ladder(), fields_of(type(optim))["lr"]
-    rate = optim.lr
-    times = []
-    for press in range(_PRESSES):
-        rung = -1 if press % 4 < 2 else 1
-        rate = ladder.moved(rate, rung)
-        # Presses at regular times would always meet the same phase of the frame timer.
-        terminal.read(0.15 + 0.037 * (press % 5))
-        start = time.perf_counter()
-        terminal.press(_F7 if rung < 0 else _F8)
-        terminal.wait_for(f"-> {field.format(rate)}", timeout=20)
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def _percentiles(values: list[float]) -> dict[str, float]:
-    cuts = statistics.quantiles(values, n=20, method="inclusive")
-    return {"p50": statistics.median(values), "p95": cuts[-1]}
-
-
-def _median(runs: list[dict[str, Any]], name: str) -> float | None:
-    values = [run[name] for run in runs if run[name] is not None]
-    return statistics.median(values) if values else None
+@contextmanager
+def _busy_machine() -> Iterator[None]:
+    """As many processes that never rest as there are cores."""
+    others = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def _machine() -> dict[str, Any]:
@@ -180,26 +148,51 @@ def _machine() -> dict[str, Any]:
     return {"system": platform.platform(), "cores": os.cpu_count(), "python": platform.python_version(), **packages}
 
 
-def _say(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+class _Progress:
+    """What is being measured, on stderr: one line that is drawn again on a terminal, else a line each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._start, self._seconds = time.monotonic(), seconds
+        self._terminal = sys.stderr.isatty()
+        print(f"this takes about {max(1, round(seconds / 60))} min; let nothing else run", file=sys.stderr, flush=True)
+
+    def say(self, text: str) -> None:
+        """Show what is measured now; '' takes the line away."""
+        passed = f"[{time.monotonic() - self._start:.0f} of about {self._seconds:.0f} s] " if text else ""
+        if self._terminal:
+            print(f"\r\x1b[K{passed}{text}", end="", file=sys.stderr, flush=True)
+        elif text:
+            print(passed + text, file=sys.stderr, flush=True)
 
 
 def as_table(report: dict[str, Any]) -> str:
-    """The report as text."""
-    kinds = (*LOOPS, *PLACEMENTS)
-    lines = [f"{'steps/s':<10}" + "".join(f"{kind:>10}" for kind in kinds)]
-    for case, found in report["cases"].items():
-        lines.append(f"{case:<10}" + "".join(f"{found[kind]:>10,.0f}" for kind in kinds))
-    names = (*RATIOS, STORE)
-    lines += ["", f"{'ratio':<10}" + "".join(f"{name.replace('_over_', ' / '):>20}" for name in names)]
-    for case, found in report["ratios"].items():
-        lines.append(f"{case:<10}" + "".join(f"{found[name]:>20.2f}" for name in names))
+    """The report as text: medians, with lowest and highest where it was measured more than once."""
+    found = msgspec.convert(report["cases"], dict[str, dict[str, Figure]])
+    busy = msgspec.convert(report["busy"], dict[str, dict[str, Figure]])
+    quotients = msgspec.convert(report["ratios"], dict[str, dict[str, Figure]])
+    speeds = [
+        *((kind, [found[case][kind].text() for case in CASES]) for kind in KINDS),
+        *((f"{kind}, busy", [busy[case][kind].text() for case in CASES]) for kind in BUSY),
+    ]
+    names = list(next(iter(quotients.values())))
+    shares = [(ratio_name(name), [quotients[case][name].text(2) for case in CASES]) for name in names]
+    lines = [*_columns("steps/s", speeds), "", *_columns("ratio", shares)]
     share = report["first_frame_s"] / report["import_torch_s"]
     lines += ["", f"first frame        {report['first_frame_s']:.2f} s, {share:.2f} of importing torch"]
-    for kind, found in report["key_ms"].items():
-        lines.append(f"key to effect      p50 {found['p50']:.0f} ms, p95 {found['p95']:.0f} ms ({kind})")
+    for kind, times in report["key_ms"].items():
+        lines.append(f"key to effect      p50 {times['p50']:.0f} ms, p95 {times['p95']:.0f} ms ({kind})")
     lines.append(f"to the terminal    {report['terminal_bytes_per_s'] / 1e3:.1f} kB/s")
     if report["screen_cpu_share"] is not None:
         lines.append(f"screen's process   {report['screen_cpu_share']:.1%} of a core, {report['screen_rss_mb']:.0f} MB")
     return "\n".join(lines)
+
+
+def ratio_name(name: str) -> str:
+    """`engine / plain, busy` for `busy_engine_over_plain`."""
+    text = name.removeprefix("busy_").replace("_over_", " / ")
+    return f"{text}, busy" if name.startswith("busy_") else text
+
+
+def _columns(corner: str, rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    head = corner, list(CASES)
+    return [f"{name:<21}" + "".join(f"{text:>25}" for text in texts) for name, texts in (head, *rows)]

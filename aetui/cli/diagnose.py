@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetui.data import DataError
 from aetui.models.build import ModelError
-from aetui.report_text import render
+from aetui.report import render
 from aetui.spec import Problem, RunSpec, SpecError
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
 """The commands."""
 
 import contextlib
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -11,6 +13,8 @@ from cyclopts.exceptions import CycloptsError
 from aetui import __version__
 from aetui.cli.stored import commands as stored_commands
 from aetui.spec import SpecError
+
+log = logging.getLogger(__name__)
 
 app = App(
     name="aetui",
@@ -142,49 +146,13 @@ def diagnose(
 for command in stored_commands:
     app.command(command)
 
-clinic = App(name="clinic", help="Known failures, each with its cause and its repair.", help_format="plaintext")
-app.command(clinic)
 
-
-@clinic.default
-def gallery() -> int:
-    """List the known failures and what must not be taken for one."""
+@app.command
+def clinic() -> int:
+    """List known failures, each with its cause and its repair, and what must not be taken for one."""
     from aetui.cli.clinic import list_gallery
 
     return list_gallery()
-
-
-@clinic.command
-def score(
-    *,
-    cases: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 300,
-    healthy: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 200,
-    split: Literal["test", "calibration", "reported"] = "test",
-    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
-    jobs: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Measure the diagnosis on known failures and healthy runs; takes a long time.
-
-    Parameters
-    ----------
-    cases
-        Failures to generate, spread over the causes.
-    healthy
-        Healthy runs to generate.
-    split
-        Generated cases whose seeds no threshold was set on (test), those it was (calibration), or failures that
-        people reported (reported; all of them, whatever the numbers).
-    seed
-        Seed of the cases.
-    jobs
-        Processes at a time.
-    json
-        Print one JSON object instead of tables.
-    """
-    from aetui.clinic.score import score_and_print
-
-    return score_and_print(cases=cases, healthy=healthy, split=split, seed=seed, jobs=jobs, as_json=json)
 
 
 @app.command
@@ -226,8 +194,8 @@ def spec(target: Target = None, /, *, data: Data = None, model: Model = None, se
 def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
-    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 5,
-    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 1.5,
+    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.5,
 ) -> int:
     """Measure on this machine what watching a run costs.
 
@@ -236,9 +204,9 @@ def bench(
     json
         Print one JSON object instead of a table.
     rounds
-        Times that each case is measured; the medians count.
+        Times that each case is measured; the medians count, and their spread is shown.
     seconds
-        Length of one measurement.
+        Length of one measurement of a loop.
     """
     from aetui.bench.report import bench_and_print
 
@@ -250,22 +218,46 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"aetui: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(" ".join(str(error).split()))
         return 2
     except SpecError as error:
         for problem in error.problems:
-            print(f"aetui: {problem}", file=sys.stderr)
+            _complain(str(problem))
         return 2
     return result if isinstance(result, int) else 0
 
 
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"aetui: {text}", file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed."""
+    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed.
+
+    What can't be written, to standard output or elsewhere, is one sentence and status 1.
+    """
     try:
-        return run_command(arguments)
+        status = run_command(arguments)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             sys.stderr.close()
         return 0
+    except OSError as error:
+        return _unwritten(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _unwritten(error: OSError) -> int:
+    """Say what the system refused."""
+    log.info("a command failed", exc_info=error)
+    where = error.filename or "standard output"
+    _complain(f"{where}: {error.strerror or error}")
+    # What is still in the buffer would fail again, with a traceback, when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return 1

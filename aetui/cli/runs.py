@@ -14,7 +14,7 @@ import msgspec
 from aetui import paths
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
-from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
 from aetui.spec import Problem, SpecError
@@ -73,6 +73,8 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
     try:
         with closing(Database(folder.database, write=False)) as database:
             _print_record(database)
+    except (UnreachableDatabase, sqlite3.OperationalError) as error:
+        print(f"\nthe record can't be read at present ({error}); it may be sound")
     except (DamagedDatabase, sqlite3.Error, ValueError) as error:
         print(f"\nthe record is damaged ({error}); aetui resume {one.name} rebuilds it from what can be read")
     return 0
@@ -100,25 +102,51 @@ def delete_runs(folders: Sequence[RunFolder], *, yes: bool) -> int:
     """Delete runs with all they have; asks first where there is somebody to ask."""
     names = ", ".join(folder.name for folder in folders)
     size = _size(sum(folder.size() for folder in folders))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SpecError([Problem("aetui runs delete", f"{names}: --yes deletes without asking")])
-        if input(f"delete {names} ({size}) for good? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("nothing was deleted")
-            return 1
+    if not yes and not _agreed("aetui runs delete", f"{names} ({size})"):
+        return 1
     for folder in folders:
         _or_problem("aetui runs delete", folder.delete)
         print(f"deleted {folder.name}")
     return 0
 
 
-def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
+def _agreed(command: str, what: str) -> bool:
+    """Ask whether to delete something.
+
+    Raises:
+        SpecError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise SpecError([Problem(command, f"{what}: --yes deletes without asking")])
+    agreed = input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
+    if not agreed:
+        print("nothing was deleted")
+    return agreed
+
+
+def prune_runs(*, days: float | None, checkpoints: bool, dry: bool, yes: bool) -> int:
     """Delete leftovers: folders without a record, runs without a step, unfinished files, and what is asked for.
+
+    Says first what would go, and asks.
 
     Args:
         days: delete runs that have not changed for so long.
         checkpoints: keep the newest checkpoint of each run only; the others can be trained again.
+        dry: only say what would go.
+        yes: delete without asking.
     """
+    if not (dry or yes):
+        freed = _prune(days, checkpoints, dry=True)
+        if not freed:
+            return 0
+        if not _agreed("aetui runs prune", f"{_size(freed)} of the above"):
+            return 1
+    _prune(days, checkpoints, dry)
+    return 0
+
+
+def _prune(days: float | None, checkpoints: bool, dry: bool) -> int:
+    """Delete, or say what would be; bytes."""
     freed = 0
     verb = "would delete" if dry else "deleted"
     for path in _leftovers():
@@ -128,7 +156,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             shutil.rmtree(path, ignore_errors=True)
     for folder in RunFolder.all():
         one = summary(folder)
-        if one.engine is not None or one.state == "damaged":
+        if one.engine is not None or one.state in ("damaged", "unreadable"):
             continue
         old = days is not None and one.age > days * _DAY
         if old or (one.step == 0 and not one.tweaks):
@@ -140,7 +168,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             continue
         freed += _thin(folder, checkpoints, dry, verb)
     print(f"{_size(freed)} {'would be freed' if dry else 'freed'}")
-    return 0
+    return freed
 
 
 def _leftovers() -> list[Path]:

@@ -100,8 +100,13 @@ def spec_of_run(folder: RunFolder) -> RunSpec:
 
 
 def _need_terminal(command: str, way_out: str) -> None:
+    from aetui.tui.characters import DUMB
+
+    term = os.environ.get("TERM", "")
     if not (sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())):
         raise SpecError([Problem(command, f"needs a terminal; {way_out}")])
+    if term in DUMB:
+        raise SpecError([Problem(command, f"needs a terminal that can move its cursor, and TERM is {term}; {way_out}")])
 
 
 class _Screen:

@@ -15,6 +15,7 @@ from aetui import protocol as p
 from aetui.cli.outcome import outcome, print_outcome
 from aetui.cli.screen import new_folder
 from aetui.data import DataError
+from aetui.engine.crash import log_exits
 from aetui.engine.describe import failure, finished, warnings
 from aetui.engine.journal import record
 from aetui.engine.logs import log_to
@@ -45,6 +46,7 @@ def train_headless(spec: RunSpec, *, steps: int | None, as_json: bool, name: str
         raise SpecError([Problem("--steps", "missing; the spec sets neither train.steps nor train.epochs")])
     folder, problems = new_folder(name)
     log_to(str(folder.log))
+    log_exits(_say)
     for problem in (*problems, *warnings(trainer)):
         _say(problem)
     try:
@@ -63,6 +65,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool) -> i
     """
     _check_steps(steps)
     log_to(str(folder.log))
+    log_exits(_say)
     try:
         recording, remarks = Recording.open(folder)
     except RunError as error:

@@ -12,12 +12,13 @@ from aetui.data.arrays import read_npy, read_npz, read_pt
 from aetui.data.builtin import draw_gaussian, read_digits
 from aetui.data.checks import as_float32, constant_warning, not_finite_warning, put_means, refuse_texts
 from aetui.data.dataset import Dataset
+from aetui.data.delimited import read_csv
 from aetui.data.errors import DataError, count, hint
 from aetui.data.images import read_images
 from aetui.data.scaling import Scaler
 from aetui.data.selection import numbers, select
 from aetui.data.source import Source
-from aetui.data.tables import read_csv, read_parquet
+from aetui.data.tables import read_parquet
 from aetui.spec.change import PRESET
 from aetui.spec.sections import Data, Digits, File, Gaussian
 
@@ -79,6 +80,8 @@ def located(path: str) -> Path:
 
 
 def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return f"{path}: is a link to {path.readlink()}, which is not there"
     text = f"{path}: there is no such file"
     if not path.parent.is_dir():
         return f"{text}; there is no folder {str(path.parent)!r} either"

@@ -52,8 +52,25 @@ _EXPLAINS: tuple[tuple[str, str, float], ...] = (
     ("clipping-too-tight", "optimizer", 0.4),
 )
 """(root, consequence, factor): where the first is suspected and its probe repairs, the second follows from it."""
+# What has no source is calibrated on the generated cases.
 _ROOT = 0.35
+"""Suspicion from which a cause can have others as its consequences."""
 _REPAIRS = 0.5
+"""Share of the gap that a root's probe has to close for that."""
+_RIVAL = 0.15
+"""How far a root's suspicion may be below that of its consequence."""
+_LEAST_GAP = 0.05
+"""Gap in quality between control and goal below which no probe can show anything."""
+_LEAST_GOAL = 0.3
+"""Quality that a repair is measured against where no probe reaches as much."""
+_SURE = 0.99
+"""Confidence at most: no evidence here is a proof."""
+_FAINT = 0.001
+"""Suspicion at least, so that odds are never zero."""
+_REPAIRED = 0.3
+"""Gain in explained variance from which a probe's text says that it repairs."""
+_HELPED = 0.1
+"""Gain from which it says that it helps."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +87,14 @@ def recovery(outcomes: Sequence[Outcome], control: float, goal: float) -> float 
     """Share of the gap between control and goal that the best of the probes closed; None without any."""
     if not outcomes:
         return None
-    if goal - control < 0.05:
+    if goal - control < _LEAST_GAP:
         return 0.0
     return max(0.0, min(1.0, (max(one.quality for one in outcomes) - control) / (goal - control)))
 
 
 def confidence(suspicion: float, share: float | None) -> float:
     """The suspicion as odds, multiplied with what the probe's recovery is worth."""
-    suspicion = min(0.99, max(0.001, suspicion))
+    suspicion = min(_SURE, max(_FAINT, suspicion))
     factor = 1.0 if share is None else _interpolated(share)
     odds = suspicion / (1 - suspicion) * factor
     return odds / (1 + odds)
@@ -99,7 +116,7 @@ def weigh(
         outcomes: of each cause's probes; a cause without any is left at its suspicion.
         control: quality of the training without any change, at the probes' length.
     """
-    goal = max([0.3, *(one.quality for group in outcomes.values() for one in group)])
+    goal = max([_LEAST_GOAL, *(one.quality for group in outcomes.values() for one in group)])
     # More steps are compared with the end of the training, not with its state at the probes' length.
     controls = {suspect.cause: d.quality if suspect.cause == "under-trained" else control for suspect in suspects}
     shares = {
@@ -116,7 +133,7 @@ def weigh(
             if (
                 by_cause[root].suspicion >= _ROOT
                 and (share is None or share >= _REPAIRS)
-                and (by_cause[root].suspicion >= suspicion - 0.15)
+                and (by_cause[root].suspicion >= suspicion - _RIVAL)
             ):
                 suspicion *= factor
                 follows = follows or root
@@ -142,7 +159,7 @@ def finding(suspect: Suspect, value: float, probed: tuple[Evidence, ...], best: 
     entry = CATALOG[suspect.cause]
     return Finding(
         cause=suspect.cause,
-        confidence=round(min(0.99, value), 2),
+        confidence=round(min(_SURE, value), 2),
         title=entry.title,
         text=entry.text,
         source=entry.source,
@@ -164,7 +181,7 @@ def _shown(d: Dossier, outcomes: Sequence[Outcome], control: float) -> tuple[Evi
             found.append(evidence(measure, None, normal, text))
             continue
         gain = one.quality - control
-        effect = "this repairs it" if gain > 0.3 else "this helps" if gain > 0.1 else "this changes little"
+        effect = "this repairs it" if gain > _REPAIRED else "this helps" if gain > _HELPED else "this changes little"
         text = (
             f"probe on a copy, {one.probe.label}: explained variance is {figure(one.fit.explained)} "
             f"after {one.steps:,} steps; {effect}"

@@ -9,8 +9,10 @@ import threading
 from pathlib import Path
 
 from aetui import protocol as p
+from aetui.engine.crash import log_exits
 from aetui.engine.host import Host, greet
 from aetui.engine.logs import log_to
+from aetui.openmp import bound_spin
 
 log = logging.getLogger("aetui.engine")
 
@@ -31,12 +33,15 @@ def main() -> None:
     # A key is meant for the screen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log_to(options.log)
+    log_exits()
     # A full disk must not make each line of the log an error of its own.
     logging.raiseExceptions = False
     first = None if options.fd is None else greet(socket.socket(fileno=options.fd))
     if first is not None:
         first.send(p.Loading(stage="loading PyTorch"))
 
+    # An engine may be started by a program that has not bounded it.
+    bound_spin()
     from aetui.engine.worker import Engine
 
     engine = Engine(options.name, options.log, folder=Path(options.into) if options.into else None)

@@ -12,7 +12,7 @@ from aetui import data as data_
 from aetui import protocol as p
 from aetui.models.build import architecture
 from aetui.models.custom import OwnAutoencoder
-from aetui.models.errors import ForwardError
+from aetui.models.errors import ForwardError, message
 from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
@@ -126,8 +126,7 @@ def failure(error: BaseException) -> str:
         return "out of memory; take a smaller train.batch_size or model, then train on from the step before"
     if isinstance(error, ForwardError):
         return str(error)
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return f"{type(error).__name__}: {message(error) or 'no message'}"
 
 
 def finale(trainer: Trainer) -> str:

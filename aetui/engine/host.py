@@ -19,9 +19,15 @@ log = logging.getLogger(__name__)
 MAX_SCREENS = 16
 IDLE = 30 * 60.0
 """Seconds that an engine outlasts its last screen where nothing trains."""
+OVER = 60.0
+"""The same where the run has come to its end and is on the disk: it resumes exactly as it stands."""
 GRACE = 5.0
 """The same where no screen can come back, since the run has no folder."""
 _LONGEST_REQUEST = 4 * 2**20
+_ENDED = ("finished", "non-finite", "failed")
+"""States in which a run has come to its end."""
+_GLANCE = 1.0
+"""Seconds between two looks at whether the run is on the disk."""
 _RETRY = 0.2
 """Seconds until the next attempt to take a peer in, where there are no descriptors left."""
 
@@ -37,19 +43,20 @@ def greet(sock: socket.socket) -> Connection:
 class Host:
     """The screens of an engine, the socket at which more of them come, and the end of an engine that nobody needs.
 
-    An engine without screens that does not train gets a `Stop` after `idle` seconds; one whose run has no
-    folder, so that no screen could find it again, after `grace` seconds.
+    An engine without screens that does not train gets a `Stop` after `idle` seconds, or after `over` seconds once
+    its run has ended and is stored; one whose run has no folder, so that no screen could find it again, after
+    `grace` seconds.
     """
 
-    def __init__(self, engine: Served, *, idle: float = IDLE, grace: float = GRACE) -> None:
+    def __init__(self, engine: Served, *, idle: float = IDLE, over: float = OVER, grace: float = GRACE) -> None:
         self._engine = engine
-        self._idle, self._grace = idle, grace
+        self._idle, self._over, self._grace = idle, over, grace
         self._changed = threading.Condition()
         self._clients: list[Client] = []
         self._numbers = 0
         self._listener: Listener | None = None
         self._folder: Path | None = None
-        self._training = False
+        self._state: p.State = "loading"
         self._opening: set[int] = set()
         """Commands under way that load a run."""
         self._busy = time.monotonic()
@@ -175,7 +182,9 @@ class Host:
         with self._changed:
             self._busy = time.monotonic()
             if isinstance(reply, p.StateChanged):
-                self._training = reply.state == "running"
+                self._state = reply.state
+            elif isinstance(reply, p.Ready):
+                self._state = "loading"
             elif isinstance(reply, p.Accepted | p.Refused | p.Moved):
                 self._opening.discard(reply.command)
             elif isinstance(reply, p.Failed):
@@ -188,12 +197,18 @@ class Host:
                 self._changed.wait(left)
             if self._closed:
                 return
-        log.info("no screen is attached and nothing trains: the engine ends")
+        log.info("no screen is attached and nothing trains (%s): the engine ends", self._state)
         self._engine.submit(p.Stop(id=0))
 
     def _needed_for(self) -> float:
         """Seconds, at most a minute, until the engine has outlasted its use if nothing happens; <= 0 where it has."""
-        if self._clients or self._opening or (self._training and self._folder is not None):
+        if self._clients or self._opening or (self._state == "running" and self._folder is not None):
             return 60.0
-        limit = self._grace if self._folder is None else self._idle
-        return min(self._busy + limit - time.monotonic(), 60.0)
+        since = time.monotonic() - self._busy
+        if self._folder is None:
+            return min(self._grace - since, 60.0)
+        left = self._idle - since
+        if self._state in _ENDED:
+            # Its last checkpoint may still be on its way.
+            left = min(left, self._over - since if self._engine.saved else max(self._over - since, _GLANCE))
+        return min(left, 60.0)

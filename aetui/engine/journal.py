@@ -74,6 +74,8 @@ class Journal:
             log.info("event time=%.6f step=%d %s", event.time, event.step, log_line(event))
             kept = _kept(event)
             if self._run is None:
+                if isinstance(event, p.Loading) and self._opening and isinstance(self._opening[-1], p.Loading):
+                    self._opening.pop()  # who joins later needs the present stage alone
                 self._opening.append(event)
             elif kept is not None:
                 self._past.append(kept)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aetui import protocol as p
-from aetui.engine import sockets
+from aetui.engine import crash, sockets
 from aetui.engine.channel import Connection
 from aetui.engine.ending import AFTERMATH, is_alive, wait_for_end
 from aetui.engine.thread_link import ThreadLink
@@ -64,7 +64,8 @@ class _Remote(ABC):
     def __init__(self, sock: socket.socket, name: str, log_file: str) -> None:
         self.last_words = ""
         """After `close`: one sentence on how the engine ended, and how to go on; '' where it said nothing."""
-        self._name, self._log_file = name, log_file
+        self._name = name
+        self._log_to(log_file)
         self._stored = False
         self._ready = False
         self._reads = False
@@ -144,8 +145,17 @@ class _Remote(ABC):
         info = getattr(reply, "info", None)
         if isinstance(info, p.RunInfo):
             self._ready, self._stored, self._farewell = True, bool(info.folder), ""
-            self._name, self._log_file = info.name or self._name, info.log or self._log_file
+            self._name = info.name or self._name
+            if info.log and info.log != self._log_file:
+                self._log_to(info.log)
         self._reads = self._reads or not isinstance(reply, p.Hello | p.Loading)
+
+    def _log_to(self, file: str) -> None:
+        """Take note of the engine's log, which may have the stacks of earlier engines."""
+        self._log_file, self._log_begins = file, crash.size(file)
+
+    def _last_place(self) -> str:
+        return crash.last_place(self._log_file, self._log_begins)
 
     def _way_on(self) -> str:
         saved = f"; the run is saved, `aetui resume {self._name}` goes on" if self._stored else ""
@@ -202,7 +212,7 @@ class ProcessLink(_Remote):
             return self._left_alone(reason)
         code = self._process.returncode
         how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-        return f"the engine ended {how}{f' ({reason})' if reason else ''}{self._way_on()}"
+        return f"the engine ended {how}{self._last_place()}{f' ({reason})' if reason else ''}{self._way_on()}"
 
 
 class AttachLink(_Remote):
@@ -250,7 +260,7 @@ class AttachLink(_Remote):
     def _post_mortem(self, reason: str) -> str:
         if not self._vanishes():
             return self._left_alone(reason)
-        return f"the engine is gone{f' ({reason})' if reason else ''}{self._way_on()}"
+        return f"the engine is gone{self._last_place()}{f' ({reason})' if reason else ''}{self._way_on()}"
 
 
 PLACEMENTS: dict[str, type[ProcessLink] | type[ThreadLink]] = {"process": ProcessLink, "thread": ThreadLink}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,7 +24,10 @@ from aetui.training.trainer import Trainer
 
 
 class LiveRun:
-    """Owned by the worker thread; `view` may be called from any thread and never waits for a step."""
+    """Owned by the worker thread; `view` may be called from any thread and never waits for a step.
+
+    While the worker thread is in a step, another may call `collect_meanwhile`.
+    """
 
     def __init__(
         self, trainer: Trainer, info: p.RunInfo, recording: Recording | None = None, before: LiveRun | None = None
@@ -44,6 +48,9 @@ class LiveRun:
         self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
         self._owed = ""
+        self._bad: int | None = None
+        """The first step that was not finite, until the worker thread hears of it."""
+        self._collected = time.monotonic()
 
     def view(self, look: p.Look) -> tuple[p.View, bool]:
         """What has changed since the screen's last look, and whether it waits for a gauge."""
@@ -60,14 +67,33 @@ class LiveRun:
 
     def collect(self) -> int | None:
         """Take over what the steps recorded; the first step that was not finite, if any."""
+        self._take_over()
+        bad, self._bad = self._bad, None
+        return bad
+
+    def collect_meanwhile(self, queued: int) -> None:
+        """Take over and publish what whole steps recorded, where the one under way takes longer than that may wait."""
+        if time.monotonic() - self._collected > self.watch.period and self._take_over():
+            before, step = self._status, len(self.history)
+            # The step under way has taken its rows already.
+            epoch = before.epoch + (step - before.step) / self.trainer.batches.steps_per_epoch
+            self.publish("running", queued, epoch)
+
+    def _take_over(self) -> int:
+        """Append what was recorded to history and record; the number of steps."""
         records = self.trainer.recorder.drain()
+        self._collected = time.monotonic()
+        if not len(records):
+            return 0
         self.history.append(records)
         if self.recording is not None:
             self.recording.add(records)
-        self.speed.add(self.trainer.steps)
+        self.speed.add(len(self.history))
         self._clipped.add(records.clipped)
         bad = describe.first_bad(records)
-        return None if bad is None else self.trainer.steps - len(records) + bad + 1
+        if bad is not None and self._bad is None:
+            self._bad = len(self.history) - len(records) + bad + 1
+        return len(records)
 
     def non_finite(self, step: int) -> str:
         """Why the run stops at a step whose loss or gradient is not finite."""
@@ -172,6 +198,12 @@ class LiveRun:
         self._owed = ""
         return True
 
+    @property
+    def saved(self) -> bool:
+        """Whether all there is of the run is on the disk; False where it is not stored."""
+        recording = self.recording
+        return recording is not None and not self._owed and recording.keeper.at_rest
+
     def save_if_due(self) -> None:
         """Write a checkpoint where the last one is old, within the budget."""
         if self.recording is not None and self.recording.due:
@@ -240,16 +272,16 @@ class LiveRun:
             return None
         return repr(self._ladders.setdefault(path, Ladder()).moved(value, by))
 
-    def publish(self, state: p.State, queued: int) -> None:
-        """Put the figures of this step where looks find them."""
+    def publish(self, state: p.State, queued: int, epoch: float | None = None) -> None:
+        """Put the figures of the last whole step where looks find them. epoch: where one is under way."""
         self.watch.gauges.resting = state != "running"
         trainer, point = self.trainer, self.watch.point
         last = self.history.since(max(0, len(self.history) - 1))
         clip = trainer.spec.clip
         self._status = p.Status(
             state=state,
-            step=trainer.steps,
-            epoch=trainer.batches.epoch,
+            step=len(self.history),
+            epoch=trainer.batches.epoch if epoch is None else epoch,
             steps_per_second=self.speed.rate if state == "running" else None,
             lr=trainer.rate,
             base_lr=trainer.spec.optim.lr,

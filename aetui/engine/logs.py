@@ -3,9 +3,11 @@
 import logging
 import os
 
+from aetui.engine.crash import log_crashes
+
 
 def log_to(file: str) -> None:
-    """Send this process's log records to `file`."""
+    """Send this process's log records to `file`, and its stacks where a fatal signal ends it."""
     logging.basicConfig(
         filename=file or os.devnull,
         level=logging.INFO,
@@ -13,3 +15,4 @@ def log_to(file: str) -> None:
         force=True,
     )
     logging.captureWarnings(True)
+    log_crashes(file)

@@ -39,10 +39,12 @@ class ThreadLink:
         try:
             self._deliver(p.Hello(version=p.VERSION, pid=os.getpid()))
             self._deliver(p.Loading(stage="loading PyTorch"))
+            from aetui.engine.crash import log_exits
             from aetui.engine.logs import log_to
             from aetui.engine.worker import Engine
 
             log_to(self._log_file)
+            log_exits()
             engine = Engine(self._name, self._log_file, folder=self._into)
             engine.screens = 1
             engine.join(self._take)

@@ -39,6 +39,8 @@ class Watch:
         self._sample = 0
         self.point: p.Point | None = None
         """The last measurement of explained variance and validation loss."""
+        self.measuring = ""
+        """What is being measured at this moment, '' for nothing."""
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -80,7 +82,11 @@ class Watch:
 
     def fit(self) -> p.Point:
         """Explained variance and validation loss, now."""
-        self.point = self._gauges.fit()
+        self.measuring = "explained variance"
+        try:
+            self.point = self._gauges.fit()
+        finally:
+            self.measuring = ""
         return self.point
 
     def fit_if_due(self) -> p.Point | None:
@@ -101,6 +107,7 @@ class Watch:
     def measure(self, name: str) -> str:
         """Measure one gauge and publish it; one that fails is left out, and the first time says why."""
         self._stale.discard(name)
+        self.measuring = f"the {name} pane"
         try:
             self._published[name] = self._gauges.measure(name, self._sample)
         except Exception as error:
@@ -108,6 +115,8 @@ class Watch:
             first = name not in self._broken
             self._broken.add(name)
             return f"the {name} pane can't be measured: {type(error).__name__}: {error}" if first else ""
+        finally:
+            self.measuring = ""
         self._broken.discard(name)
         return ""
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from aetui import protocol as p
 from aetui.data import DataError
-from aetui.engine import describe
+from aetui.engine import describe, pulse, whereabouts
 from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.meters import SpeedMeter
@@ -54,6 +56,15 @@ class Engine:
         """Whether the target is that of single steps."""
         self._to_goal = False
         """Whether the run is to end where its spec says, wherever a tweak moves that."""
+        self._between = threading.Lock()
+        """Held by the worker thread but for the time of a step, in which another may touch the run."""
+        self._worker = 0
+        self._resting = False
+        self._done = 0
+        """Pieces of work that the worker thread has begun."""
+        self._stage = self._where = ""
+        """What is being loaded, and what was said of where that is."""
+        self._pulse = pulse.Pulse(lambda: (self._done, self._run and self._run.trainer.steps))
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -77,6 +88,10 @@ class Engine:
             return None
         run.screens = self.screens
         view, missing = run.view(look)
+        stalled = self._stalled(run)
+        if stalled is not None:
+            status = replace(view.status, stalled=stalled, steps_per_second=None, queued=len(self._inbox))
+            view = replace(view, status=status)
         if missing and self._state != "running":
             with self._wake:
                 self._wake.notify()
@@ -87,12 +102,55 @@ class Engine:
         recording = self._run.recording if self._run else None
         return p.Places(places=recording.places() if recording else ())
 
+    @property
+    def saved(self) -> bool:
+        """Whether all there is of the run is on the disk; False where it is not stored."""
+        return self._run is not None and self._run.saved
+
+    # --- by time, however long a step takes -----------------------------------------------------
+
+    def _beat(self) -> None:
+        """Publish and store what whole steps recorded while one takes long; say where a load takes long."""
+        still = self._pulse.still()
+        if self._between.acquire(blocking=False):
+            try:
+                if self._run is not None and self._state == "running":
+                    self._run.collect_meanwhile(len(self._inbox))
+            finally:
+                self._between.release()
+        elif self._stage and still > pulse.SLOW and not self._stop_waits():
+            stall = whereabouts.stall(self._worker, still)
+            where = ", ".join(filter(None, (stall.doing, stall.place)))
+            if where != self._where:
+                self._where = where
+                self._emit(p.Loading(stage=self._stage, where=where))
+
+    def _stalled(self, run: LiveRun) -> p.Stall | None:
+        """What the worker thread has been busy with for some seconds, if it has."""
+        still = self._pulse.still()
+        if self._resting or still < pulse.SLOW:
+            return None
+        measuring = run.watch.measuring
+        context = f"measuring {measuring}" if measuring else "the probes" if run.probing else ""
+        return whereabouts.stall(self._worker, still, context)
+
     # --- the worker thread ----------------------------------------------------------------------
 
     def work(self) -> None:
         """Obey commands and train until told to stop; runs in the worker thread."""
+        self._worker = threading.get_ident()
+        heart = pulse.Heart(self._beat)
+        heart.start()
+        try:
+            with self._between:
+                self._work()
+        finally:
+            heart.stop()
+
+    def _work(self) -> None:
         try:
             while not self._stopping:
+                self._done += 1
                 run = self._run
                 if self._inbox:
                     self._obey(self._inbox.popleft())
@@ -129,7 +187,9 @@ class Engine:
             return
         with self._wake:
             if not self._inbox and not (run and run.watch.missing()):
+                self._resting = True
                 self._wake.wait(timeout=1.0)
+                self._resting = False
 
     def _obey(self, command: p.Commands) -> None:
         try:
@@ -143,6 +203,8 @@ class Engine:
         except Exception as error:
             log.exception("command %s failed", command)
             self._refuse(command, describe.failure(error))
+        finally:
+            self._stage = self._where = ""
 
     def _refuse(self, command: p.Commands, text: str, path: str = "") -> None:
         """Nothing has changed; only the first run's failure to load leaves nothing to go on with."""
@@ -210,7 +272,7 @@ class Engine:
 
     def _take(self, run: LiveRun, state: p.State) -> None:
         """Make a run the present one, and put the one before it away."""
-        old = self._run
+        self._stage, old = "", self._run
         run.publish(state, len(self._inbox))
         self._runs += 1
         if old is not None:
@@ -231,6 +293,8 @@ class Engine:
             self._emit(p.StateChanged(state="paused"))
 
     def _say_stage(self, stage: str) -> None:
+        self._stage, self._where = stage, ""
+        self._done += 1
         self._emit(p.Loading(stage=stage))
 
     def _stop_waits(self) -> bool:
@@ -248,6 +312,7 @@ class Engine:
 
     def _arrive(self, run: LiveRun, command: p.Command, text: str, remarks: list[str]) -> LiveRun:
         """Show the run where it stands now."""
+        self._stage = ""
         self._runs += 1
         moved = run.moved(self._runs)
         moved.refresh()
@@ -338,13 +403,18 @@ class Engine:
         """Train until a command arrives, the target is reached or something is wrong."""
         trainer, watch, target = run.trainer, run.watch, self._target
         inbox, clock, advance = self._inbox, time.perf_counter, trainer.advance
+        leave, come_back = self._between.release, self._between.acquire
         service = clock() + watch.period
         # The layers gauge shows updates, which only a measured step has: the first, and one taken alone.
         alone = target is not None and target - trainer.steps == 1
         measured = "layers" in watch.watched() and (alone or not watch.has_updates)
         try:
             while not inbox:
-                finite = run.step_measured() if measured else advance()
+                leave()
+                try:
+                    finite = run.step_measured() if measured else advance()
+                finally:
+                    come_back()
                 if not finite:
                     self._stop_at_non_finite(run, run.collect())
                     return
@@ -361,6 +431,8 @@ class Engine:
                         return
                     run.save_if_due()
                     self._note_storing(run)
+                    # Also before measuring, which may take long.
+                    run.publish("running", len(inbox))
                     measured = run.measure_due()
                     self._note_verdict(run)
                     run.publish("running", len(inbox))

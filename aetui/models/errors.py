@@ -1,5 +1,14 @@
 """What is wrong with a model, in one sentence."""
 
+_LONGEST = 2000
+"""Characters of an error's own text that a sentence takes up."""
+
+
+def message(error: BaseException) -> str:
+    """What an error says, all its lines in one."""
+    lines = "; ".join(filter(None, (line.strip() for line in str(error).splitlines()))).replace(":; ", ": ")
+    return lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}... (the log has it whole)"
+
 
 class ModelError(ValueError):
     """A model that can't be built for this data; `path` is the setting at fault."""

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from aetui.models.errors import ModelError
+from aetui.models.errors import ModelError, message
 from aetui.spec import RunSpec
 from aetui.spec.change import PRESET
 from aetui.spec.errors import nearest
@@ -91,8 +91,8 @@ def make(path: str, spec: RunSpec, features: int, image_shape: tuple[int, ...], 
 
 def blame(error: BaseException, file: Path) -> str:
     """`my_model.py, line 12: NameError: name 'x' is not defined`, the line being the last one in the user's files."""
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    said = message(error)
+    text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     place = file.name
     if isinstance(error, SyntaxError) and error.filename:
         return f"{Path(error.filename).name}, line {error.lineno}: {type(error).__name__}: {error.msg}"

@@ -26,6 +26,8 @@ class Loading(Event, frozen=True, tag="loading"):
     """What the engine is busy with before it is ready."""
 
     stage: str
+    where: str = ""
+    """Where in its code it is, where the stage takes long."""
 
 
 class Floors(Struct, frozen=True):

@@ -8,6 +8,16 @@ from aetui.protocol.values import Array, State
 from aetui.report import Report
 
 
+class Stall(Struct, frozen=True):
+    """No step, and no other sign of progress, for some seconds."""
+
+    seconds: int
+    doing: str
+    """What is under way: `forward of Net`; '' where that is not known."""
+    place: str = ""
+    """The line of the user's own code that it has come to: `mine.py, line 12`, '' for none."""
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The figures of the status line, at `step`."""
 
@@ -38,6 +48,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """Why the store does not take the run at present, '' while it does."""
     queued: int = 0
     """Commands that wait for the step in progress."""
+    stalled: Stall | None = None
+    """What takes so long, None while the run gets on or rests."""
 
 
 class History(Struct, frozen=True):

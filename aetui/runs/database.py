@@ -97,8 +97,7 @@ class Database:
         if not path.exists():
             raise DamagedDatabase(f"{path} is not there")
         try:
-            self._connect(write)
-            version = self._one("PRAGMA user_version") or 0
+            version = self._opened(write)
         except sqlite3.OperationalError as error:
             raise UnreachableDatabase(f"{path} can't be opened: {error}") from error
         except sqlite3.Error as error:
@@ -136,11 +135,32 @@ class Database:
             raise UnreachableDatabase(f"{path} can't be written: {error}") from error
         return cls(path)
 
-    def _connect(self, write: bool) -> None:
-        uri = f"{self.path.absolute().as_uri()}?mode={'rw' if write else 'ro'}"
+    def _opened(self, write: bool) -> int:
+        """The version of the schema, once there is a connection that reads.
+
+        Raises:
+            sqlite3.Error: there is none.
+        """
+        try:
+            self._connect(write)
+            return self._one("PRAGMA user_version") or 0
+        except sqlite3.OperationalError:
+            if write:
+                raise
+        # To read, SQLite shares an index of the log in a file, which a full disk does not take. Whoever has the record
+        # alone needs no such file; a process that writes to it has made one.
+        self._sql.close()
+        self._connect(write=False, alone=True)
+        return self._one("PRAGMA user_version") or 0
+
+    def _connect(self, write: bool, alone: bool = False) -> None:
+        """`alone`: no other process reads or writes at present."""
+        uri = f"{self.path.absolute().as_uri()}?mode={'rw' if write or alone else 'ro'}"
         self._sql = sqlite3.connect(uri, uri=True, timeout=5, check_same_thread=False)
         # A letter that is damaged must not make its row unreadable.
         self._sql.text_factory = lambda data: data.decode(errors="replace")
+        if alone:
+            self._sql.execute("PRAGMA locking_mode=EXCLUSIVE")
         if write:
             self._sql.execute("PRAGMA journal_mode=WAL")
             self._sql.execute("PRAGMA synchronous=FULL")

@@ -167,17 +167,16 @@ class RunFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            who = self.holder()
+            who = self.holder() or -1
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who else ''}; "
+                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; "
                 f"aetui attach {self.name} shows it"
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        _sign(descriptor)
         return Lock(descriptor)
 
     def holder(self) -> int | None:
-        """The process that trains the run, None if none does."""
+        """The process that trains the run, -1 where it could not write its number down, None if none does."""
         try:
             descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -249,6 +248,16 @@ class RunFolder:
         finally:
             lock.release()
         return RunFolder(target)
+
+
+def _sign(descriptor: int) -> None:
+    """Write down who holds a lock; it is held where a full disk does not take that."""
+    number = str(os.getpid()).encode()
+    try:
+        os.pwrite(descriptor, number, 0)
+        os.ftruncate(descriptor, len(number))
+    except OSError:
+        os.ftruncate(descriptor, 0)
 
 
 def _new_name() -> str:

@@ -155,6 +155,12 @@ class Keeper:
         return len(self._saves) >= _WAITING
 
     @property
+    def at_rest(self) -> bool:
+        """Whether everything is on the disk; from any thread."""
+        with self._lock:
+            return not (self.busy or self._done < self._queued or self.trouble)
+
+    @property
     def to_try_again(self) -> bool:
         """Whether it is time to try a checkpoint again, since the last could not be written."""
         return bool(self.failed) and not self.busy and time.monotonic() - self._failed_at > AGAIN

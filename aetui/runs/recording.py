@@ -84,6 +84,8 @@ class Recording:
                 "source": trainer.dataset.source,
                 "data": fingerprint.of(trainer.train_data),
                 "rows": len(trainer.train_data),
+                "features": trainer.dataset.features,
+                "image_shape": trainer.dataset.image_shape,
                 "wanted": wanted,
                 "created": time.time(),
                 "version": __version__,
@@ -118,7 +120,9 @@ class Recording:
             trainer = Trainer(spec)
             if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
                 remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
-            return Recording(folder, lock, database, trainer), remarks
+            recording = Recording(folder, lock, database, trainer)
+            recording._note("source", trainer.dataset.source)
+            return recording, remarks
         except BaseException:
             lock.release()
             raise
@@ -139,8 +143,13 @@ class Recording:
 
     def want(self, steps: int) -> None:
         """Take note of another number of steps that is asked for."""
-        self.meta["wanted"] = steps
-        self.keeper.write(lambda database: database.set_meta({"wanted": steps}))
+        self._note("wanted", steps)
+
+    def _note(self, key: str, value: Any) -> None:
+        """Record what is true of the whole run from now on."""
+        if self.meta.get(key) != value:
+            self.meta[key] = value
+            self.keeper.write(lambda database: database.set_meta({key: value}))
 
     # --- what happens ---------------------------------------------------------------------------
 

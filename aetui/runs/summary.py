@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 
 from msgspec import Struct
 
-from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunFolder
 from aetui.runs.tree import Tree
 
@@ -18,7 +18,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
     name: str
     state: str
-    """As the engine has it; `interrupted` where it died in training, `damaged` where the record can't be read."""
+    """As the engine has it; `interrupted` where it died in training, `damaged` where the record is no record any more,
+    `unreadable` where the system does not let it be read at present."""
     step: int | None = None
     goal: int | None = None
     """Steps asked for, where they are not the spec's."""
@@ -41,12 +42,19 @@ class RunSummary(Struct, frozen=True, kw_only=True):
 
 
 def summary(folder: RunFolder) -> RunSummary:
-    """Read how a run stands; a record that can't be read is said to be damaged."""
+    """Read how a run stands; one whose record can't be read is listed all the same."""
     engine = folder.holder()
-    with (
-        suppress(DamagedDatabase, sqlite3.Error, KeyError, ValueError),
-        closing(Database(folder.database, write=False)) as database,
-    ):
+    try:
+        return _read(folder, engine)
+    except (UnreachableDatabase, sqlite3.OperationalError):
+        state = "unreadable"
+    except (DamagedDatabase, sqlite3.Error, KeyError, ValueError):
+        state = "damaged"
+    return RunSummary(name=folder.name, state=state, size=folder.size(), engine=engine, folder=str(folder.path))
+
+
+def _read(folder: RunFolder, engine: int | None) -> RunSummary:
+    with closing(Database(folder.database, write=False)) as database:
         meta = database.meta()
         state = meta.get("state", "paused")
         tree = Tree.of(database)
@@ -68,4 +76,3 @@ def summary(folder: RunFolder) -> RunSummary:
             engine=engine,
             folder=str(folder.path),
         )
-    return RunSummary(name=folder.name, state="damaged", size=folder.size(), engine=engine, folder=str(folder.path))

@@ -1,8 +1,9 @@
 """Tensors in a file: safetensors, written whole or not at all, with a checksum of its own.
 
 The format is https://github.com/huggingface/safetensors: the length of a JSON header, the header,
-the bytes. It is written here because the library copies every tensor while it holds the
-interpreter, which would stop the training; it is read by the library, which checks the format.
+the bytes. It is written here, in pieces that leave the interpreter to the training, because the library
+keeps the number of an error to itself and chooses the name of its unfinished file; it is read by the
+library, which checks the format.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Loss and gradient norm of every step, without waiting for the device at each."""
 
+import threading
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,13 +15,16 @@ class Recorder:
     """Collects 0-dim tensors of each step and hands them over in bulk.
 
     On a CPU reading a number costs nothing, so values are kept as floats. On other devices they
-    go to a ring on the device, which is read when it is drained or full.
+    go to a ring on the device, which is read when it is drained or full. One thread adds; any may drain,
+    also while a step is being computed.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._rows: list[tuple[float, float, float, float]] = []
         self._slots: list[tuple[Tensor, ...]] = []
-        self._used = 0
+        self._used = self._read = 0
+        """Slots of the ring that are filled, by the thread that adds alone, and how many of them were read."""
+        self._draining = threading.Lock()
         if device.type != "cpu":
             self._ring = torch.zeros(4, _CAPACITY, device=device)
             self._slots = list(zip(*(row.unbind(0) for row in self._ring), strict=True))
@@ -36,16 +41,22 @@ class Recorder:
         clipped_slot.copy_(clipped) if clipped is not None else clipped_slot.zero_()
         self._used += 1
         if self._used == _CAPACITY:
-            self._read_ring()
+            with self._draining:
+                self._read_ring()
+                self._used = self._read = 0
 
     def _read_ring(self) -> None:
-        self._rows.extend(map(tuple, self._ring[:, : self._used].cpu().numpy().T.tolist()))
-        self._used = 0
+        used = self._used
+        if used > self._read:
+            self._rows.extend(map(tuple, self._ring[:, self._read : used].cpu().numpy().T.tolist()))
+            self._read = used
 
     def drain(self) -> Records:
-        """All steps recorded since the last call."""
-        if self._used:
+        """All whole steps recorded since the last call."""
+        with self._draining:
             self._read_ring()
-        rows, self._rows = self._rows, []
+            # Taken off the list and not with it: the thread that adds may be about to append to this very one.
+            rows = self._rows[: len(self._rows)]
+            del self._rows[: len(rows)]
         columns = np.array(rows, dtype=np.float32).reshape(-1, 4).T
         return Records(*map(np.ascontiguousarray, columns))

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import dialogs, remedies
+from aetui.tui import characters, dialogs, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
+from aetui.tui.asked import Asked
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
+from aetui.tui.line import Line
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs import PairsPane
 from aetui.tui.panes.why import WhyPane
@@ -34,6 +38,8 @@ _PANE_PERIOD = 0.9
 """Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
 """Seconds between looks while nothing trains."""
+_MOMENT = 0.1
+"""Seconds within which an answer is at once; what is asked for is shown where it takes longer, so nothing flickers."""
 
 
 class Workbench(Replies):
@@ -66,6 +72,8 @@ class Workbench(Replies):
         """
         super().__init__()
         self.settings = settings or Settings()
+        self.terminal = characters.of_environment(self.settings.characters)
+        self.line = Line()
         self.user_keys = self.settings.keymap
         self.session = Session(link, spec)
         self._spec, self._start, self._log_file = spec, start, log_file
@@ -73,6 +81,8 @@ class Workbench(Replies):
         self._problems = list(problems or [])
         self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
         self._next_panes = 0.0
+        self._asked = Asked()
+        """What was on its way when the screen last said so."""
         self._wanted_theme = theme or self.settings.theme
         self._themes: list[str] = []
         self.animation_level = "none"
@@ -80,6 +90,21 @@ class Workbench(Replies):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults()
+
+    def get_driver_class(self) -> type[Driver]:
+        from aetui.tui.driver import LineDriver
+
+        return LineDriver
+
+    def pictures(self, key: bool) -> list[tuple[Region, bool]]:
+        """What is sent last where the line is thin: the panes' pictures, but not what a key may have changed."""
+        late = [
+            (pane.region, True)
+            for pane in self.bench.visible_panes
+            if isinstance(pane, Pane) and not (key and pane.has_focus)
+        ]
+        top = self.screen_stack[-1:]
+        return late + [(child.region, False) for screen in top if screen is not self.bench for child in screen.children]
 
     def get_default_screen(self) -> WorkbenchScreen:
         return self.bench
@@ -96,6 +121,7 @@ class Workbench(Replies):
                 loop.add_signal_handler(number, self.exit)
             except (ValueError, RuntimeError, NotImplementedError):
                 log.info("no handler for signal %s here", number)
+        self.session.on_sent = self._await_answer
         self._redraw()
         self._connect()
         if self._folder:
@@ -134,18 +160,30 @@ class Workbench(Replies):
         self._redraw()
         self.set_timer(delay, self._frame)
 
+    def _await_answer(self) -> None:
+        """Show what a key has asked for, where that is not done within a moment."""
+        self.set_timer(_MOMENT, self._show_asked)
+
+    def _show_asked(self) -> None:
+        found = self.session.show_asked()
+        if found.text and self._asked != found:
+            self._say(found.text)
+        self._asked = found
+        self._redraw()
+
     def _look(self) -> None:
         self.session.look(self.bench.gauges, self.bench.pairs.sample)
 
     def _redraw(self, panes: bool = False) -> None:
         """Draw what has changed: the bars at once, the panes at their own pace while training.
 
-        So the effect of a key never waits behind a chart, and a slow link carries half the charts.
+        So the effect of a key never waits behind a chart. On a thin line a picture waits until the last has arrived,
+        and pictures take half of the line's time.
         """
         now = time.monotonic()
         at_rest = not self.session.training and not self.model.behind
-        if panes or at_rest or now >= self._next_panes:
-            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period)
+        if panes or at_rest or (now >= self._next_panes and self.line.idle):
+            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period, 2 * self.line.took)
             panes = True
         self.bench.show(self.model, panes)
 
@@ -160,7 +198,9 @@ class Workbench(Replies):
         if self.revivable:
             self.start_reviving()
         else:
-            self.session.toggle()
+            waits = self.session.toggle()
+            if waits:
+                self._say(waits)
 
     def action_step(self) -> None:
         self.session.run_steps(1)

@@ -68,6 +68,11 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         self._title = plain(title)
         self._text = "\n".join(line[: len(line) - len(line.lstrip(" "))] + plain(line) for line in text.split("\n"))
 
+    @property
+    def waits(self) -> bool:
+        """Whether keys make no sense yet, since what they act on is on its way."""
+        return False
+
     def controls(self) -> Sequence[Widget]:
         """What stands below the text."""
         return ()

@@ -111,8 +111,8 @@ class SpecForm(Widget):
         self.applied = spec
         self._refresh_rows()
 
-    def show(self, model: "RunModel") -> None:
-        """Follow the run's settings, as a pane does; another run starts with its own."""
+    def follow(self, model: "RunModel") -> None:
+        """Keep to the run's settings, drawn or not; another run starts with its own."""
         state = (id(model), model.loads, model.versions["run"])
         if state == self._shown:
             return
@@ -121,6 +121,10 @@ class SpecForm(Widget):
             self.set_applied(model.spec)
         else:
             self.load(model.spec)
+
+    def show(self, model: "RunModel") -> None:
+        """As a pane does; the rows draw themselves."""
+        self.follow(model)
 
     def pending(self) -> list[Difference]:
         """The settings that differ between what is in force and the draft."""

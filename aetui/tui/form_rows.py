@@ -1,6 +1,6 @@
 """The rows of the form, drawn line by line; no row is a widget of its own."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from rich.segment import Segment
 from textual import events
@@ -13,15 +13,23 @@ from textual.strip import Strip
 from aetui.tui.form_fields import Row
 from aetui.tui.texts import pad, plain
 
-if TYPE_CHECKING:
-    from aetui.tui.form import SpecForm
-
 _NAMES = 17
 """Columns of the longest name."""
 _VALUES = 26
 """Columns of values and markers where there is room for help beside them."""
 _HELP = 24
 """Columns of help that make it worth showing."""
+
+
+class Editor(Protocol):
+    """What the rows ask of the form around them."""
+
+    @property
+    def editing(self) -> bool: ...
+    def edit(self, text: str | None = None) -> None: ...
+    def cycle(self, by: int) -> None: ...
+    def restore(self) -> None: ...
+    def relay(self, key: str, character: str | None) -> None: ...
 
 
 class FormRows(ScrollView, can_focus=True):
@@ -72,8 +80,8 @@ class FormRows(ScrollView, can_focus=True):
         self._just_focused = False
 
     @property
-    def form(self) -> "SpecForm":
-        return cast("SpecForm", self.parent)
+    def form(self) -> Editor:
+        return cast("Editor", self.parent)
 
     @property
     def current(self) -> Row:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.spec import RunSpec, loads
 from aetui.tui import record
+from aetui.tui.asked import Asked
 from aetui.tui.record import Entry, Mark, Record
 from aetui.tui.series import Series
 
@@ -26,6 +27,12 @@ class RunModel:
 
     stage: str = "starting the engine"
     """What the engine is busy with while loading."""
+    where: str = ""
+    """Where in its code the engine is with it, once that takes long."""
+    since: float = field(default_factory=time.monotonic)
+    """time.monotonic() at the beginning of the stage."""
+    asked: Asked = field(default_factory=Asked)
+    """What keys have asked for and is not acknowledged yet."""
     error: str = ""
     """Why there is no run to show, '' if there is one."""
     info: p.RunInfo | None = None
@@ -66,6 +73,12 @@ class RunModel:
         run = self.info.run if self.info else 0
         return p.Look(run=run, since=len(self.loss), points=len(self.points), have=have, sample=sample)
 
+    def ask(self, asked: Asked) -> None:
+        """Take note of what is on its way."""
+        if asked != self.asked:
+            self.asked = asked
+            self.versions["status"] += 1
+
     def absorb(self, reply: p.Reply) -> None:
         """Take in a message of the engine; views of an earlier run are dropped."""
         if isinstance(reply, p.View):
@@ -104,7 +117,9 @@ class RunModel:
     def _absorb_event(self, event: p.Event) -> None:
         match event:
             case p.Loading():
-                self.error, self.stage = "", event.stage
+                if event.stage != self.stage:
+                    self.since = time.monotonic()
+                self.error, self.stage, self.where = "", event.stage, event.where
                 self.versions["status"] += 1
             case p.Ready():
                 self._load(event)

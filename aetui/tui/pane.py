@@ -16,7 +16,7 @@ ROLES = (
 
 
 class Pane(Widget, can_focus=True):
-    """A box that draws the run; it is asked to `show` on every frame while it is visible.
+    """A box that draws the run; on every frame it follows the run, and while it is visible it is asked to `show` it.
 
     Subclasses name the topics of `RunModel.versions` that they draw and implement `draw`. Only
     lines that changed are painted again.
@@ -52,9 +52,13 @@ class Pane(Widget, can_focus=True):
         self._drawn: tuple[object, ...] = ()
         self._lines: list[Strip] = []
 
+    def follow(self, model: RunModel) -> None:
+        """Take note of the run as it is now, on every frame, drawn or not: keys act on what is known here."""
+        self.model = model
+
     def show(self, model: RunModel) -> None:
         """Draw `model`, unless nothing that this pane draws has changed since the last time."""
-        self.model = model
+        self.follow(model)
         size = self.content_size
         state = (id(model), size, self.app.theme, self.view_state(), *(model.versions[topic] for topic in self.TOPICS))
         if state == self._drawn or not (size.width and size.height):

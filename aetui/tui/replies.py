@@ -147,7 +147,10 @@ class Replies(Travel):
         """The status has the reason; the notice says what to do about it, and the form is at the setting."""
         self._redraw()
         settings, apply = key_text("pane-settings", self.user_keys), key_text("apply-form", self.user_keys)
-        self._say(f"{settings} shows the settings, {apply} tries again", "warning")
+        ways = f"{settings} shows the settings, {apply} tries again"
+        if len(self.model.error) > self.size.width:
+            ways += f"; {key_text('pane-journal', self.user_keys)} Journal has the reason whole"
+        self._say(ways, "warning")
         if path:
             self.bench.form.select(path)
 

@@ -98,6 +98,7 @@ class RewindDialog(Dialog[int | None]):
         super().__init__("Rewind to a checkpoint", waiting, **kwargs)
         self.places: tuple[p.Place, ...] | None = None
         """None until they come."""
+        self._explained = False
 
     def controls(self) -> Sequence[Widget]:
         return [Static(classes="rewind-head"), PickList([], columns=True), Static(classes="rewind-told")]
@@ -108,6 +109,10 @@ class RewindDialog(Dialog[int | None]):
     def on_resize(self, event: events.Resize) -> None:
         super().on_resize(event)
         self._lay_out()
+
+    @property
+    def waits(self) -> bool:
+        return self.places is None and not self._explained
 
     @property
     def picks(self) -> PickList:
@@ -125,6 +130,7 @@ class RewindDialog(Dialog[int | None]):
 
     def explain(self, text: str) -> None:
         """Say why there is no list."""
+        self._explained = True
         self.query_one(".dialog-body Static", Static).update(Content(texts.plain(text)))
 
     def rows_below(self) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from aetui import protocol as p
 from aetui.spec import RunSpec, dumps, to_mapping
 from aetui.spec.fields import variants
+from aetui.tui import asked
+from aetui.tui.asked import Asked
 from aetui.tui.model import RunModel
 
 
@@ -22,7 +24,7 @@ class Session:
         self._link = link
         self._next_id = 1
         self._waiting: dict[int, p.Commands] = {}
-        self._running = False
+        self._running = self._stepping = False
         self._state = ""
         self._clip = ""
         self._threshold = "1.0"
@@ -31,6 +33,8 @@ class Session:
         self.was_training = False
         """Whether the run trained when its engine was lost."""
         self._deliver: Callable[[p.Reply], None] = self.absorb
+        self.on_sent: Callable[[], None] = lambda: None
+        """Called after each command, for the screen to show what is asked for where the answer takes long."""
 
     def connect(self, deliver: Callable[[p.Reply], None], lost: Callable[[str], None]) -> None:
         """Start the exchange; replies come from another thread."""
@@ -52,8 +56,9 @@ class Session:
         former, self._link = self._link, link
         # An engine answers no look before it has a run.
         self._joining = self._looking = True
-        self._lost, self._running, self._clip = "", False, ""
+        self._lost, self._running, self._stepping, self._clip = "", False, False, ""
         self._waiting.clear()
+        self.show_asked()
         return former
 
     def lose(self, text: str, log: str = "") -> None:
@@ -63,6 +68,8 @@ class Session:
         self.was_training = self.training
         self._lost = text
         self._waiting.clear()
+        self._stepping = False
+        self.show_asked()
         self._clip = ""
         step, now = self.model.status.step, time.time()
         if self.model.info is None:
@@ -99,11 +106,19 @@ class Session:
         if not self._lost:
             self._link.send(p.ListPlaces())
 
-    def toggle(self) -> None:
-        """Run if the run is or is about to be paused, else pause."""
+    def toggle(self) -> str:
+        """Run if the run is paused, else pause; why neither is asked for, '' where it is.
+
+        A repeat never undoes what is still on its way.
+        """
+        waits = "" if self._lost else asked.again(self._waiting.values(), self.model.status.state)
+        if waits:
+            self.show_asked()
+            return waits
         self._running = not self._running
         running = self._running
         self._send(lambda id: p.Run(id=id) if running else p.Pause(id=id))
+        return ""
 
     def run_steps(self, steps: int) -> None:
         """Train `steps` more steps and pause."""
@@ -139,6 +154,14 @@ class Session:
             self._deliver(p.Refused(command=command.id, text=self._lost, step=step, time=now))
             return
         self._link.send(command)
+        self.on_sent()
+
+    def show_asked(self) -> Asked:
+        """Have the model say what is on its way at this moment, until it is acknowledged."""
+        state, spec = self.model.status.state, self.model.spec
+        found = asked.asked(self._waiting.values(), state, spec, stepping=self._stepping)
+        self.model.ask(found)
+        return found
 
     # --- replies --------------------------------------------------------------------------------
 
@@ -150,9 +173,15 @@ class Session:
                 return
         self.model.absorb(reply)
         if isinstance(reply, p.Accepted | p.Refused | p.Moved):
-            self._waiting.pop(reply.command, None)
+            done = self._waiting.pop(reply.command, None)
+            # A single step has no state of its own: it is under way until the run rests again.
+            self._stepping |= isinstance(reply, p.Accepted) and isinstance(done, p.Run) and done.steps == 1
         if isinstance(reply, p.Failed | p.Ended):
             self._waiting.clear()
+        if isinstance(reply, p.StateChanged | p.Moved | p.Failed | p.Ended | p.Ready):
+            self._stepping = False
+        if isinstance(reply, p.Event) and self.model.asked != Asked():
+            self.show_asked()
         if isinstance(reply, p.Ended):
             self.was_training, self._lost = self._state == "running", reply.text
         if self._joining and isinstance(reply, p.Ready):

@@ -19,6 +19,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     theme: Annotated[str, Meta(min_length=1, description="the name of a theme")] = "dark"
     refresh: Annotated[float, Meta(ge=0.5, le=10, description="a number of frames per second from 0.5 to 10")] = 3.0
     engine: Annotated[Literal["process", "thread"], Meta(description="process or thread")] = "process"
+    characters: Annotated[
+        Literal["auto", "braille", "blocks", "ascii"],
+        Meta(description="auto, braille, blocks or ascii"),
+    ] = "auto"
     keys: Annotated[dict[str, str | list[str]], Meta(description='a table of action = "key, key"')] = field(
         default_factory=dict
     )

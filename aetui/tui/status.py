@@ -11,10 +11,12 @@ from textual.strip import Strip
 from aetui.tui import texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
-from aetui.tui.status_parts import GAP, age, flow, state_role, state_word, status_parts
+from aetui.tui.status_parts import GAP, age, flow, stage_age, stage_text, state_role, state_word, status_parts
 
 NOT_SAVED = "NOT SAVED"
 """Said in the header while the store does not take the run."""
+_RECENT = 20
+"""Lines of the Journal among which the text of a notice is looked for."""
 ONE_LINE, TWO_LINES = 190, 76
 """Columns from which the status takes one line, and from which two; below it takes three."""
 
@@ -111,8 +113,11 @@ class StatusBar(Bar):
         return 1 if width >= ONE_LINE else 2 if width >= TWO_LINES else 3
 
     def view_state(self) -> object:
-        """The age of the figures, in whole seconds."""
-        old = None if self.model is None else age(self.model, time.monotonic())
+        """The age of the figures, or of the stage of a load, in whole seconds."""
+        if self.model is None:
+            return None
+        now = time.monotonic()
+        old = stage_age(self.model, now) if self.model.info is None else age(self.model, now)
         return None if old is None else round(old)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
@@ -132,7 +137,7 @@ class StatusBar(Bar):
     def _without_run(self, model: RunModel, width: int, height: int) -> list[Strip]:
         word = state_word(model)
         indent = len(word) + len(GAP)
-        text = texts.wrap(model.error or model.stage, width - indent)
+        text = texts.wrap(model.error or stage_text(model, time.monotonic()), width - indent)
         if len(text) > height:
             text[height - 1] = texts.cut(" ".join(text[height - 1 :]), width - indent)
         bold = Strip([Segment(word, self.role(state_role(model), bold=True))])
@@ -148,10 +153,13 @@ class Notice(Bar):
     TOPICS = ("run", "status", "history")
     SEVERITIES: ClassVar = {"note": "text", "warning": "warning", "error": "warning"}
 
-    def __init__(self, hint: str = "F5 starts training", **kwargs: object) -> None:
-        """hint: the quiet line while a run is paused at step 0 and there is nothing else to say."""
+    def __init__(self, hint: str = "F5 starts training", journal: str = "", **kwargs: object) -> None:
+        """hint: the quiet line while a run is paused at step 0 and there is nothing else to say.
+
+        journal: the key of the Journal, which has what is too long for this line.
+        """
         super().__init__(**kwargs)
-        self.hint = hint
+        self.hint, self._journal = hint, journal
         self.text = ""
         self.severity = "note"
         self._trouble = ""
@@ -180,8 +188,21 @@ class Notice(Bar):
         if self.text:
             word = "" if self.severity == "note" else f"{self.severity}: "
             role = self.SEVERITIES.get(self.severity, "text")
-            return [self.line((texts.cut(word + self.text, width), role))]
+            return [self.line((self._cut(word + self.text, model, width), role))]
         status = model.status
         if model.info is not None and status.state == "paused" and status.step == 0:
             return [self.line((texts.cut(self.hint, width), "muted"))]
         return [Strip.blank(width)]
+
+    def _cut(self, text: str, model: RunModel, width: int) -> str:
+        """`text` in one line; where trouble is cut, with the key to the whole of it."""
+        tail = f"… {self._journal} Journal has it whole"
+        fits = cell_len(text) <= width or width < 2 * len(tail)
+        if fits or self.severity == "note" or not self._journal or not _tells(model, self.text):
+            return texts.cut(text, width)
+        return texts.cut(text, width - len(tail)).removesuffix("…").rstrip() + tail
+
+
+def _tells(model: RunModel, text: str) -> bool:
+    """Whether the Journal has a text; the notice may say more, such as what to do about it."""
+    return any(entry.text and texts.plain(entry.text) in text for entry in reversed(model.journal[-_RECENT:]))

@@ -40,7 +40,10 @@ class Part:
     widths: tuple[int, ...]
 
 
-REDUCTIONS = ("step", "device", "grad", "loss", "loss", "expl", "device", "lr", "epoch", "lr", "grad")
+REDUCTIONS = (
+    *("step", "device", "grad", "loss", "stall", "loss", "expl", "device", "lr", "epoch", "lr", "grad", "grad"),
+    "stall",
+)
 """Parts to shorten, in this order, until the status fits; a part on its last form is skipped."""
 
 
@@ -48,11 +51,15 @@ def state_word(model: RunModel) -> str:
     """The state as one word or two, in capitals."""
     if model.error and model.info is None:
         return STATES["failed"]
+    if model.asked.state:
+        return model.asked.state
     return STATES.get(model.status.state, model.status.state.upper())
 
 
 def state_role(model: RunModel) -> str:
     state = model.status.state
+    if model.asked.state:
+        return "mark"
     if model.error or state in ("non-finite", "failed"):
         return "warning"
     return "good" if state in ("running", "finished") else "text"
@@ -66,10 +73,25 @@ def age(model: RunModel, now: float) -> float | None:
     return seconds if seconds > OLD else None
 
 
+def stage_age(model: RunModel, now: float) -> float | None:
+    """Seconds that the present stage of a load has taken, where that is worth saying."""
+    seconds = now - model.since
+    return seconds if seconds > OLD and not model.error else None
+
+
+def stage_text(model: RunModel, now: float) -> str:
+    """What is being loaded, with the seconds that it has taken and where it is, once that is long."""
+    seconds = stage_age(model, now)
+    if seconds is None:
+        return model.stage
+    return f"{model.stage}, {seconds:.0f} s{f', in {model.where}' if model.where else ''}"
+
+
 def status_parts(model: RunModel, now: float) -> list[Part]:
     """The figures of a loaded run, in reading order. now: time.monotonic()."""
     return [
         _state(model, now),
+        *_stall(model),
         _step(model),
         _rate(model),
         _gradient(model),
@@ -82,16 +104,36 @@ def status_parts(model: RunModel, now: float) -> list[Part]:
 
 def _state(model: RunModel, now: float) -> Part:
     word, status = state_word(model), model.status
-    old = age(model, now)
+    old, stalled = age(model, now), status.stalled
+    role = "warning" if old is not None or stalled is not None else "text"
     note = ""
     if old is not None:
         note = f"figures {old:.0f} s old"
+    elif stalled is not None:
+        note = f"{'no step' if _steps(model) else 'busy'} for {stalled.seconds} s"
+    elif model.asked.note:
+        note = model.asked.note
     elif status.queued:
         note = f"{status.queued} key{'s' * (status.queued > 1)} waiting"
     elif status.state == "running" and status.steps_per_second is not None:
         note = f"{figures.number(_rounded(status.steps_per_second), 6)} steps/s"
-    role = "warning" if old is not None else "text"
     return Part("state", (((word, state_role(model)), (f" {note}" if note else "", role)),), (22,))
+
+
+def _steps(model: RunModel) -> bool:
+    """Whether the run takes steps, or is asked for one."""
+    return model.status.state == "running" or model.asked.state == "STEPPING"
+
+
+def _stall(model: RunModel) -> list[Part]:
+    """Where in its code the engine is, while nothing gets on; the state says for how long."""
+    stalled = model.status.stalled
+    if stalled is None or not (stalled.doing or stalled.place):
+        return []
+    short = f"in {texts.plain(stalled.doing or stalled.place)}"
+    full = f"{short} ({texts.plain(stalled.place)})" if stalled.doing and stalled.place else short
+    forms = list(dict.fromkeys((full, short)))
+    return [Part("stall", (*(((form, "warning"),) for form in forms), ()), (*map(cell_len, forms), 0))]
 
 
 def _rounded(rate: float) -> float:
@@ -130,6 +172,12 @@ def _rate(model: RunModel) -> Part:
 
 def _gradient(model: RunModel) -> Part:
     """The gradient's norm beside what it is clipped to, and how often it was."""
+    part = _norm(model)
+    # What takes so long is worth more.
+    return part if model.status.stalled is None else Part(part.name, (*part.forms, ()), (*part.widths, 0))
+
+
+def _norm(model: RunModel) -> Part:
     status, clip = model.status, model.spec.clip
     lead: tuple[Piece, ...] = (("grad ", "muted"), (figures.number(status.grad_norm), _finite(status.grad_norm)))
     if isinstance(clip, sections.NoClip):

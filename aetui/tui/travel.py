@@ -6,18 +6,17 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from textual.app import App
-
 from aetui import protocol as p
 from aetui.tui import dialogs
 from aetui.tui.actions import key_text
+from aetui.tui.ordered import OrderedInput
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.session import Session
 
 log = logging.getLogger(__name__)
 
 
-class Travel(App[None]):
+class Travel(OrderedInput):
     """The part of the workbench that moves in the run's tree and that ends the screen."""
 
     session: Session

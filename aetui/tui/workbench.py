@@ -173,7 +173,7 @@ class WorkbenchScreen(Screen[None]):
         self.verdict = VerdictLine(key_text("pane-why", keymap), id="verdict")
         self.tabs = TabLine()
         self.status = StatusBar(id="status")
-        self.notice = Notice(id="notice")
+        self.notice = Notice(journal=key_text("pane-journal", keymap), id="notice")
         self.keys = KeyLine(keymap)
         self.active = "loss"
         """The pane that a narrow or maximized layout shows."""
@@ -297,7 +297,9 @@ class WorkbenchScreen(Screen[None]):
         return list(dict.fromkeys(gauge for pane in (self.verdict, *self.visible_panes) for gauge in pane.GAUGES))
 
     def show(self, model: RunModel, panes: bool = True) -> None:
-        """Draw what has changed in the bars, and in the panes if they are wanted."""
+        """Follow the run everywhere; draw what has changed in the bars, and in the panes if they are wanted."""
+        for pane in self.panes.values():
+            pane.follow(model)
         self.header.show(model)
         self.verdict.show(model)
         self.status.show(model)

@@ -9,8 +9,7 @@ import pytest
 import aetui.diagnosis
 from aetui.cli.main import main
 from aetui.data import DataError
-from aetui.report import VERDICTS, Report
-from aetui.report_text import render
+from aetui.report import VERDICTS, Report, render
 from aetui.spec import RunSpec
 
 

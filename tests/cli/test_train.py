@@ -163,7 +163,7 @@ def test_a_step_that_fails_ends_in_a_sentence(capsys, monkeypatch):
 
     monkeypatch.setattr(Trainer, "advance", fail)
     assert main(["train", *SMALL, "--steps", "3"]) == 1
-    assert capsys.readouterr().err == "aetui: step 1 failed: RuntimeError: the device went away\n"
+    assert capsys.readouterr().err == "aetui: step 1 failed: RuntimeError: the device went away; and more\n"
 
 
 def write(folder: Path, name: str, text: str) -> str:

@@ -21,6 +21,7 @@ class BookKeeper:
 
     def __init__(self) -> None:
         self.screens = 0
+        self.saved = True
         self.on_folder: Callable[[Path | None], str] | None = None
         self.submitted: list[p.Commands] = []
         self.stopped = threading.Event()

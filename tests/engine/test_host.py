@@ -253,6 +253,34 @@ def test_an_engine_that_trains_or_loads_stays_without_screens(hall, folder):
     host.close()
 
 
+@pytest.mark.parametrize("state", ["finished", "non-finite", "failed"])
+def test_an_engine_whose_run_has_ended_goes_once_it_is_stored(hall, folder, state: str):
+    hall.engine.saved = False
+    host = Host(hall.engine, idle=3600.0, over=0.05, grace=3600.0)
+    host.move(folder)
+    hall.engine.emit(p.StateChanged(state="running"))
+    hall.engine.emit(p.StateChanged(state=state))
+    assert not hall.engine.stopped.wait(0.5)
+    hall.engine.saved = True
+    assert hall.engine.stopped.wait(PATIENCE)
+    assert hall.engine.submitted == [p.Stop(id=0)]
+    host.close()
+
+
+def test_an_engine_whose_run_is_paused_or_watched_stays_when_one_that_ended_would_go(hall, folder):
+    host = Host(hall.engine, idle=3600.0, over=0.05, grace=3600.0)
+    host.move(folder)
+    hall.engine.emit(p.StateChanged(state="paused"))
+    assert not hall.engine.stopped.wait(0.3)
+    ours, theirs = socket.socketpair()
+    host.add(theirs)
+    hall.engine.emit(p.StateChanged(state="finished"))
+    assert not hall.engine.stopped.wait(0.3)
+    ours.close()
+    assert hall.engine.stopped.wait(PATIENCE)
+    host.close()
+
+
 def test_training_that_no_screen_can_come_back_to_ends(hall):
     host = Host(hall.engine, idle=3600.0, grace=0.05)
     hall.engine.emit(p.StateChanged(state="running"))

@@ -1,6 +1,10 @@
 """The recorder keeps every step, in order, whatever the device."""
 
+import sys
+import threading
+
 import numpy as np
+import pytest
 import torch
 
 from aetui.training import recorder as module
@@ -35,3 +39,33 @@ def test_values_on_the_host():
     recorder.add_values(1.0, 2.0, 3.0, True)
     records = recorder.drain()
     assert [records.loss[0], records.total[0], records.grad_norm[0], records.clipped[0]] == [1, 2, 3, 1]
+
+
+@pytest.mark.parametrize("device", [torch.device("cpu"), Elsewhere()], ids=["host", "ring"])
+def test_steps_that_another_thread_takes_over_meanwhile_are_all_there_once_and_in_order(monkeypatch, device):
+    monkeypatch.setattr(module, "_CAPACITY", 64)
+    zeros = torch.zeros
+    monkeypatch.setattr(module.torch, "zeros", lambda *shape, device=None: zeros(*shape))
+    recorder, over, count = Recorder(device), threading.Event(), 20_000
+    taken: list[float] = []
+
+    def take() -> None:
+        while not over.is_set():
+            taken.extend(recorder.drain().loss.tolist())
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for step in range(count):
+            if device.type == "cpu":
+                recorder.add_values(step, step, 0.0, False)
+            else:
+                recorder.add_tensors(value := torch.tensor(float(step)), None, value, None)
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        thread.join()
+    taken.extend(recorder.drain().loss.tolist())
+    assert taken == list(range(count))

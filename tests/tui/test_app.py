@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, loads
@@ -68,6 +69,18 @@ async def test_a_first_run_that_fails_leaves_the_form_to_put_it_right(workbench:
         assert loads(new.spec).model.code == 12
         assert (app.model.error, app.model.status.state) == ("", "paused")
         assert notice(app) == ""
+
+
+async def test_a_reason_too_long_for_the_status_is_whole_in_the_journal(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    link.fails = f"model.path: Net can't be made: mine.py, line 3: RuntimeError: {'the shapes do not match; ' * 12}end"
+    async with opened(app, size=(80, 24)) as pilot:
+        assert notice(app) == "3 shows the settings, ^s tries again; 7 Journal has the reason whole"
+        await pilot.press("7")
+        await pilot.pause()
+        pane = app.bench.panes["journal"]
+        text = " ".join(strip.text for strip in pane.render_lines(Region(0, 0, 80, 20)))
+        assert " ".join(text.replace("│", " ").split()).count("the shapes do not match;") == 12
 
 
 async def test_a_first_run_that_failed_is_tried_again_without_an_edit(workbench: Make, opened: Open) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from textual.command import CommandPalette
+from textual.geometry import Region
 from textual.pilot import Pilot
 
 from aetui import protocol as p
@@ -190,16 +191,28 @@ async def test_plain_keys_are_typed_while_a_value_is_edited(workbench: Make, ope
 # --- training -----------------------------------------------------------------------------------
 
 
-async def test_run_and_pause_pressed_quickly_are_both_obeyed(workbench: Make, opened: Open) -> None:
+async def test_a_key_that_waits_is_acknowledged_and_its_repeat_undoes_nothing(workbench: Make, opened: Open) -> None:
     app, link = workbench()
-    async with opened(app) as pilot:
+    async with opened(app, size=(80, 24)) as pilot:
+        link.train(50, "running")
+        await pilot.pause()
         link.commands()
         link.holding = True
         await pilot.press("f5", "f5")
-        assert link.commands() == [p.Run(id=0), p.Pause(id=0)]
+        assert link.commands() == [p.Pause(id=0)]
+        assert app.bench.notice.text == "pausing: waits for the step under way"
+        assert shown_status(app).startswith(" PAUSING")
+        await pilot.press("f8")
+        await pilot.pause(1.0)
+        assert app.bench.notice.text == "optim.lr 0.001 -> 0.00177828 ...: waits for the step under way"
         link.release()
         await pilot.pause()
-        assert app.model.status.state == "paused"
+        assert shown_status(app).startswith(" PAUSED")
+        assert app.bench.notice.text.startswith("optim.lr 0.001 -> 0.00177828, takes effect at step")
+
+
+def shown_status(app: Any) -> str:
+    return app.bench.status.render_lines(Region(0, 0, 80, 1))[0].text
 
 
 async def test_keys_before_the_run_is_loaded_are_sent_after_it(workbench: Make, opened: Open) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, changed, loads
+from aetui.tui.asked import Asked
 from aetui.tui.model import RunModel
 from aetui.tui.series import Series
 from aetui.tui.session import FramePacer, Session
@@ -48,16 +49,49 @@ def test_a_run_is_sent_as_toml_that_reads_back(fake_link: type) -> None:
     assert session.training
 
 
-def test_a_second_toggle_before_any_reply_pauses(joined: Callable[..., tuple[Session, Any]]) -> None:
+def test_a_repeated_toggle_never_undoes_what_is_not_done_yet(joined: Callable[..., tuple[Session, Any]]) -> None:
     session, link = joined()
     link.holding = True
-    session.toggle()
-    session.toggle()
-    session.toggle()
-    assert link.commands() == [p.Run(id=0), p.Pause(id=0), p.Run(id=0)]
+    assert [session.toggle() for _ in range(3)] == ["", *["starting: waits for the engine"] * 2]
+    assert link.commands() == [p.Run(id=0)]
+    assert session.model.asked.state == "STARTING"
     link.release()
-    assert session.training
-    assert not session.waiting
+    assert session.training and not session.waiting and session.model.asked.state == ""
+
+    link.holding = True
+    assert [session.toggle() for _ in range(3)] == ["", *["pausing: waits for the step under way"] * 2]
+    assert link.commands() == [p.Pause(id=0)]
+    assert session.model.asked.state == "PAUSING"
+    link.release()
+    assert not session.training and session.model.asked.state == ""
+    assert session.toggle() == ""
+    assert link.commands() == [p.Run(id=0)]
+
+
+def test_what_is_asked_for_is_said_until_it_is_acknowledged(joined: Callable[..., tuple[Session, Any]]) -> None:
+    session, link = joined()
+    link.train(10, "running")
+    link.holding = True
+    session.nudge("optim.lr", 1)
+    session.nudge("optim.lr", 1)
+    session.set({"clip.kind": "global", "clip.threshold": "0.5"})
+    asked = session.show_asked()
+    assert asked.note == "applying" and asked.state == ""
+    assert asked.text.startswith("optim.lr 0.001 -> 0.00316228, clip.kind none -> global, clip.threshold")
+    assert asked.text.endswith("...: waits for the step under way")
+    session.lose("the engine ended by signal SIGKILL")
+    assert session.model.asked == Asked()
+
+
+def test_a_single_step_is_under_way_until_the_run_rests(joined: Callable[..., tuple[Session, Any]]) -> None:
+    session, link = joined()
+    link.holding = True
+    session.run_steps(1)
+    assert session.show_asked().state == "STEPPING"
+    session.absorb(p.Accepted(command=2, text="running for 1 step"))
+    assert session.model.asked.state == "STEPPING" and not session.waiting
+    session.absorb(p.StateChanged(state="paused", step=1))
+    assert session.model.asked == Asked()
 
 
 def test_a_toggle_before_the_run_is_loaded_runs(joined: Callable[..., tuple[Session, Any]]) -> None:

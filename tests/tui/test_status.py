@@ -200,3 +200,28 @@ def test_a_long_notice_is_cut_with_an_ellipsis(render_pane, run_model):
     line = render_pane(notice, run_model(steps=0), (40, 1))[0]
     assert line.rstrip().endswith("…")
     assert len(line) == 40
+
+
+def test_a_notice_that_is_cut_names_the_key_to_the_whole_of_it(render_pane, run_model):
+    model = run_model(steps=50)
+    text = "step 51 failed: Net failed on a batch of [64, 64]: mine.py, line 12: RuntimeError: " + "x" * 100
+    model.absorb(p.Failed(seq=9, step=50, text=text))
+    notice = Notice(journal="j")
+    notice.show_text(f"{text} (log: log.txt)", "error")
+    line = render_pane(notice, model, (100, 1))[0]
+    assert line.rstrip().endswith("… j Journal has it whole") and len(line) == 100
+    notice = Notice(journal="j")
+    notice.show_text("what no journal has " * 20)
+    assert "Journal" not in render_pane(notice, run_model(steps=50), (100, 1))[0]
+
+
+@pytest.mark.parametrize("size", [(80, 2), (120, 2), (200, 1)])
+def test_a_step_that_takes_long_is_said_to_and_where_it_is(render_pane, run_model, size):
+    model = run_model(steps=50)
+    stalled = p.Stall(14, "forward of Net", "mine.py, line 12")
+    model.status = replace(model.status, state="running", steps_per_second=None, stalled=stalled)
+    text = "\n".join(render_pane(StatusBar(), model, size))
+    assert "RUNNING no step for 14 s" in text
+    assert "in forward of Net" in text
+    model.status = replace(model.status, state="paused")
+    assert "PAUSED busy for 14 s" in "\n".join(render_pane(StatusBar(), model, size))

@@ -152,12 +152,15 @@ class WhyPane(Pane):
 
     # --- drawing --------------------------------------------------------------------------------
 
-    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
-        found = model.diagnosis
+    def follow(self, model: RunModel) -> None:
+        super().follow(model)
         run = model.info.run if model.info else 0
         if run != self._run:
-            self._run, self.cause, self.top = run, "", 0
+            self._run, self.cause, self._place, self.top = run, "", 0, 0
             self._remedy.clear()
+
+    def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
+        found = model.diagnosis
         if found is None:
             self._length, self._list_at = 0, range(0)
             lines = why_text.waiting_lines(verdict.waiting(model), key_text("examine", self._keymap), width)

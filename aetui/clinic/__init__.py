@@ -1,1 +1,0 @@
-"""Known failures: measured diagnoses of generated and of reported cases."""

@@ -1,0 +1,1 @@
+"""Measures the diagnosis on generated cases and on those that people reported: `python -m evaluation.score`."""
