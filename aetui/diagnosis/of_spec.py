@@ -79,7 +79,7 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         order_seed=order_seed,
         penalties=_penalties(trainer),
         objective=objective,
-        settings=True,
+        spec=spec,
         code_width=trainer.code_width,
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.isolate import clone, rebound
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
+from aetui.spec import RunSpec
 from aetui.spec import sections as s
 
 Penalty = Callable[[nn.Module, Output, int], Tensor]
@@ -54,8 +55,8 @@ class Subject:
     """Factor on each feature's loss, as the spec's weighting has it."""
     objective: Any = None
     """The spec's objective, where there is a spec."""
-    settings: bool = False
-    """Whether there is a spec, so that remedies name its settings."""
+    spec: RunSpec | None = None
+    """What the training was described by, so that remedies name its settings."""
     code_width: int | None = None
     takes_raw: bool = False
     """Whether the loss takes all that the forward returned."""
