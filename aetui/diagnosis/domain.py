@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION
 from aetui.models.returned import LOG_VARIANCES, MEANS
@@ -124,7 +125,7 @@ def kl_weight(loop: Loop, terms: dict[str, Tensor], output: Output, target: Tens
     if reconstruction is None or weighted is None or output.reconstruction.numel() != target.numel():
         return None
     made = output.reconstruction.detach().reshape(target.shape)
-    if subject.loss.kind in ("bce", "bce_logits"):
+    if subject.loss.kind in ENTROPIC:
         summed = float(reconstruction.detach()) * (1 if subject.loss.summed else target[0].numel())
     else:
         summed = 0.5 * float((made - target).square().flatten(1).sum(1).mean())

@@ -43,6 +43,8 @@ class Subject:
     optimizer: str
     """Lower-case name of its class."""
     batch_size: int = 64
+    least: int = 1
+    """Rows of the smallest batch; a smaller rest of an epoch is left out."""
     clip: s.Clip = field(default_factory=s.NoClip)
     schedule: s.Schedule = field(default_factory=s.Constant)
     horizon: int | None = None

@@ -11,12 +11,13 @@ import torch
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
 from aetui.report import Evidence, Remedy
+from aetui.training.optimizers import OPTIMIZERS
 
 USUAL: dict[str, tuple[float, float, float]] = {
-    "adam": (3e-4, 1e-3, 5e-3), "adamw": (3e-4, 1e-3, 5e-3), "nadam": (3e-4, 2e-3, 5e-3), "radam": (3e-4, 1e-3, 1e-2),
-    "adamax": (5e-4, 2e-3, 1e-2), "rmsprop": (1e-4, 1e-3, 5e-3), "adadelta": (0.2, 1.0, 5.0),
-    "adagrad": (5e-3, 1e-2, 0.2), "sgd": (0.01, 0.1, 1.0), "lion": (3e-5, 1e-4, 1e-3), "lbfgs": (0.1, 1.0, 1.0),
-}  # fmt: skip
+    **{section.__name__.lower(): kind.usual for section, kind in OPTIMIZERS.items()},
+    "lion": (3e-5, 1e-4, 1e-3),
+    "lbfgs": (0.1, 1.0, 1.0),
+}
 """Low end, usual value and high end of learning rates, by optimizer."""
 _GRADIENT_SIZED = ("sgd",)
 """Optimizers whose step grows with the gradient, so that the update tells more than the rate."""
