@@ -13,7 +13,7 @@ from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
 from aetui.engine.sockets import SocketError
 from aetui.runs.database import DamagedDatabase, Database
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import Problem, RunSpec, SpecError, loads
 
 log = logging.getLogger(__name__)
@@ -79,10 +79,9 @@ def new_folder(name: str | None) -> tuple[RunFolder, list[str]]:
     """
     try:
         return RunFolder.create(name), []
+    except NameRefused as error:
+        raise SpecError([Problem("--name", str(error))]) from None
     except RunError as error:
-        if str(error).startswith("--name"):
-            path, _, text = str(error).partition(": ")
-            raise SpecError([Problem(path, text)]) from None
         try:
             folder = RunFolder.spare(name)
         except OSError as second:

@@ -126,13 +126,13 @@ def _figure(value: float) -> str:
 
 
 def finished(steps: int) -> str:
-    return f"finished {steps:,} steps, as the spec says; F5 trains on"
+    return f"finished {steps:,} steps, as the spec says"
 
 
 def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory; take a smaller train.batch_size or model; F5 goes on from the step before"
+        return "out of memory; take a smaller train.batch_size or model, then train on from the step before"
     if isinstance(error, ForwardError):
         return str(error)
     return f"{type(error).__name__}: {message(error) or 'no message'}"

@@ -18,7 +18,7 @@ from aetui.engine.steering import Ladder
 from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
 from aetui.report import LEARNING
-from aetui.runs.recording import BEFORE, Recording
+from aetui.runs.recording import Recording
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
@@ -167,7 +167,7 @@ class LiveRun:
     def save_before(self, text: str) -> None:
         """Write a checkpoint of the run as it was before a tweak."""
         if self.recording is not None:
-            self.recording.checkpoint(f"{BEFORE} {text}")
+            self.recording.checkpoint(f"before {text}", "before-tweak")
             self._owed = ""
 
     @property

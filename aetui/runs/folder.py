@@ -31,6 +31,10 @@ class RunError(ValueError):
     """A run that can't be made, found or used; one sentence with the way out."""
 
 
+class NameRefused(RunError):
+    """A new run can't have the name that was asked for."""
+
+
 class Lock:
     """Held by the one process that trains a run; the system lets go of it when that process ends, however it ends."""
 
@@ -77,10 +81,11 @@ class RunFolder:
         """A new, empty folder; without a name one of two words and a number, `brisk-otter-41`.
 
         Raises:
-            RunError: the name is taken or no name, or the folder can't be written.
+            NameRefused: the name is taken or no name.
+            RunError: the folder can't be written.
         """
         if name is not None and not _NAME.fullmatch(name):
-            raise RunError(f"--name: {name!r} is not allowed; it takes up to 64 letters, digits, dots, dashes")
+            raise NameRefused(f"{name!r} is not allowed; it takes up to 64 letters, digits, dots, dashes")
         parent = paths.runs_folder()
         try:
             paths.private_folder(paths.home_folder())
@@ -93,7 +98,7 @@ class RunFolder:
                     unused = not RunFolder(path).exists and RunFolder(path).holder() is None
                     if name is not None and not unused:
                         hint = f"aetui resume {name} continues it, aetui runs delete {name} deletes it"
-                        raise RunError(f"--name: there is a run {name!r} already; {hint}") from None
+                        raise NameRefused(f"there is a run {name!r} already; {hint}") from None
                     if name is None:
                         continue
                 return RunFolder(path)._with_parts()
