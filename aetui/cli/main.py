@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Literal, TextIO
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 from cyclopts.exceptions import CycloptsError
@@ -240,11 +240,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         status = run_command(arguments)
         sys.stdout.flush()
+        _drop_unsaid()
         return status
     except BrokenPipeError:
-        status = 0
-    except OSError as error:
-        where = error.filename or "what there is to print can't be written"
         with contextlib.suppress(OSError):
             sys.stderr.close()
         return 0
@@ -252,6 +250,16 @@ def main(arguments: Sequence[str]) -> int:
         return _unwritten(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _drop_unsaid() -> None:
+    """What standard error did not take would fail again when the interpreter ends, and change the status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
 
 def _unwritten(error: OSError) -> int:

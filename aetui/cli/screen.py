@@ -47,8 +47,8 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:
-        text = f"{folder.name} is in training by process {who}; {folder.way_to_holder()}"
-        raise SpecError([Problem("aetui resume", text)])
+        way = folder.way_to_holder()
+        raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
     screen = _Screen(folder, placement, theme)
     link = screen.engine()
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))

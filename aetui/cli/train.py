@@ -114,7 +114,7 @@ def _check_steps(steps: int | None) -> None:
 
 def _say(text: str) -> None:
     with suppress(OSError):  # a full disk behind stderr must not end a training
-        print(f"aetui: {text}", file=sys.stderr)
+        print(f"aetui: {text}", file=sys.stderr, flush=True)
 
 
 class _Headless:

@@ -23,10 +23,6 @@ _NOUNS = "auk crane dipper dove finch grebe heron ibis jay kite lark linnet mart
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-_HOLDER = 20
-"""Bytes of the lock's file that name the process."""
-
-
 class RunError(ValueError):
     """A run that can't be made, found or used; one sentence with the way out."""
 
@@ -173,8 +169,7 @@ class RunFolder:
             os.close(descriptor)
             who = self.holder() or -1
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; "
-                f"aetui attach {self.name} shows it"
+                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; {self.way_to_holder()}"
             ) from None
         _sign(descriptor)
         return Lock(descriptor)
@@ -188,7 +183,7 @@ class RunFolder:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            text = os.pread(descriptor, _HOLDER, 0).strip()
+            text = os.pread(descriptor, 20, 0)
             return int(text) if text.isdigit() else -1
         finally:
             os.close(descriptor)

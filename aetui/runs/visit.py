@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,10 @@ from aetui.data import DataError, Dataset
 from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
 from aetui.runs.lineage import Tweak
-from aetui.runs.replay import never, read_state
-from aetui.runs.tensorfile import DamagedFile
+from aetui.runs.replay import never
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
-from aetui.spec import RunSpec, SpecError, loads
-from aetui.training.checkpoint import state_dict_of
+from aetui.spec import RunSpec, loads
 from aetui.training.trainer import Trainer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +46,6 @@ def capture(trainer: Trainer) -> Checkpoint:
         "threads": torch.get_num_threads(),
         "optimizer": {},
         "attributes": {},
-        "weights": _layout(trainer),
     }
     tensors |= {f"model.{name}": tensor for name, tensor in _held(trainer)}
     if order is not None:
@@ -66,35 +64,6 @@ def capture(trainer: Trainer) -> Checkpoint:
             else:
                 plain["attributes"][name] = value
     return Checkpoint({name: _copied(tensor) for name, tensor in tensors.items()}, plain)
-
-
-def _layout(trainer: Trainer) -> dict[str, tuple[int, list[int]] | None]:
-    """Where each entry of the model's state_dict is in `values`, and its shape; None where it has its own tensor."""
-    flat = trainer.flat.values
-    start, end = flat.data_ptr(), flat.data_ptr() + flat.numel() * flat.element_size()
-    return {
-        name: ((tensor.data_ptr() - start) // flat.element_size(), list(tensor.shape))
-        if tensor.dtype == flat.dtype and start <= tensor.data_ptr() < end
-        else None
-        for name, tensor in trainer.model.state_dict().items()
-    }
-
-
-def state_dict_of(checkpoint: Checkpoint) -> dict[str, Tensor] | None:
-    """The model's state_dict, without model or data; None for a checkpoint of a version that lacks the layout."""
-    layout, tensors = checkpoint.plain.get("weights"), checkpoint.tensors
-    if layout is None:
-        return None
-    values, found = tensors["values"], {}
-    for name, place in layout.items():
-        if place is not None:
-            offset, shape = place
-            found[name] = values[offset : offset + math.prod(shape)].reshape(shape)
-        elif f"model.{name}" in tensors:
-            found[name] = tensors[f"model.{name}"]
-        else:
-            return None
-    return found
 
 
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:

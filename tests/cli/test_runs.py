@@ -10,11 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-from aetui import Trainer
 from aetui.cli.main import main
 from aetui.runs.folder import RunError, RunFolder
 
@@ -126,7 +123,7 @@ def test_a_run_in_training_is_left_alone(capsys, held):
     for command in (["runs", "delete", "busy", "--yes"], ["runs", "rename", "busy", "idle"]):
         assert f"is in training by process {os.getpid()}" in refusal(capsys, *command)
     for command in (["resume", "busy", "--headless"], ["resume", "busy", "--json"]):
-        assert "aetui attach busy shows it" in refusal(capsys, *command)
+        assert f"it has no screen to attach; kill {os.getpid()} has it" in refusal(capsys, *command)
     assert main(["runs", "prune", "--days", "0", "--checkpoints", "--yes"]) == 0
     (run,) = outcome(capsys, "runs")
     assert run["step"] == 4 and run["engine"] == os.getpid()
@@ -186,7 +183,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_remark(capsys):
     main(["resume", "hurt", "--headless", "--steps", "30"])
     newest = max(RunFolder.find("hurt").checkpoints.iterdir(), key=lambda path: path.stat().st_mtime_ns)
     data = bytearray(newest.read_bytes())
-    data[-100] ^= 1
+    data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     capsys.readouterr()
     assert main(["resume", "hurt", "--headless", "--steps", "40", "--json"]) == 0
@@ -252,33 +249,6 @@ def test_a_run_is_taken_away_in_every_form(capsys, tmp_path, monkeypatch, kind, 
     monkeypatch.chdir(tmp_path)
     assert main(["export", "run", "--to", kind]) == 0
     assert (tmp_path / printed[0].name).exists() or kind == "tensorboard"
-
-
-def test_weights_are_taken_away_without_the_data(capsys, tmp_path):
-    """The checkpoint at the end has them; a script needs the rows, and says that they are gone."""
-    rows = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
-    np.save(tmp_path / "rows.npy", rows)
-    main(["train", "--data", str(tmp_path / "rows.npy"), "--set", "model.code=3", "--steps", "12", "--name", "run"])
-    main(["export", "run", "--to", "torch", "--out", str(tmp_path)])
-    before = torch.load(tmp_path / "run.pt", weights_only=True)
-    whole = Trainer(loads(spec_of_run(RunFolder.find("run"))))
-    whole.run(12)
-    assert list(before) == list(whole.model.state_dict())
-    assert all(torch.equal(tensor, whole.model.state_dict()[name]) for name, tensor in before.items())
-    (tmp_path / "rows.npy").unlink()
-    for kind in ("torch", "csv", "parquet", "tensorboard"):
-        assert main(["export", "run", "--to", kind, "--out", str(tmp_path / "away")]) == 0
-    after = torch.load(tmp_path / "away" / "run.pt", weights_only=True)
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-    assert "rows.npy: there is no such file" in refusal(capsys, "export", "run", "--to", "script")
-
-
-def spec_of_run(folder: RunFolder) -> str:
-    database = Database(folder.database, write=False)
-    try:
-        return database.meta()["spec"]
-    finally:
-        database.close()
 
 
 def test_where_nothing_can_be_written_the_export_says_where(capsys, tmp_path):
@@ -385,7 +355,7 @@ def test_a_lock_is_held_where_nothing_can_be_written_into_it(monkeypatch):
     lock = folder.lock()
     try:
         assert folder.holder() == -1
-        with pytest.raises(RunError, match="locked is in training; aetui attach"):
+        with pytest.raises(RunError, match="locked is in training; it has no screen to attach; it has to end first"):
             folder.lock()
     finally:
         lock.release()

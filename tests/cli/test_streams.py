@@ -1,7 +1,6 @@
 """Standard streams that are closed or full, and disks that are: a sentence and a status, never a traceback."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 
@@ -9,7 +8,7 @@ import pytest
 
 from aetui.cli.main import main
 from aetui.runs import database as database_
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.summary import summary
 
@@ -40,14 +39,6 @@ def test_no_file_of_a_run_takes_the_number_of_a_closed_stream(private_home):
 
 
 @full
-@pytest.mark.parametrize("command", ["presets", "runs", "spec", f"train {SMALL}"])
-def test_output_that_nothing_takes_is_a_sentence(command):
-    ended = shell(f"{command} > /dev/full")
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    assert "what there is to print can't be written: No space left on device" in ended.stderr
-
-
-@full
 def test_a_full_disk_behind_stderr_does_not_end_a_training():
     ended = shell(f"train {SMALL} --json --set loss.kind=bce --set model.output_activation=sigmoid 2> /dev/full")
     assert ended.returncode == 0 and '"steps": 3' in ended.stdout
@@ -69,36 +60,6 @@ def test_a_run_that_could_not_be_stored_is_no_success(monkeypatch, capsys):
     monkeypatch.setattr(Keeper, "close", full_disk)
     assert main(["resume", "lost", "--headless", "--steps", "6"]) == 1
     assert "could not be stored whole: run.db: database or disk is full" in capsys.readouterr().err
-
-
-def test_a_lock_that_a_full_disk_refuses_is_a_sentence(monkeypatch):
-    train("tight")
-    folder = RunFolder.find("tight")
-
-    def refuse(*arguments: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "pwrite", refuse)
-    with pytest.raises(RunError, match=r"tight can't be used: .*: No space left on device"):
-        folder.lock()
-    monkeypatch.undo()
-    folder.lock().release()
-
-
-def test_a_sound_run_is_not_damaged_where_its_index_has_no_room(monkeypatch):
-    """SQLite makes an index beside a record that it reads, but for one that it is told is not written."""
-    train("sound")
-    real = sqlite3.connect
-
-    class NoRoom(sqlite3.Connection):
-        def execute(self, *arguments: object) -> sqlite3.Cursor:  # type: ignore[override]
-            raise sqlite3.OperationalError("unable to open database file")
-
-    def connect(file: str, **options: object) -> sqlite3.Connection:
-        return real(file, **options, **({} if "immutable" in file else {"factory": NoRoom}))  # type: ignore[arg-type]
-
-    monkeypatch.setattr(database_.sqlite3, "connect", connect)
-    assert (summary(RunFolder.find("sound")).state, summary(RunFolder.find("sound")).step) == ("finished", 3)
 
 
 def test_a_run_that_died_before_its_first_commit_was_interrupted():
