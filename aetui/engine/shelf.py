@@ -134,7 +134,7 @@ class Shelf:
             case p.Rewind():
                 what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
         text = f"{what}; the run stands at step {recording.trainer.steps:,}"
-        kept = any(row.position == origin and row.kind == "left" for row in recording.keeper.rows)
+        kept = any(row.position == origin and row.kind == "before-move" for row in recording.keeper.rows)
         left = origin.step if kept and not isinstance(command, p.Redo) else None
         return p.Moved(command=command.id, text=text, info=run.info, redo=redo, left=left), remarks
 

@@ -299,7 +299,7 @@ class Recording:
     def left(self) -> int | None:
         """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
         path = self.path
-        rows = [row for row in self.keeper.rows if row.kind == "left"]
+        rows = [row for row in self.keeper.rows if row.kind == "before-move"]
         return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
 
     def at_checkpoint(self, number: int) -> Position:
