@@ -77,7 +77,7 @@ class LiveRun:
         if time.monotonic() - self._collected > self.watch.period and self._take_over():
             before, step = self._status, len(self.history)
             # The step under way has taken its rows already.
-            epoch = before.epoch + (step - before.step) / self.trainer.batches.steps_per_epoch
+            epoch = (before.epoch or 0.0) + (step - before.step) / self.trainer.batches.steps_per_epoch
             self.publish("running", queued, epoch)
 
     def _take_over(self) -> int:

@@ -286,7 +286,10 @@ class Database:
         rows = self._sql.execute(
             "SELECT seq, branch, step, changes, text, kind FROM events WHERE changes IS NOT NULL ORDER BY seq"
         )
-        return [Tweak(*row[:3], json.loads(row[3]), row[4], repeat=row[5] == REPEAT) for row in rows]
+        return [
+            Tweak(seq, branch, step, json.loads(changes), text, repeat=kind == REPEAT)
+            for seq, branch, step, changes, text, kind in rows
+        ]
 
     def last_seq(self) -> int:
         return self._one("SELECT MAX(seq) FROM events") or 0
