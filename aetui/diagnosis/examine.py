@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from aetui.diagnosis import causes
+from aetui.diagnosis.causes.code import remark
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect
 from aetui.diagnosis.facts import Facts, gather
@@ -292,6 +293,6 @@ def report_of(
         probe_steps=probe_steps,
         settled=settled,
         ruined=ruined(d, verdict.name),
-        notes=(),
+        notes=() if any(one.cause == "code-too-large" for one in findings) else tuple(filter(None, (remark(d),))),
         seconds=round(seconds, 2),
     )

@@ -375,7 +375,7 @@ class Workbench(Replies):
     async def _export(self, folder: str, kind: str) -> None:
         text, done = await exporting.export(folder, kind)
         self.session.absorb(p.Noted(text=text, warning=not done, step=self.model.status.step, time=time.time()))
-        self._say(text, "" if done else "error")
+        self._say(text, "note" if done else "error")
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):

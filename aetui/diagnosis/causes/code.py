@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure
 from aetui.report import Remedy
+from aetui.spec.bottleneck import MILD, no_bottleneck
 
 NOISE = 0.3
 """Standard deviation of the noise that a remedy adds at least."""
-MILD = 0.05
-"""Dropped share, or noise in standard deviations of the data, up to which a code as wide as the data can just copy."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
@@ -18,6 +17,12 @@ def suspects(dossier: Dossier) -> Iterator[Suspect]:
         found = family(dossier)
         if found is not None:
             yield found
+
+
+def remark(d: Dossier) -> str:
+    """That a code with nothing to hold it back has no bottleneck, '' otherwise."""
+    free = max(d.facts.noise.values(), default=0.0) < MILD and not d.subject.penalties
+    return no_bottleneck(d.facts.linear.width or 0, d.facts.data.features) if free else ""
 
 
 def _small(d: Dossier) -> Suspect | None:
