@@ -221,7 +221,8 @@ class SpecForm(Widget):
         width = self.content_size.width
         row = self._rows.current
         said = self._problem or instead
-        remark = fields.remark(self.draft, row.path, self._data_width)
+        # Of a value that is being typed `instead` says it.
+        remark = "" if self._editor is not None else fields.remark(self.draft, row.path, self._data_width)
         text = f"{row.path}: {said}" if said else fields.about(row, fields.texts_of(self.applied), remark)
         height = self._help.styles.height
         lines = fields.fitted(text, width, int(height.value) if height is not None else 4) if width else []
