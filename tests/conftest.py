@@ -22,5 +22,8 @@ def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("AETUI_HOME", home)
     monkeypatch.setenv("AETUI_CONFIG", f"{home}/config")
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    if os.environ.get("TERM", "dumb") == "dumb":
+        monkeypatch.setenv("TERM", "xterm-256color")
     yield home
     shutil.rmtree(home, ignore_errors=True)

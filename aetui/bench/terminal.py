@@ -1,5 +1,6 @@
 """The real program on a real pseudo-terminal, as the bench drives it."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from aetui.runs.folder import RunFolder
 
-_ESCAPES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
+_TOKEN = re.compile(r"\x1b\[(\d+);(\d+)H|(\x1b\[6n)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|([^\x00-\x1f]+)|[\x00-\x1a]")
+_UNFINISHED = re.compile(r"\x1b(\[[0-?]*[ -/]*)?\Z")
 
 
 class Terminal:
@@ -35,6 +37,10 @@ class Terminal:
         self._master = master
         self._home = home
         self.bytes = 0
+        self._rows = [[" "] * columns for _ in range(rows)]
+        self._at = (0, 0)
+        self._rest = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
     def pid(self) -> int:
@@ -50,17 +56,16 @@ class Terminal:
         return bytes(found)
 
     def wait_for(self, text: str, timeout: float = 60.0) -> float:
-        """Seconds until `text` is drawn.
+        """Seconds until something is drawn and `text` is on the screen.
 
         Raises:
             TimeoutError: it never was.
         """
         start = time.perf_counter()
-        found = bytearray()
         while time.perf_counter() - start < timeout:
             if select.select([self._master], [], [], 0.5)[0]:
-                found += self._take()
-                if text.encode() in _ESCAPES.sub(b"", found):
+                self._take()
+                if any(text in "".join(row) for row in self._rows):
                     return time.perf_counter() - start
         raise TimeoutError(f"{text!r} was not drawn within {timeout:.0f} s")
 
@@ -70,7 +75,23 @@ class Terminal:
         except OSError:
             data = b""
         self.bytes += len(data)
+        self._draw(self._decoder.decode(data))
         return data
+
+    def _draw(self, text: str) -> None:
+        """Put what is drawn on the screen, and answer questions for the cursor's position as terminals do."""
+        text = self._rest + text
+        cut = _UNFINISHED.search(text)
+        self._rest = cut[0] if cut else ""
+        for found in _TOKEN.finditer(text[: cut.start()] if cut else text):
+            row, column = self._at
+            if found[1]:
+                self._at = int(found[1]) - 1, int(found[2]) - 1
+            elif found[3]:
+                os.write(self._master, f"\x1b[{row + 1};{column + 1}R".encode())
+            elif found[4] and row < len(self._rows):
+                self._rows[row][column : column + len(found[4])] = found[4]
+                self._at = row, column + len(found[4])
 
     def press(self, key: bytes) -> None:
         os.write(self._master, key)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,8 +82,11 @@ def _tensorboard(folder: RunFolder, out: Path) -> list[Path]:
 
 def _torch(folder: RunFolder, out: Path) -> list[Path]:
     from aetui.runs.export.weights import write_state_dict
+    from aetui.runs.visit import weights
 
-    return [write_state_dict(out / f"{folder.name}.pt", _visited(folder).trainer.model.state_dict())]
+    state, remarks = weights(folder)
+    _say(remarks)
+    return [write_state_dict(out / f"{folder.name}.pt", state)]
 
 
 def _script(folder: RunFolder, out: Path) -> list[Path]:
@@ -109,9 +112,13 @@ def _visited(folder: RunFolder) -> "Visit":
     from aetui.runs.visit import visit
 
     found = visit(folder)
-    for remark in found.remarks:
-        print(f"aetui: {remark}", file=sys.stderr)
+    _say(found.remarks)
     return found
+
+
+def _say(remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        print(f"aetui: {remark}", file=sys.stderr)
 
 
 _WRITERS: dict[str, Callable[[RunFolder, Path], list[Path]]] = {

@@ -1,6 +1,8 @@
 """The commands."""
 
 import contextlib
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -11,6 +13,8 @@ from cyclopts.exceptions import CycloptsError
 from aetui import __version__
 from aetui.cli.stored import commands as stored_commands
 from aetui.spec import SpecError
+
+log = logging.getLogger(__name__)
 
 app = App(
     name="aetui",
@@ -214,22 +218,57 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"aetui: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(" ".join(str(error).split()))
         return 2
     except SpecError as error:
         for problem in error.problems:
-            print(f"aetui: {problem}", file=sys.stderr)
+            _complain(str(problem))
         return 2
     return result if isinstance(result, int) else 0
 
 
+def _complain(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"aetui: {text}", file=sys.stderr, flush=True)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed."""
+    """`run_command`, ending quietly where the reader of a pipe has gone or ctrl+c was pressed.
+
+    What can't be written, to standard output or elsewhere, is one sentence and status 1.
+    """
     try:
-        return run_command(arguments)
+        status = run_command(arguments)
+        sys.stdout.flush()
+        _drop_unsaid()
+        return status
     except BrokenPipeError:
         with contextlib.suppress(OSError):
             sys.stderr.close()
         return 0
+    except OSError as error:
+        return _unwritten(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _drop_unsaid() -> None:
+    """What standard error did not take would fail again when the interpreter ends, and change the status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+
+
+def _unwritten(error: OSError) -> int:
+    """Say what the system refused."""
+    log.info("a command failed", exc_info=error)
+    where = error.filename or "standard output"
+    _complain(f"{where}: {error.strerror or error}")
+    # What is still in the buffer would fail again, with a traceback, when the interpreter ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return 1

@@ -14,10 +14,12 @@ import msgspec
 from aetui import paths
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
-from aetui.runs.database import DamagedDatabase, Database
+from aetui.runs import lineage
+from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
 from aetui.spec import Problem, SpecError
+from aetui.tui.figures import as_of
 
 _Made = TypeVar("_Made")
 _DAY = 86_400.0
@@ -73,6 +75,8 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
     try:
         with closing(Database(folder.database, write=False)) as database:
             _print_record(database)
+    except (UnreachableDatabase, sqlite3.OperationalError) as error:
+        print(f"\nthe record can't be read at present ({error}); it may be sound")
     except (DamagedDatabase, sqlite3.Error, ValueError) as error:
         print(f"\nthe record is damaged ({error}); aetui resume {one.name} rebuilds it from what can be read")
     return 0
@@ -84,10 +88,12 @@ def _print_record(database: Database) -> None:
     for row in rows[:_JOURNAL]:
         loss = "-" if row.loss is None else f"{row.loss:.4g}"
         print(f"  {_clock(row.time)}  step {row.position.step:>9,}  loss {loss:<9}  {row.reason}")
-    events = [event for event in database.events() if event.text]
+    tweaks = {group[0].seq: lineage.told(group) for group in lineage.grouped(database.tweaks())}
+    events = [event for event in database.events() if event.text and (event.changes is None or event.seq in tweaks)]
     print("\njournal" + (f", the last {_JOURNAL} of {len(events)}" if len(events) > _JOURNAL else ""))
     for event in events[-_JOURNAL:]:
-        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {event.text}")
+        text = tweaks.get(event.seq, event.text)
+        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {text}")
 
 
 def rename_run(folder: RunFolder, name: str) -> int:
@@ -100,25 +106,51 @@ def delete_runs(folders: Sequence[RunFolder], *, yes: bool) -> int:
     """Delete runs with all they have; asks first where there is somebody to ask."""
     names = ", ".join(folder.name for folder in folders)
     size = _size(sum(folder.size() for folder in folders))
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SpecError([Problem("aetui runs delete", f"{names}: --yes deletes without asking")])
-        if input(f"delete {names} ({size}) for good? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("nothing was deleted")
-            return 1
+    if not yes and not _agreed("aetui runs delete", f"{names} ({size})"):
+        return 1
     for folder in folders:
         _or_problem("aetui runs delete", folder.delete)
         print(f"deleted {folder.name}")
     return 0
 
 
-def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
+def _agreed(command: str, what: str) -> bool:
+    """Ask whether to delete something.
+
+    Raises:
+        SpecError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise SpecError([Problem(command, f"{what}: --yes deletes without asking")])
+    agreed = input(f"delete {what} for good? [y/N] ").strip().lower() in ("y", "yes")
+    if not agreed:
+        print("nothing was deleted")
+    return agreed
+
+
+def prune_runs(*, days: float | None, checkpoints: bool, dry: bool, yes: bool) -> int:
     """Delete leftovers: folders without a record, runs without a step, unfinished files, and what is asked for.
+
+    Says first what would go, and asks.
 
     Args:
         days: delete runs that have not changed for so long.
         checkpoints: keep the newest checkpoint of each run only; the others can be trained again.
+        dry: only say what would go.
+        yes: delete without asking.
     """
+    if not (dry or yes):
+        freed = _prune(days, checkpoints, dry=True)
+        if not freed:
+            return 0
+        if not _agreed("aetui runs prune", f"{_size(freed)} of the above"):
+            return 1
+    _prune(days, checkpoints, dry)
+    return 0
+
+
+def _prune(days: float | None, checkpoints: bool, dry: bool) -> int:
+    """Delete, or say what would be; bytes."""
     freed = 0
     verb = "would delete" if dry else "deleted"
     for path in _leftovers():
@@ -128,7 +160,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             shutil.rmtree(path, ignore_errors=True)
     for folder in RunFolder.all():
         one = summary(folder)
-        if one.engine is not None or one.state == "damaged":
+        if one.engine is not None or one.state in ("damaged", "unreadable"):
             continue
         old = days is not None and one.age > days * _DAY
         if old or (one.step == 0 and not one.tweaks):
@@ -140,7 +172,7 @@ def prune_runs(*, days: float | None, checkpoints: bool, dry: bool) -> int:
             continue
         freed += _thin(folder, checkpoints, dry, verb)
     print(f"{_size(freed)} {'would be freed' if dry else 'freed'}")
-    return 0
+    return freed
 
 
 def _leftovers() -> list[Path]:
@@ -242,7 +274,9 @@ def _steps(one: RunSummary) -> str:
 
 
 def _figure(one: RunSummary) -> str:
-    return "-" if one.explained_variance is None else f"{one.explained_variance:.3f}"
+    if one.explained_variance is None or one.step is None:
+        return "-"
+    return as_of(f"{one.explained_variance:.3f}", one.explained_step, one.step)
 
 
 def _age(seconds: float) -> str:

@@ -80,8 +80,9 @@ def prune(
     days: Annotated[float | None, Parameter(validator=validators.Number(gte=0))] = None,
     checkpoints: Flag = False,
     dry_run: Flag = False,
+    yes: Flag = False,
 ) -> int:
-    """Delete leftovers: runs that never took a step, unfinished files, and what is asked for.
+    """Delete leftovers: runs that never took a step, unfinished files, and what is asked for; asks first.
 
     Parameters
     ----------
@@ -91,10 +92,12 @@ def prune(
         Keep only the newest checkpoint of each run; the others can be trained again.
     dry_run
         Only say what would be deleted.
+    yes
+        Don't ask.
     """
     from aetui.cli.runs import prune_runs
 
-    return prune_runs(days=days, checkpoints=checkpoints, dry=dry_run)
+    return prune_runs(days=days, checkpoints=checkpoints, dry=dry_run, yes=yes)
 
 
 def resume(

@@ -102,7 +102,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         if probes and (strong := doubted(d, suspects)):
             outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows)
             if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
-                verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
+                verdict = Verdict("worse-than-linear", verdict.figures)
                 findings = weigh(d, suspects, outcomes, d.quality)
     elif verdict.name != "trivial-data":
         control = min(d.quality, quality_at(d, length_of(loop.steps)))
@@ -258,9 +258,9 @@ def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verd
     """A collapse that more steps alone undo is an unfinished training."""
     best = findings[0].cause if findings else ""
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
-        return Verdict("under-trained", f"{verdict.headline}, after too few steps")
+        return Verdict("under-trained", verdict.headline, ", after too few steps")
     if verdict.name == "under-trained" and best and best != "under-trained":
-        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.headline)
+        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.figures, verdict.remark)
     return verdict
 
 

@@ -145,7 +145,7 @@ class LiveDiagnosis:
         over = d.goal is not None and d.steps >= d.goal
         if over or (d.steps >= EARLY and not _moves(d)):
             return verdict
-        return Verdict(LEARNING, verdict.headline.removesuffix(", and still rising"))
+        return Verdict(LEARNING, verdict.figures)
 
     def _held(self, verdict: Verdict) -> Verdict:
         """A change of verdict has to be seen twice, but for one that can't wait."""

@@ -16,6 +16,7 @@ from aetui.models.errors import ForwardError, message
 from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
+from aetui.spec.fields import fields_of
 from aetui.training.losses import domain_warning
 from aetui.training.records import Records
 from aetui.training.trainer import Trainer
@@ -95,6 +96,14 @@ def changes_text(found: list[Difference], trainer: Trainer, old_rate: float) -> 
     return text
 
 
+def at_the_end(spec: s.RunSpec, path: str) -> str:
+    """Why a key does not move a number any further."""
+    section, _, name = path.partition(".")
+    part, (least, most) = getattr(spec, section), p.NUDGE_ENDS
+    value = fields_of(type(part))[name].format(getattr(part, name))
+    return f"nothing to change: {path} is {value}; its keys move it between {least:g} and {most:,.0f}"
+
+
 def first_bad(records: Records) -> int | None:
     """Index of the first step whose loss or gradient norm is not finite."""
     bad = ~(np.isfinite(records.total) & np.isfinite(records.grad_norm))
@@ -117,13 +126,13 @@ def _figure(value: float) -> str:
 
 
 def finished(steps: int) -> str:
-    return f"finished {steps:,} steps, as the spec says; F5 trains on"
+    return f"finished {steps:,} steps, as the spec says"
 
 
 def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory; take a smaller train.batch_size or model; F5 goes on from the step before"
+        return "out of memory; take a smaller train.batch_size or model, then train on from the step before"
     if isinstance(error, ForwardError):
         return str(error)
     return f"{type(error).__name__}: {message(error) or 'no message'}"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.engine.describe import log_line
 from aetui.engine.live import LiveRun
-from aetui.runs.database import SavedEvent
+from aetui.runs.database import REPEAT, SavedEvent
 from aetui.runs.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _kept(event: p.Events) -> p.Events | None:
 def _kind(event: p.Events) -> str:
     match event:
         case p.Accepted():
-            return "tweak"
+            return REPEAT if event.repeat else "tweak"
         case p.Moved():
             return "move"
         case p.StateChanged():
@@ -148,7 +148,11 @@ def _decoded(events: list[SavedEvent]) -> Iterator[p.Events]:
     """The events of a record; those that a damaged one has lost are left out."""
     for event in events:
         try:
-            yield _DECODER.decode(event.message)
+            told = _DECODER.decode(event.message)
+            if isinstance(told, p.Noted) and told.text.startswith("verdict "):
+                # As records of earlier versions say it.
+                told = replace(told, kind="verdict")
+            yield told
         except (msgspec.MsgspecError, UnicodeDecodeError):
             if event.text:
                 yield p.Noted(text=event.text, seq=event.seq, branch=event.branch, step=event.step, time=event.time)

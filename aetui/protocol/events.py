@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from aetui.protocol.values import Array, State
@@ -116,6 +118,10 @@ class Moved(Event, frozen=True, tag="moved"):
     command: int
     text: str
     info: RunInfo
+    redo: int | None = None
+    """Step to which a redo returns, as long as nothing happens before."""
+    left: int | None = None
+    """Step that it left and that the list of checkpoints has."""
 
 
 class Change(Struct, frozen=True):
@@ -135,6 +141,10 @@ class Accepted(Event, frozen=True, tag="accepted"):
     changes: tuple[Change, ...] = ()
     info: RunInfo | None = None
     """The run's new description where settings changed."""
+    repeat: bool = False
+    """Whether it goes on with the tweak before it: a key is held."""
+    effect: Literal["done", "none"] = "done"
+    """`none` where all was as wanted already, and the text says so."""
 
 
 class Refused(Event, frozen=True, tag="refused"):
@@ -142,6 +152,8 @@ class Refused(Event, frozen=True, tag="refused"):
 
     command: int
     text: str
+    left: int | None = None
+    """Step that the run has left and that the list of checkpoints has, where a redo does not lead there."""
 
 
 class StateChanged(Event, frozen=True, tag="state"):
@@ -155,6 +167,8 @@ class Noted(Event, frozen=True, tag="noted"):
 
     text: str
     warning: bool = False
+    kind: Literal["remark", "verdict"] = "remark"
+    """`verdict` where it tells what the diagnosis now says of the run."""
 
 
 class Failed(Event, frozen=True, tag="failed"):

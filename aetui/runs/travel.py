@@ -50,15 +50,20 @@ class Traveler:
         Raises:
             Interrupted: `progress` said so; the trainer stands anywhere.
         """
-        remarks: list[str] = []
-        path, rows = self.tree.path_to(target), list(rows)
-        at = self._restore(path, rows, remarks)
+        rows = list(rows)
+        at, remarks = self.nearest(target, rows)
+        path = self.tree.path_to(target)
         done = self.tree.path_to(at)
         left = [tweak for tweak in self.tree.tweaks_on(path) if not lineage.lies_on(tweak.position, done)]
         differs = replay.train_on(self.trainer, left, recorded, target.step, progress)
         if differs is None:
             return target, remarks
         return self._restore(done, rows, remarks), [*remarks, differs]
+
+    def nearest(self, target: Position, rows: Iterable[SavedCheckpoint]) -> tuple[Position, list[str]]:
+        """Bring the trainer to the newest intact checkpoint on the way to a position, without training; as `go`."""
+        remarks: list[str] = []
+        return self._restore(self.tree.path_to(target), list(rows), remarks), remarks
 
     def _restore(self, path: list[Leg], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
         """Restore the newest checkpoint of a path that can be, or start anew; where the trainer stands then."""

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.binding import BindingType
+from textual.driver import Driver
+from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import dialogs, mend, remedies
+from aetui.tui import characters, dialogs, exporting, mend, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.asked import Asked
+from aetui.tui.clip_dialog import ChooseClipping
+from aetui.tui.find import FindSetting
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
+from aetui.tui.line import Line
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs import PairsPane
 from aetui.tui.panes.why import WhyPane
@@ -69,6 +74,8 @@ class Workbench(Replies):
         """
         super().__init__()
         self.settings = settings or Settings()
+        self.terminal = characters.of_environment(self.settings.characters)
+        self.line = Line()
         self.user_keys = self.settings.keymap
         self.session = Session(link, spec)
         self._spec, self._start, self._log_file = spec, start, log_file
@@ -85,6 +92,21 @@ class Workbench(Replies):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults()
+
+    def get_driver_class(self) -> type[Driver]:
+        from aetui.tui.driver import LineDriver
+
+        return LineDriver
+
+    def pictures(self, key: bool) -> list[tuple[Region, bool]]:
+        """What is sent last where the line is thin: the panes' pictures, but not what a key may have changed."""
+        late = [
+            (pane.region, True)
+            for pane in self.bench.visible_panes
+            if isinstance(pane, Pane) and not (key and pane.has_focus)
+        ]
+        top = self.screen_stack[-1:]
+        return late + [(child.region, False) for screen in top if screen is not self.bench for child in screen.children]
 
     def get_default_screen(self) -> WorkbenchScreen:
         return self.bench
@@ -157,12 +179,13 @@ class Workbench(Replies):
     def _redraw(self, panes: bool = False) -> None:
         """Draw what has changed: the bars at once, the panes at their own pace while training.
 
-        So the effect of a key never waits behind a chart, and a slow link carries half the charts.
+        So the effect of a key never waits behind a chart. On a thin line a picture waits until the last has arrived,
+        and pictures take half of the line's time.
         """
         now = time.monotonic()
         at_rest = not self.session.training and not self.model.behind
-        if panes or at_rest or now >= self._next_panes:
-            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period)
+        if panes or at_rest or (now >= self._next_panes and self.line.idle):
+            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period, 2 * self.line.took)
             panes = True
         self.bench.show(self.model, panes)
 
@@ -201,7 +224,11 @@ class Workbench(Replies):
         self.session.nudge("optim.lr", 1)
 
     def action_clipping(self) -> None:
-        self.session.cycle_clipping()
+        def chosen(changes: dict[str, str] | None) -> None:
+            if changes is not None:
+                self.session.set(changes)
+
+        self.push_screen(ChooseClipping(self.model), chosen)
 
     # --- actions: the form ----------------------------------------------------------------------
 
@@ -244,6 +271,19 @@ class Workbench(Replies):
 
     def action_reset_form(self) -> None:
         self.bench.form.reset()
+
+    def action_find_setting(self) -> None:
+        form = self.bench.form
+        if not form.commit():
+            return
+
+        def chosen(path: str | None) -> None:
+            if path is not None:
+                self.bench.choose("settings")
+                form.select(path)
+                self.call_after_refresh(form.edit)
+
+        self.push_screen(FindSetting(form.draft), chosen)
 
     # --- actions: view --------------------------------------------------------------------------
 
@@ -318,6 +358,24 @@ class Workbench(Replies):
             self._say(f"{name} can't be written: {error.strerror}", "error")
         else:
             self._say(f"saved {name}")
+
+    def action_export(self) -> None:
+        info = self.model.info
+        if info is None or not info.folder:
+            self._say("there is nothing to export: the run is not stored" if info else "there is no run yet", "warning")
+            return
+
+        def chosen(kind: str | None) -> None:
+            if kind in exporting.KINDS:
+                self._say(f"exporting {info.name} as {kind}")
+                self.run_worker(self._export(info.folder, kind), exit_on_error=False)
+
+        self.push_screen(exporting.choose_export(info.name), chosen)
+
+    async def _export(self, folder: str, kind: str) -> None:
+        text, done = await exporting.export(folder, kind)
+        self.session.absorb(p.Noted(text=text, warning=not done, step=self.model.status.step, time=time.time()))
+        self._say(text, "" if done else "error")
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):

@@ -144,12 +144,12 @@ class Confirm(Dialog[str]):
         self.dismiss(self._cancel)
 
 
-def quit_while_training(step: int, stored: bool = False) -> Confirm:
+def quit_while_training(stored: bool = False) -> Confirm:
     """Whether to leave although the run trains and ends with the screen: `stay` or `stop`."""
     ends = "Quitting writes a checkpoint and ends it." if stored else "Quitting ends it."
     return Confirm(
         "Quit",
-        f"The run is training, at step {step:,}. {ends}",
+        f"The run is training. {ends}",
         [Choice("stay", "s", "stay"), Choice("stop", "q", "quit")],
         cancel="stay",
         id="quit",
@@ -163,7 +163,7 @@ def quit_or_detach(step: int, training: bool, screens: int, name: str) -> Confir
     background = "keep training in the background" if training else "leave it paused in the background"
     return Confirm(
         "Quit",
-        f"The run is {'training, at' if training else 'paused at'} step {step:,}.{watched}",
+        f"The run is {'training' if training else f'paused at step {step:,}'}.{watched}",
         [
             Choice("detach", "k", f"{background}; aetui attach {name}".rstrip()),
             Choice("stop", "c", "write a checkpoint and stop"),

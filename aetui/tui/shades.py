@@ -30,8 +30,13 @@ _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 
 
 def needs_shades(app: App[object]) -> bool:
-    """Whether pictures must do without greys: no color at all, or 16 of them."""
-    return app.no_color or app.console.color_system in (None, "standard", "windows")
+    """Whether pictures must do without greys: no color at all, or 16 of them, or no half blocks."""
+    terminal = getattr(app, "terminal", None)
+    return (
+        (terminal is not None and not terminal.half_blocks)
+        or app.no_color
+        or app.console.color_system in (None, "standard", "windows")
+    )
 
 
 # --- pictures -----------------------------------------------------------------------------------

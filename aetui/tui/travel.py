@@ -98,6 +98,24 @@ class Travel(OrderedInput):
             dialog.explain(self.session.lost)
         self.session.list_places()
 
+    def way_back(self, event: p.Moved) -> str:
+        """Where the run went, with the keys that return to where it was; these first where not all of it fits."""
+        redo, rewind = key_text("redo", self.user_keys), key_text("rewind", self.user_keys)
+        if event.redo is not None and redo:
+            later = f", {rewind} after training on" if event.left is not None and rewind else ""
+            way = f"{redo} returns to step {event.redo:,}{later}"
+        elif event.left is not None and rewind:
+            way = f"{rewind} returns to step {event.left:,}"
+        else:
+            return event.text
+        whole = f"{event.text}; {way}"
+        return whole if len(whole) <= self.size.width - 2 else f"{way}: {event.text}"
+
+    def way_to_left(self, event: p.Refused) -> str:
+        """Why a command had no effect, with the key that leads to what the run has left."""
+        rewind = key_text("rewind", self.user_keys)
+        return event.text if event.left is None or not rewind else f"{event.text}; {rewind} lists it"
+
     # --- leaving --------------------------------------------------------------------------------
 
     @property
@@ -146,7 +164,7 @@ class Travel(OrderedInput):
             self._ask(dialogs.quit_or_detach(model.status.step, self.session.training, screens, name))
         elif self.session.training:
             stored = bool(model.info and model.info.folder)
-            self._ask(dialogs.quit_while_training(model.status.step, stored))
+            self._ask(dialogs.quit_while_training(stored))
         else:
             self._leave("stop")
 

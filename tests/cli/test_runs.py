@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from aetui.cli.main import main
-from aetui.runs.folder import RunFolder
+from aetui.runs.folder import RunError, RunFolder
 
 SMALL = (
     "--set", "data.kind=gaussian", "--set", "data.rows=60", "--set", "data.features=8",
@@ -123,8 +123,8 @@ def test_a_run_in_training_is_left_alone(capsys, held):
     for command in (["runs", "delete", "busy", "--yes"], ["runs", "rename", "busy", "idle"]):
         assert f"is in training by process {os.getpid()}" in refusal(capsys, *command)
     for command in (["resume", "busy", "--headless"], ["resume", "busy", "--json"]):
-        assert "aetui attach busy shows it" in refusal(capsys, *command)
-    assert main(["runs", "prune", "--days", "0", "--checkpoints"]) == 0
+        assert f"it has no screen to attach; kill {os.getpid()} has it" in refusal(capsys, *command)
+    assert main(["runs", "prune", "--days", "0", "--checkpoints", "--yes"]) == 0
     (run,) = outcome(capsys, "runs")
     assert run["step"] == 4 and run["engine"] == os.getpid()
 
@@ -138,12 +138,12 @@ def test_prune_deletes_leftovers_and_what_is_asked_for(capsys):
     os.utime(empty.path, (1, 1))
     assert main(["runs", "prune", "--dry-run", "--checkpoints"]) == 0
     assert "would delete empty" in capsys.readouterr().out and empty.path.exists()
-    assert main(["runs", "prune", "--checkpoints"]) == 0
+    assert main(["runs", "prune", "--checkpoints", "--yes"]) == 0
     assert not empty.path.exists() and len(list(kept.checkpoints.iterdir())) == 1
     again = outcome(capsys, "resume", "kept", "--headless", "--steps", "15")
     train("whole", 15)
     assert again["weights_sha256"] == outcome(capsys, "resume", "whole", "--headless")["weights_sha256"]
-    assert main(["runs", "prune", "--days", "0"]) == 0
+    assert main(["runs", "prune", "--days", "0", "--yes"]) == 0
     assert outcome(capsys, "runs") == []
 
 
@@ -267,3 +267,149 @@ def test_attach_and_stop_without_an_engine_say_how_to_go_on(capsys):
     assert "needs a terminal; aetui runs show run tells how it stands" in refusal(capsys, "attach", "run")
     assert main(["stop", "run"]) == 0
     assert capsys.readouterr().out == "run is not in training; aetui resume run goes on with it\n"
+
+
+# --- what the machine refuses -------------------------------------------------------------------
+
+
+def program(*arguments: str, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, its standard streams as `streams` has them."""
+    return subprocess.run([sys.executable, "-m", "aetui", *arguments], text=True, check=False, **streams)
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams_are_no_fault(closed, capsys):
+    train("any", 3)
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    for command, status in (("runs", 0), ("runs show any", 0), ("run digits", 2), ("runs delete any", 2)):
+        line = f"exec {sys.executable} -m aetui {command} {redirections}"
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (status, False), (command, done.stderr)
+    assert RunFolder.find("any").exists
+
+
+def test_what_standard_output_does_not_take_is_one_sentence(capsys):
+    train("kept", 3)
+    with open("/dev/full", "w") as full:
+        for arguments in (("runs",), ("presets",), ("--version",), ("resume", "kept", "--headless", "--steps", "5")):
+            done = program(*arguments, stdout=full, stderr=subprocess.PIPE)
+            assert done.returncode == 1
+            assert done.stderr.splitlines()[-1] == "aetui: standard output: No space left on device"
+            assert "Traceback" not in done.stderr
+        assert program("runs", stdout=subprocess.DEVNULL, stderr=full).returncode == 0
+        assert program("train", "no-such", stdout=subprocess.DEVNULL, stderr=full).returncode == 2
+    assert outcome(capsys, "runs", "show", "kept")["step"] == 5
+
+
+def test_prune_says_what_would_go_and_asks(capsys, monkeypatch):
+    train("one", 2)
+    assert "--yes deletes without asking" in refusal_after_list(capsys, "runs", "prune", "--days", "0")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: "n")
+    assert main(["runs", "prune", "--days", "0"]) == 1
+    assert "would delete one" in capsys.readouterr().out and RunFolder.find("one").exists
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    assert main(["runs", "prune", "--days", "0"]) == 0
+    assert outcome(capsys, "runs") == []
+    assert main(["runs", "prune"]) == 0
+
+
+def refusal_after_list(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    return capsys.readouterr().err
+
+
+def test_a_run_that_the_system_does_not_let_be_read_is_not_called_damaged(capsys, monkeypatch):
+    """What a full disk does to SQLite, which makes a file to read."""
+    import sqlite3
+
+    from aetui.runs.database import Database
+
+    train("sound", 4)
+    connect = Database._connect
+
+    def refuse(self, write, alone=False):
+        if not alone:
+            raise sqlite3.OperationalError("disk I/O error")
+        connect(self, write, alone)
+
+    monkeypatch.setattr(Database, "_connect", refuse)
+    monkeypatch.setattr(Database, "_sql", sqlite3.connect(":memory:"), raising=False)
+    assert [(run["state"], run["step"]) for run in outcome(capsys, "runs")] == [("finished", 4)]
+    monkeypatch.setattr(Database, "_connect", lambda self, write, alone=False: refuse(self, write))
+    assert [run["state"] for run in outcome(capsys, "runs")] == ["unreadable"]
+    assert main(["runs", "show", "sound"]) == 0
+    shown = capsys.readouterr().out
+    assert "it may be sound" in shown and "damaged" not in shown
+    assert main(["runs", "prune", "--days", "0", "--yes"]) == 0 and RunFolder.find("sound").exists
+
+
+def test_a_lock_is_held_where_nothing_can_be_written_into_it(monkeypatch):
+    train("locked", 2)
+    folder = RunFolder.find("locked")
+
+    def full(*_arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("aetui.runs.folder.os.pwrite", full)
+    lock = folder.lock()
+    try:
+        assert folder.holder() == -1
+        with pytest.raises(RunError, match="locked is in training; it has no screen to attach; it has to end first"):
+            folder.lock()
+    finally:
+        lock.release()
+
+
+# --- without the data ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gone(tmp_path, capsys):
+    """A run at step 6 whose data file has gone, its weights, and the file."""
+    import numpy as np
+
+    data = tmp_path / "mine.npy"
+    np.save(data, np.random.default_rng(0).normal(size=(60, 8)).astype("float32"))
+    sets = ("--set", "model.hidden=6", "--set", "model.code=3")
+    assert main(["train", "--data", str(data), *sets, "--steps", "6", "--name", "gone"]) == 0
+    assert main(["export", "gone", "--to", "torch", "--out", str(tmp_path / "before")]) == 0
+    data.unlink()
+    capsys.readouterr()
+    return tmp_path
+
+
+def weights(path: Path) -> dict[str, Any]:
+    import torch
+
+    return torch.load(path, weights_only=True)
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return list(one) == list(other) and all((one[name] == other[name]).all() for name in one)
+
+
+def test_weights_and_tables_are_exported_without_the_data(gone, capsys):
+    for kind in ("torch", "csv", "parquet", "tensorboard"):
+        assert main(["export", "gone", "--to", kind, "--out", str(gone)]) == 0
+    assert same(weights(gone / "gone.pt"), weights(gone / "before" / "gone.pt"))
+    assert capsys.readouterr().err == ""
+
+
+def test_weights_that_need_the_data_are_those_of_the_last_checkpoint(gone, capsys):
+    folder = RunFolder.find("gone")
+    newest = max(folder.checkpoints.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    newest.unlink()
+    assert main(["export", "gone", "--to", "torch", "--out", str(gone)]) == 0
+    said = capsys.readouterr().err
+    assert "weights of step 0; those of step 6, where the run stands, need its data" in said
+    assert not same(weights(gone / "gone.pt"), weights(gone / "before" / "gone.pt"))
+
+
+def test_the_list_has_the_data_as_they_were_last_trained_on(gone, capsys):
+    import numpy as np
+
+    np.save(gone / "mine.npy", np.random.default_rng(1).normal(size=(90, 8)).astype("float32"))
+    assert main(["resume", "gone", "--headless", "--steps", "8"]) == 0
+    (run,) = outcome(capsys, "runs")
+    assert "90 x 8" in run["source"]

@@ -235,3 +235,11 @@ def test_the_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("HOME", str(tmp_path))
     saved(tmp_path / "points.npy", POINTS)
     assert loaded(Path("~/points.npy")).rows == 4
+
+
+def test_a_link_that_leads_nowhere_is_named_as_such(tmp_path):
+    link = tmp_path / "dang.npy"
+    link.symlink_to(tmp_path / "gone.npy")
+    with pytest.raises(DataError) as refused:
+        load(File(path=str(link)))
+    assert str(refused.value) == f"{link}: is a link to {tmp_path / 'gone.npy'}, which is not there"

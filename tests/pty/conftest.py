@@ -54,22 +54,37 @@ _PRIVATE = re.compile(rb"\x1b\[[<>=][0-9;]*[A-Za-z]")
 _UNFINISHED = re.compile(rb"\x1b(\[[0-?]*[ -/]*)?\Z")
 
 
+class _Screen(pyte.Screen):
+    """A terminal that answers questions."""
+
+    def __init__(self, columns: int, rows: int, reply: Callable[[bytes], object]) -> None:
+        super().__init__(columns, rows)
+        self._reply = reply
+
+    def write_process_input(self, data: str) -> None:
+        self._reply(data.encode())
+
+
 class Program:
     """A command on a terminal of its own, as its controlling terminal."""
 
-    def __init__(self, command: list[str], columns: int, rows: int) -> None:
+    def __init__(self, command: list[str], columns: int, rows: int, environment: dict[str, str] | None = None) -> None:
+        """environment: variables besides those of the test's own process."""
         self.master, self.slave = pty.openpty()
-        self._screen = pyte.Screen(columns, rows)
+        self.answer: Callable[[bytes], object] = self.send
+        """What is done with the terminal's answers to the program."""
+        self._screen = _Screen(columns, rows, lambda data: self.answer(data))
         self._stream = pyte.ByteStream(self._screen)
         self._rest = b""
         self.raw = bytearray()
         self._set_size(columns, rows)
         self.attributes = termios.tcgetattr(self.slave)
         # A test runner's own COLUMNS and LINES would hide the terminal's size.
+        extra = environment
         environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
             command,
-            env=environment | {"TERM": "xterm-256color"},
+            env=environment | {"TERM": "xterm-256color"} | (extra or {}),
             preexec_fn=lambda: os.login_tty(self.slave),
             pass_fds=[self.slave],
         )
@@ -145,9 +160,14 @@ class Program:
 
     # --- acting -----------------------------------------------------------------------------
 
+    def send(self, data: bytes) -> None:
+        """Send bytes as the terminal does."""
+        if self.master >= 0:
+            os.write(self.master, data)
+
     def press(self, *keys: str) -> None:
         """Type keys by name, or characters as they are."""
-        os.write(self.master, b"".join(KEYS.get(key, key.encode()) for key in keys))
+        self.send(b"".join(KEYS.get(key, key.encode()) for key in keys))
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the terminal another size; the kernel tells the program."""
@@ -237,9 +257,16 @@ class Starter:
         self.home = home
         self.programs: list[Program] = []
 
-    def __call__(self, *arguments: str, columns: int = 120, rows: int = 40, script: Path | None = None) -> Program:
+    def __call__(
+        self,
+        *arguments: str,
+        columns: int = 120,
+        rows: int = 40,
+        script: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Program:
         program = [str(script)] if script else ["-m", "aetui"]
-        self.programs.append(Program([sys.executable, *program, *arguments], columns, rows))
+        self.programs.append(Program([sys.executable, *program, *arguments], columns, rows, environment))
         return self.programs[-1]
 
     @property

@@ -10,6 +10,7 @@ from aetui.spec import RunSpec
 from aetui.tui.app import Workbench
 from aetui.tui.dialogs import Confirm
 from aetui.tui.rewind import RewindDialog
+from aetui.tui.settings import Settings
 from aetui.tui.workbench import WorkbenchScreen
 
 NARROW = (80, 24)
@@ -28,6 +29,25 @@ def places() -> tuple[p.Place, ...]:
         p.Place(checkpoint=n, branch=1, step=step, time=0.0, reason=reason, here=n == 3)
         for n, (step, reason) in steps.items()
     )
+
+
+async def test_that_a_command_changed_nothing_is_said_in_whatever_words_the_engine_has(
+    workbench: Make, opened: Open
+) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.say(p.Accepted(command=0, text="all of it holds", effect="none"))
+        await pilot.pause()
+        assert notice(app) == "all of it holds"
+
+
+async def test_the_screen_names_the_key_that_trains_on_and_not_the_engine(workbench: Make, opened: Open) -> None:
+    app, link = workbench(settings=Settings(keys={"run-pause": "f12"}))
+    async with opened(app) as pilot:
+        link.enter("running")
+        link.say(p.StateChanged(state="finished", reason="finished 20 steps"))
+        await pilot.pause()
+        assert notice(app) == "finished 20 steps; F12 trains on"
 
 
 # --- undo, redo, rewind -------------------------------------------------------------------------
@@ -55,6 +75,56 @@ async def test_undo_and_redo_move_the_run_and_say_so(workbench: Make, opened: Op
         assert [mark.kind for mark in app.model.marks] == ["pause", "tweak"]
         await pilot.press("ctrl+y")
         assert notice(app) == "there is nothing to redo"
+
+
+@pytest.mark.parametrize(
+    ("size", "redo", "left", "said"),
+    [
+        (
+            (120, 40),
+            2600,
+            2600,
+            "undone: lr; now at step 100; ^y returns to step 2,600, F3 after training on",
+        ),
+        (
+            (60, 24),
+            2600,
+            2600,
+            "^y returns to step 2,600, F3 after training on: undone: lr; now at step 100",
+        ),
+        ((80, 24), 2600, None, "undone: lr; now at step 100; ^y returns to step 2,600"),
+        ((80, 24), None, 2600, "undone: lr; now at step 100; F3 returns to step 2,600"),
+        ((80, 24), None, None, "undone: lr; now at step 100"),
+    ],
+)
+async def test_whoever_goes_back_is_told_the_key_that_leads_on(
+    workbench: Make, opened: Open, size: tuple[int, int], redo: int | None, left: int | None, said: str
+) -> None:
+    app, link = workbench()
+    async with opened(app, size=size) as pilot:
+        link.move(9, 100, "undone: lr; now at step 100", redo=redo, left=left)
+        await pilot.pause()
+        assert notice(app) == said
+        link.enter("paused")
+        await pilot.pause()
+        assert notice(app) == said
+
+
+async def test_keys_that_are_mapped_elsewhere_or_nowhere_are_named_as_they_are(workbench: Make, opened: Open) -> None:
+    app, link = workbench(settings=Settings(keys={"redo": "f2", "rewind": []}))
+    async with opened(app, size=(120, 40)) as pilot:
+        link.move(9, 100, "undone", redo=2600, left=2600)
+        await pilot.pause()
+        assert notice(app) == "undone; F2 returns to step 2,600"
+
+
+async def test_a_redo_that_is_too_late_names_the_list_that_has_what_was_left(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.say(p.Refused(command=9, text="nothing to redo; what was left at step 2,600 is kept", left=2600))
+        await pilot.pause()
+        assert notice(app) == "nothing to redo; what was left at step 2,600 is kept; F3 lists it"
+        assert len("error: " + notice(app)) <= 78
 
 
 async def test_where_the_run_arrives_is_said_although_it_pauses_there(workbench: Make, opened: Open) -> None:

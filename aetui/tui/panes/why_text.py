@@ -180,7 +180,7 @@ def _evidence(evidence: Sequence[Evidence], width: int) -> list[Line]:
     widths = {i: max(len(head[i]), *(cell_len(row[i]) for row in rows)) for i in used}
     share = (min(width, _WIDEST) - widths[1]) // (len(used) + 1)
     for i in used[2:]:
-        widths[i] = min(widths[i], max(10, share))
+        widths[i] = min(widths[i], max(10, share, *(texts.longest_part(row[i]) for row in rows)))
     room = min(width, _WIDEST) - sum(widths[i] + _GAP for i in used[1:])
     if room < _MEASURE:
         return [line for e in evidence for line in indented(e.text, width, first="- ")]
