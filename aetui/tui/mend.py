@@ -37,9 +37,14 @@ def sound_places(places: Sequence[p.Place], report: Report) -> list[p.Place]:
     collapsed = max(0.0, report.explained_variance.whole or 0.0)
     linear = report.explained_variance.linear
     least = collapsed + _HALFWAY * ((1.0 if linear is None else linear) - collapsed)
-    later = [one for one in behind if one.step and _finite(one.loss) and (one.explained or 0.0) >= least > collapsed]
+    later = [one for one in behind if one.step and _finite(one.loss) and (_explained(one) or 0.0) >= least > collapsed]
     starts = [one for one in behind if not one.step]
     return later[:1] + starts[:1]
+
+
+def _explained(place: p.Place) -> float | None:
+    """Explained variance at the very step; one measured before may be from before the collapse."""
+    return place.explained if place.explained_step == place.step else None
 
 
 def _finite(value: float | None) -> bool:

@@ -17,8 +17,8 @@ def test_a_remedy_is_put_into_the_form_and_applied_by_keys_of_one_read(start, co
     program.wait(lambda: program.step == 300 and "PAUSED" in program.text, "300 steps")
     program.wait_for("COLLAPSED")
     program.press("8")
-    program.wait_for("into the form")
-    program.press("f", "\x13")
+    program.wait_for("go back and apply")
+    program.press("f", "f", "\x13")
     program.tweaked("optim.lr 0.1 -> 0.001")
     program.press("ctrl+q")
     assert program.wait_end() == 0

@@ -21,7 +21,7 @@ Open = Callable[..., Any]
 
 def place(number: int, step: int, explained: float | None, **changes: Any) -> p.Place:
     known = {"branch": 1, "time": 0.0, "reason": "pause" if step else "start", "loss": 0.1, "explained": explained}
-    return p.Place(checkpoint=number, step=step, **(known | changes))
+    return p.Place(checkpoint=number, step=step, **(known | {"explained_step": step} | changes))
 
 
 HERE = place(9, 1200, 0.011, here=True)
@@ -59,6 +59,7 @@ REPORT = Report(verdict="collapsed", headline="", explained_variance=Explained(w
         ((HERE, place(5, 900, 0.72), SOUND, START), [900, 0]),
         ((HERE, place(5, 900, 0.2), SOUND, START), [600, 0]),
         ((HERE, place(5, 900, None), START), [0]),
+        ((HERE, place(5, 900, 0.7, explained_step=850), START), [0]),
         ((HERE, place(5, 900, 0.7, loss=None), START), [0]),
         ((HERE, place(5, 900, 0.7, on_path=False), START), [0]),
         ((place(5, 900, 0.7, here=True), START), [0]),
