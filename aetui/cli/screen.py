@@ -13,7 +13,7 @@ from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
 from aetui.engine.sockets import SocketError
 from aetui.runs.database import DamagedDatabase, Database
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import Problem, RunSpec, SpecError, loads
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:
-        way = f"aetui attach {folder.name} shows it, aetui stop {folder.name} ends it"
+        way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
     screen = _Screen(folder, placement, theme)
     link = screen.engine()
@@ -64,7 +64,8 @@ def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
     try:
         link = AttachLink(folder.path)
     except SocketError as error:
-        way = "" if folder.holder() else f"; aetui resume {folder.name} goes on with it"
+        held = folder.holder() is not None
+        way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
         raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
     screen = _Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True)
@@ -78,10 +79,9 @@ def new_folder(name: str | None) -> tuple[RunFolder, list[str]]:
     """
     try:
         return RunFolder.create(name), []
+    except NameRefused as error:
+        raise SpecError([Problem("--name", str(error))]) from None
     except RunError as error:
-        if str(error).startswith("--name"):
-            path, _, text = str(error).partition(": ")
-            raise SpecError([Problem(path, text)]) from None
         try:
             folder = RunFolder.spare(name)
         except OSError as second:

@@ -23,11 +23,14 @@ from aetui.diagnosis.width import code_width
 from aetui.report import Finding, Report
 from aetui.spec import sections as s
 from aetui.training import optimizers
+from aetui.training.batches import least_rows
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    **{section.__name__.lower(): kind for section, kind in optimizers.CLASSES.items()}, "rprop": torch.optim.Rprop,
-}  # fmt: skip
+    **{section.__name__.lower(): kind.make for section, kind in optimizers.OPTIMIZERS.items()},
+    "rprop": torch.optim.Rprop,
+}
 """By name: those of a spec, and one more."""
+_FUSED = tuple(kind.make for kind in optimizers.OPTIMIZERS.values() if kind.fused)
 _SCALINGS = ("none", "standardize", "minmax", "max", "center", "unit", "symmetric")
 _ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """What a caller's loss or penalty may raise."""
@@ -158,6 +161,7 @@ def subject_of(
     resolved = losses.resolve(loss)
     build, name = _optimizer(optimizer, lr, optimizer_options or {})
     penalties: dict[str, Penalty] = {} if penalty is None else {"penalty": _penalty(penalty)}
+    least = _least(model, x, seed, batch_size)
     tried = _try(model, x, y, seed, batch_size, resolved.named)
     if not name:
         copy = clone(model)
@@ -174,6 +178,7 @@ def subject_of(
         build_optimizer=build,
         optimizer=name,
         batch_size=batch_size,
+        least=least,
         clip=s.NoClip() if clip is None else s.GlobalNorm(threshold=clip),
         horizon=steps,
         seed=seed,
@@ -255,7 +260,7 @@ def _optimizer(
     if isinstance(given, type):
         kind: type = given
         build = cast(Callable[..., torch.optim.Optimizer], given)
-        if given in optimizers.FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
+        if given in _FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
             options = {**options, "fused": True}
 
         def from_class(model: nn.Module) -> torch.optim.Optimizer:
@@ -318,6 +323,27 @@ def _try(
             "can compare; return the reconstruction in the shape of the data"
         ) from None
     return copy, output, rows
+
+
+def _least(model: nn.Module, x: Tensor, seed: int, batch_size: int) -> int:
+    """Rows of the smallest batch that the model takes in training.
+
+    Raises:
+        ValueError: the batches that were asked for are smaller.
+    """
+    least = least_rows(model)
+    if least == 1 and (batch_size == 1 or (batch_size and len(x) % batch_size == 1)):
+        try:
+            with Randomness(seed, x.device).own():
+                clone(model).train()(x[:1].clone())
+        except ValueError as error:
+            # Batch normalization that a forward calls as a function.
+            least = 2 if "more than 1 value per channel" in str(error) else 1
+    if 0 < batch_size < least:
+        raise ValueError(
+            f"batch_size: {batch_size} is not allowed; batch normalization takes batches of at least {least} rows"
+        )
+    return least
 
 
 def _try_loss(subject: Subject, copy: nn.Module, output: Output, rows: int) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.loop import Loop
+from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.outputs import Output
-from aetui.diagnosis.subject import KL, RECONSTRUCTION, Subject
+from aetui.diagnosis.subject import KL, RECONSTRUCTION
 from aetui.models.returned import LOG_VARIANCES, MEANS
 
 
@@ -108,22 +110,22 @@ def true_kl(model: nn.Module, output: Output) -> Tensor | None:
     return None
 
 
-def kl_weight(
-    subject: Subject, terms: dict[str, Tensor], output: Output, target: Tensor, kl: Tensor | None
-) -> float | None:
+def kl_weight(loop: Loop, terms: dict[str, Tensor], output: Output, target: Tensor, kl: Tensor | None) -> float | None:
     """Weight of the KL summed over the code, against half the squared error summed over the features.
 
-    For a cross-entropy, against the cross-entropy summed over the features. None where there is no
-    KL or it can't be told apart.
+    For a cross-entropy, against the cross-entropy summed over the features. It is that of the last step,
+    since a warm-up hides it at first. None where there is no KL or it can't be told apart.
     """
-    reconstruction = terms.get(RECONSTRUCTION)
+    subject, reconstruction = loop.subject, terms.get(RECONSTRUCTION)
     weighted = terms.get(KL)
+    if KL in loop.bound.penalties:
+        weighted = loop.bound.penalties[KL](loop.model, output, (subject.horizon or sys.maxsize) - 1)
     if weighted is None and kl is not None and len(subject.penalties) == 1:
         weighted = terms.get(next(iter(subject.penalties)))
     if reconstruction is None or weighted is None or output.reconstruction.numel() != target.numel():
         return None
     made = output.reconstruction.detach().reshape(target.shape)
-    if subject.loss.kind in ("bce", "bce_logits"):
+    if subject.loss.kind in ENTROPIC:
         summed = float(reconstruction.detach()) * (1 if subject.loss.summed else target[0].numel())
     else:
         summed = 0.5 * float((made - target).square().flatten(1).sum(1).mean())

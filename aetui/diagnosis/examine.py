@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from aetui.diagnosis import causes
+from aetui.diagnosis.causes.code import remark
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect
 from aetui.diagnosis.facts import Facts, gather
@@ -19,6 +20,7 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit, probe_rows
 from aetui.diagnosis.observer import Observer
 from aetui.diagnosis.outputs import take_apart
+from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import (
     SLICE,
     Outcomes,
@@ -30,6 +32,7 @@ from aetui.diagnosis.probing import (
     probe_suspects,
     run_probe,
 )
+from aetui.diagnosis.ruin import ruined, unsound_norms
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import COLLAPSED, Verdict, judge
 from aetui.diagnosis.weighing import weigh
@@ -87,6 +90,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         settled = yield from _train(d, observer, longest)
     d.broken = loop.broken
     d.parts = dict(loop.parts)
+    d.weights, d.unsound = measure_weights(loop.model), unsound_norms(loop.model)
     if loop.broken is None and loop.steps:
         _look_closer(d, loop, observer)
     verdict = judge(d)
@@ -99,7 +103,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         if probes and (strong := doubted(d, suspects)):
             outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows)
             if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
-                verdict = Verdict("worse-than-linear", verdict.headline.split(":")[0])
+                verdict = Verdict("worse-than-linear", verdict.figures)
                 findings = weigh(d, suspects, outcomes, d.quality)
     elif verdict.name != "trivial-data":
         control = min(d.quality, quality_at(d, length_of(loop.steps)))
@@ -255,9 +259,9 @@ def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verd
     """A collapse that more steps alone undo is an unfinished training."""
     best = findings[0].cause if findings else ""
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
-        return Verdict("under-trained", f"{verdict.headline}, after too few steps")
+        return Verdict("under-trained", verdict.headline, ", after too few steps")
     if verdict.name == "under-trained" and best and best != "under-trained":
-        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.headline)
+        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.figures, verdict.remark)
     return verdict
 
 
@@ -288,6 +292,7 @@ def report_of(
         steps=steps,
         probe_steps=probe_steps,
         settled=settled,
-        notes=(),
+        ruined=ruined(d, verdict.name),
+        notes=() if any(one.cause == "code-too-large" for one in findings) else tuple(filter(None, (remark(d),))),
         seconds=round(seconds, 2),
     )

@@ -128,7 +128,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         term_norms=norms,
         perfect=perfect, better=better, better_text=text, loss_error=error,
         handles_shape=handles_shape(loop, output, target),
-        beta=kl_weight(subject, terms, output, target, kl),
+        beta=kl_weight(loop, terms, output, target, kl),
         variational=kl is not None or KL in subject.penalties or (bool(subject.penalties) and "noise" in noise_kinds),
         noise=_noise(subject, x, target, noise_kinds),
         batch_norms=tuple(

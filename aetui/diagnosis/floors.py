@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from aetui.diagnosis.subject import Subject
 from aetui.gauges.floors import floors
-from aetui.spec import sections as s
-from aetui.training.losses import Objective
+from aetui.training.losses import LOSSES, Objective
 
-SECTIONS: dict[str, type[s.Loss]] = {
-    "mse": s.Mse, "mae": s.Mae, "bce": s.Bce, "bce_logits": s.BceLogits, "huber": s.Huber, "log_cosh": s.LogCosh,
-}  # fmt: skip
+SECTIONS: dict[str, type] = {kind.name: section for section, kind in LOSSES.items()}
 """A spec's loss for each name of `aetui.diagnosis.losses` that has one."""
 
 

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,8 +19,10 @@ from aetui.diagnosis.losses import resolve
 from aetui.diagnosis.outputs import Output, take_apart
 from aetui.diagnosis.subject import OUT_OF_DOMAIN, RECONSTRUCTION, Bound, Subject
 from aetui.spec import sections as s
-from aetui.training.batches import Batches
+from aetui.training.batches import BatchOrder
+from aetui.training.clipping import clip_on_host
 from aetui.training.schedules import RateSchedule
+from aetui.training.step import joint_norm, update_on_host
 
 _CHUNK = 1024
 """Rows per forward pass in evaluation."""
@@ -53,12 +56,13 @@ class Loop:
                 reset(self.model)
             self.optimizer = self._optimizer()
         self.schedule = RateSchedule(subject.schedule)
+        limit = self.change.clip
+        self._clip: s.Clip = subject.clip if limit is None else s.GlobalNorm(threshold=limit) if limit else s.NoClip()
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained: list[Tensor] = [p for group in self.optimizer.param_groups for p in group["params"]]
         rows = torch.arange(subject.rows)[:, None]
         order = torch.Generator().manual_seed(subject.order_seed)
-        least = 2 if subject.rows > 1 else 1
-        self._order = Batches(rows, subject.batch_size, order, least=least)
+        self._order = BatchOrder(rows, subject.batch_size, order, subject.least)
         self.steps = 0
         self.broken: int | None = None
         self.losses: list[float] = []
@@ -149,21 +153,17 @@ class Loop:
         norm = float(joint_norm(grads)) if grads else 0.0
         value = total.item()
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
-        if not (math.isfinite(value) and math.isfinite(norm)):
-            return self._break(value)
-        limit = self.change.clip
-        clipped = (
-            _clip(s.GlobalNorm(threshold=limit) if limit else s.NoClip(), self.trained, grads, norm)
-            if (limit is not None)
-            else _clip(self.subject.clip, self.trained, grads, norm)
-        )
-        if not isinstance(self.subject.schedule, s.Constant):
+        rates: list[float] = []
+        if self.schedule.moves:
             factor = self.schedule.factor(self.steps - 1, self.subject.horizon)
-            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
-                group["lr"] = rate * factor
-            if self.schedule.needs_loss:
-                self.schedule.observe(value)
-        self.optimizer.step()
+            rates = [rate * factor for rate in self._rates]
+        finite, clipped = update_on_host(
+            self.optimizer, rates, partial(clip_on_host, self._clip, grads, grads), value, norm
+        )
+        if not finite:
+            return self._break(value)
+        if self.schedule.needs_loss:
+            self.schedule.observe(value)
         self.losses.append(self.parts.get(RECONSTRUCTION, value))
         self.totals.append(value)
         self.norms.append(norm)
@@ -203,12 +203,12 @@ class Loop:
             x: inputs, [rows, ...], in the caller's units.
             train: in train mode, in batches of the training's own size.
         """
-        size = min(max(2, self.subject.batch_size or _CHUNK), _CHUNK) if train else _CHUNK
+        size = min(max(self.subject.least, self.subject.batch_size or _CHUNK), _CHUNK) if train else _CHUNK
         inner = x if self.affine is None else self.affine.apply(x)
         parts: list[Tensor] = []
         with self.looking(train=train):
             for chunk, wanted in zip(inner.split(size), target.split(size), strict=True):
-                if train and len(chunk) < 2 and parts:
+                if train and len(chunk) < self.subject.least and parts:
                     parts.append(wanted.reshape(len(wanted), -1))
                     continue
                 # A forward may change its input in place.
@@ -252,29 +252,6 @@ def _adopted(optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module) -
     states = {twins.get(id(one), one): copy.deepcopy(kept) for one, kept in optimizer.state.items()}
     made.state = defaultdict(dict, states)
     return made
-
-
-def joint_norm(tensors: list[Tensor]) -> Tensor:
-    """Norm of all values of the tensors taken together, 0-dim."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))  # pyright: ignore[reportPrivateImportUsage]
-
-
-def _clip(section: s.Clip, parameters: list[Tensor], grads: list[Tensor], norm: float) -> bool:
-    """Clip gradients in place; whether anything changed. The kinds are those of `aetui.training.clipping`."""
-    if isinstance(section, s.NoClip) or norm <= section.threshold:
-        return False
-    if isinstance(section, s.GlobalNorm):
-        torch.nn.utils.clip_grad_norm_(parameters, section.threshold)
-        return True
-    if isinstance(section, s.ValueClip):
-        changed = any(float(grad.abs().max()) > section.threshold for grad in grads)
-        torch.nn.utils.clip_grad_value_(parameters, section.threshold)
-        return changed
-    sizes = [float(torch.linalg.vector_norm(grad)) for grad in grads]
-    for grad, size in zip(grads, sizes, strict=True):
-        if size > section.threshold:
-            grad.mul_(section.threshold / size)
-    return max(sizes) > section.threshold
 
 
 def leaves_of(total: Tensor) -> dict[int, Tensor]:

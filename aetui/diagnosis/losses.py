@@ -12,31 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from aetui.training.losses import binary_cross_entropy, log_cosh
+from aetui.training.losses import LOSSES
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
 
 _BY_NAME: dict[str, Pointwise] = {
-    "mse": partial(F.mse_loss, reduction="none"),
-    "mae": partial(F.l1_loss, reduction="none"),
-    "bce": binary_cross_entropy,
-    "bce_logits": partial(F.binary_cross_entropy_with_logits, reduction="none"),
-    "huber": partial(F.huber_loss, reduction="none"),
+    **{kind.name: kind.of_entries({}) for kind in LOSSES.values()},
     "smooth_l1": partial(F.smooth_l1_loss, reduction="none"),
-    "log_cosh": log_cosh,
 }
 _ALIASES = {"l1": "mae", "l2": "mse", "bcewithlogits": "bce_logits", "bce_with_logits": "bce_logits"}
 NAMES = (*_BY_NAME, *(f"{name}_sum" for name in _BY_NAME))
 
 _KINDS: dict[Any, str] = {
-    nn.MSELoss: "mse", F.mse_loss: "mse", nn.L1Loss: "mae", F.l1_loss: "mae", nn.BCELoss: "bce",
-    F.binary_cross_entropy: "bce", nn.BCEWithLogitsLoss: "bce_logits",
-    F.binary_cross_entropy_with_logits: "bce_logits", nn.HuberLoss: "huber", F.huber_loss: "huber",
+    **{known: kind.name for kind in LOSSES.values() for known in kind.known_as},
     nn.SmoothL1Loss: "smooth_l1", F.smooth_l1_loss: "smooth_l1", nn.CrossEntropyLoss: "cross_entropy",
     F.cross_entropy: "cross_entropy", nn.NLLLoss: "nll", F.nll_loss: "nll", nn.KLDivLoss: "kl_div",
     F.kl_div: "kl_div",
 }  # fmt: skip
-ENTROPIC = ("bce", "bce_logits")
+ENTROPIC = tuple(kind.name for kind in LOSSES.values() if kind.entropic)
+_LOGITS = tuple(kind.name for kind in LOSSES.values() if kind.logits)
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class Loss:
     @property
     def probabilities(self) -> Callable[[Tensor], Tensor]:
         """From the model's output to what is compared with the targets."""
-        return torch.sigmoid if self.kind == "bce_logits" else _same
+        return torch.sigmoid if self.kind in _LOGITS else _same
 
 
 def resolve(loss: str | Callable[..., Tensor]) -> Loss:

@@ -9,21 +9,19 @@ from torch import Tensor, nn
 
 from aetui.data import Dataset
 from aetui.diagnosis.examine import Examination, examine, finish
-from aetui.diagnosis.floors import SECTIONS
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.probing import Progress
 from aetui.diagnosis.subject import KL, Penalty, Subject
-from aetui.models.base import evaluating
+from aetui.models.base import Reconstruction, evaluating
 from aetui.models.custom import OwnAutoencoder
 from aetui.report import Report
 from aetui.spec import RunSpec
 from aetui.spec import sections as s
 from aetui.training import optimizers
+from aetui.training.losses import LOSSES
 from aetui.training.trainer import Trainer, kl_weight, seeds
-
-_KINDS: dict[type, str] = {section: name for name, section in SECTIONS.items()}
 
 
 def diagnose_spec(
@@ -68,10 +66,11 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         inputs=trainer.train_data,
         targets=targets,
         held_out=None if held is None else (held, held),
-        loss=Loss(_KINDS[type(spec.loss)], spec.loss.reduction == "sum", objective.reconstruction, named=True),
+        loss=Loss(LOSSES[type(spec.loss)].name, spec.loss.reduction == "sum", objective.reconstruction, named=True),
         build_optimizer=_Builder(spec.optim),
         optimizer=type(spec.optim).__name__.lower(),
         batch_size=spec.train.batch_size,
+        least=trainer.batches.least,
         clip=spec.clip,
         schedule=spec.schedule,
         horizon=trainer.goal,
@@ -79,7 +78,7 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         order_seed=order_seed,
         penalties=_penalties(trainer),
         objective=objective,
-        settings=True,
+        spec=spec,
         code_width=trainer.code_width,
     )
 
@@ -101,8 +100,7 @@ class _Builder:
 
 
 def _penalties(trainer: Trainer) -> dict[str, Penalty]:
-    objective, section = trainer.objective, trainer.spec.loss
-    found: dict[str, Penalty] = {}
+    found: dict[str, Penalty] = {name: _penalty(*parts) for name, parts in trainer.objective.penalties.items()}
     model_section = trainer.spec.model
     if isinstance(model_section, s.Vae | s.OwnModel) and model_section.kl_weight:
         zero = torch.zeros((), device=trainer.device)
@@ -112,16 +110,8 @@ def _penalties(trainer: Trainer) -> dict[str, Penalty]:
             return zero if value is None else kl_weight(model_section, step) * value
 
         found[KL] = kl
-    if section.l1_code:
-
-        def l1(_model: nn.Module, output: Output, step: int) -> Tensor:
-            return section.l1_code * output.raw.code.abs().mean()
-
-        found["l1_code"] = l1
-    if section.variance_weight:
-
-        def variance(_model: nn.Module, output: Output, step: int) -> Tensor:
-            return section.variance_weight * objective.variance_term(objective.prediction(output.raw.output))
-
-        found["variance"] = variance
     return found
+
+
+def _penalty(weight: float, term: Callable[[Reconstruction], Tensor]) -> Penalty:
+    return lambda _model, output, _step: weight * term(output.raw)

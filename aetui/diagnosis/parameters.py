@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from aetui.diagnosis.loop import Loop, joint_norm, leaves_of
+from aetui.diagnosis.loop import Loop, leaves_of
 from aetui.models.units import weight_layers
+from aetui.training.step import joint_norm
 
 
 @dataclass(frozen=True)

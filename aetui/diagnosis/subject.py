@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.isolate import clone, rebound
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
+from aetui.spec import RunSpec
 from aetui.spec import sections as s
 
 Penalty = Callable[[nn.Module, Output, int], Tensor]
@@ -42,6 +43,8 @@ class Subject:
     optimizer: str
     """Lower-case name of its class."""
     batch_size: int = 64
+    least: int = 1
+    """Rows of the smallest batch; a smaller rest of an epoch is left out."""
     clip: s.Clip = field(default_factory=s.NoClip)
     schedule: s.Schedule = field(default_factory=s.Constant)
     horizon: int | None = None
@@ -54,8 +57,8 @@ class Subject:
     """Factor on each feature's loss, as the spec's weighting has it."""
     objective: Any = None
     """The spec's objective, where there is a spec."""
-    settings: bool = False
-    """Whether there is a spec, so that remedies name its settings."""
+    spec: RunSpec | None = None
+    """What the training was described by, so that remedies name its settings."""
     code_width: int | None = None
     takes_raw: bool = False
     """Whether the loss takes all that the forward returned."""

@@ -26,7 +26,13 @@ class Verdict:
     """A key of `aetui.report.VERDICTS`, with its line."""
 
     name: str
-    headline: str
+    figures: str
+    remark: str = ""
+    """What follows from them, as it is added to the line."""
+
+    @property
+    def headline(self) -> str:
+        return self.figures + self.remark
 
 
 def judge(d: Dossier) -> Verdict:
@@ -50,18 +56,18 @@ def judge(d: Dossier) -> Verdict:
     quality = d.quality
     mismatch = d.train_fit is not None and d.quality_of(d.train_fit) - quality > 0.2
     if linear is not None and linear < NARROW and fit.explained > -0.1:
-        return Verdict("at-limit", f"{explained}{beside}: a code of this width can hold no more of these data")
+        return Verdict("at-limit", f"{explained}{beside}", ": a code of this width can hold no more of these data")
     moving = d.trend > MOVING and not mismatch
     if quality < COLLAPSED or (fit.spread < 0.02 and quality < 0.5):
         if moving and d.goal is not None and d.steps >= d.goal:
-            return Verdict("under-trained", f"{explained}{beside}, and still rising")
+            return Verdict("under-trained", f"{explained}{beside}", ", and still rising")
         return Verdict("collapsed", spread + ("" if fit.explained > -0.5 else f", {explained}"))
     if quality < NEAR_LINEAR:
         lost_features = d.facts.data.uneven > UNEVEN and fit.explained > NEAR_LINEAR * (linear or 1.0)
         if lost_features:
             return Verdict("partial", f"{_percent(fit.lost)} of the features are not reconstructed; {explained}")
         if moving and not mismatch:
-            return Verdict("under-trained", f"{explained}{beside}, and still rising")
+            return Verdict("under-trained", f"{explained}{beside}", ", and still rising")
         return Verdict("worse-than-linear", f"{explained}{beside}")
     if d.held_fit is not None and d.memorized > 0.25:
         return Verdict("partial", f"{explained} on training rows, {figure(d.held_fit.explained)} on rows held out")
@@ -74,7 +80,7 @@ def judge(d: Dossier) -> Verdict:
         )
     if fit.explained >= HEALTHY:
         return Verdict("healthy", f"{explained}{beside}")
-    return Verdict("at-limit", f"{explained}{beside}: as good as these data allow for this code width")
+    return Verdict("at-limit", f"{explained}{beside}", ": as good as these data allow for this code width")
 
 
 def _blown(d: Dossier) -> bool:

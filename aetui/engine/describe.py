@@ -16,6 +16,7 @@ from aetui.models.errors import ForwardError, message
 from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
+from aetui.spec.bottleneck import no_bottleneck, what_holds_back
 from aetui.spec.fields import fields_of
 from aetui.training.losses import domain_warning
 from aetui.training.records import Records
@@ -59,8 +60,10 @@ def warnings(trainer: Trainer) -> tuple[str, ...]:
     remark = domain_warning(spec.loss, spec.model, *finite_range(data))
     eps = getattr(spec.optim, "eps", 1.0)
     vanishes = torch.tensor(eps, dtype=trainer.dtype).item() == 0
+    held_back = what_holds_back(spec.model)
     found = [
         remark,
+        "" if held_back else no_bottleneck(trainer.code_width, trainer.dataset.features),
         f"optim.eps {eps:g} is 0 in {spec.train.dtype}, and updates divide by it; take 1e-4" if vanishes else None,
     ]
     return (*filter(None, found), *_own_model_warnings(trainer), *trainer.dataset.warnings)
@@ -126,13 +129,13 @@ def _figure(value: float) -> str:
 
 
 def finished(steps: int) -> str:
-    return f"finished {steps:,} steps, as the spec says; F5 trains on"
+    return f"finished {steps:,} steps, as the spec says"
 
 
 def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory; take a smaller train.batch_size or model; F5 goes on from the step before"
+        return "out of memory; take a smaller train.batch_size or model, then train on from the step before"
     if isinstance(error, ForwardError):
         return str(error)
     return f"{type(error).__name__}: {message(error) or 'no message'}"

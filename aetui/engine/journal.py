@@ -148,7 +148,11 @@ def _decoded(events: list[SavedEvent]) -> Iterator[p.Events]:
     """The events of a record; those that a damaged one has lost are left out."""
     for event in events:
         try:
-            yield _DECODER.decode(event.message)
+            told = _DECODER.decode(event.message)
+            if isinstance(told, p.Noted) and told.text.startswith("verdict "):
+                # As records of earlier versions say it.
+                told = replace(told, kind="verdict")
+            yield told
         except (msgspec.MsgspecError, UnicodeDecodeError):
             if event.text:
                 yield p.Noted(text=event.text, seq=event.seq, branch=event.branch, step=event.step, time=event.time)

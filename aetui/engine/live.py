@@ -18,7 +18,7 @@ from aetui.engine.steering import Ladder
 from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
 from aetui.report import LEARNING
-from aetui.runs.recording import BEFORE, Recording
+from aetui.runs.recording import Recording
 from aetui.spec import sections as s
 from aetui.training.trainer import Trainer
 
@@ -77,7 +77,7 @@ class LiveRun:
         if time.monotonic() - self._collected > self.watch.period and self._take_over():
             before, step = self._status, len(self.history)
             # The step under way has taken its rows already.
-            epoch = before.epoch + (step - before.step) / self.trainer.batches.steps_per_epoch
+            epoch = (before.epoch or 0.0) + (step - before.step) / self.trainer.batches.steps_per_epoch
             self.publish("running", queued, epoch)
 
     def _take_over(self) -> int:
@@ -167,7 +167,7 @@ class LiveRun:
     def save_before(self, text: str) -> None:
         """Write a checkpoint of the run as it was before a tweak."""
         if self.recording is not None:
-            self.recording.checkpoint(f"{BEFORE} {text}")
+            self.recording.checkpoint(f"before {text}", "before-tweak")
             self._owed = ""
 
     @property

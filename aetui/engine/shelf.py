@@ -12,7 +12,7 @@ from aetui.engine.live import LiveRun
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.recording import LEFT, Recording
+from aetui.runs.recording import Recording
 from aetui.runs.replay import Progress
 from aetui.spec import loads
 from aetui.training.trainer import Trainer
@@ -134,7 +134,7 @@ class Shelf:
             case p.Rewind():
                 what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
         text = f"{what}; the run stands at step {recording.trainer.steps:,}"
-        kept = any(row.position == origin and row.reason.startswith(LEFT) for row in recording.keeper.rows)
+        kept = any(row.position == origin and row.kind == "before-move" for row in recording.keeper.rows)
         left = origin.step if kept and not isinstance(command, p.Redo) else None
         return p.Moved(command=command.id, text=text, info=run.info, redo=redo, left=left), remarks
 

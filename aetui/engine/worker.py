@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -369,7 +370,7 @@ class Engine:
         old, old_rate = trainer.spec, trainer.rate
         found = differences(old, trainer.planned(changes, text=True))
         if not found:
-            self._accept(command, "nothing to change: the settings are in force already")
+            self._accept(command, "nothing to change: the settings are in force already", effect="none")
             return
         run.collect()
         if not repeat:
@@ -388,11 +389,11 @@ class Engine:
 
     def _examine(self, run: LiveRun, command: p.Examine) -> None:
         if run.probing:
-            self._accept(command, "the probes are under way")
+            self._accept(command, "the probes are under way", effect="none")
             return
         self._accept(command, "checking the suspected causes on copies of the run")
         if self._state == "running":
-            self._settle(run, "paused", "paused for the probes; F5 trains on")
+            self._settle(run, "paused", "paused for the probes")
         run.begin_probes()
 
     def _probe_on(self, run: LiveRun) -> None:
@@ -407,7 +408,7 @@ class Engine:
     def _note_verdict(self, run: LiveRun) -> None:
         text = run.verdict_changed()
         if text:
-            self._emit(p.Noted(text=text))
+            self._emit(p.Noted(text=text, kind="verdict"))
 
     # --- training -------------------------------------------------------------------------------
 
@@ -507,8 +508,10 @@ class Engine:
         info: p.RunInfo | None = None,
         changes: dict[str, str] | None = None,
         repeat: bool = False,
+        effect: Literal["done", "none"] = "done",
     ) -> None:
-        self._emit(p.Accepted(command=command.id, text=text, changes=shown, info=info, repeat=repeat), changes)
+        event = p.Accepted(command=command.id, text=text, changes=shown, info=info, repeat=repeat, effect=effect)
+        self._emit(event, changes)
 
     def _emit(self, event: p.Events, changes: dict[str, str] | None = None) -> None:
         self._journal.emit(event, changes)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from aetui.gauges.objective import Objective
 from aetui.protocol import Floors
-from aetui.spec import sections
 
 ENTRIES = 40_000_000
 """Entries of the data that are looked at; of larger data, a random subset of rows."""
@@ -52,7 +51,7 @@ def floors(train: Tensor, objective: Objective, code_width: int) -> Floors:
     x = _sample(train, ENTRIES).to("cpu" if train.device.type == "mps" else train.device, torch.float64)
     if not bool(torch.isfinite(x).all()):
         return Floors()
-    entropic = isinstance(objective.section, sections.Bce | sections.BceLogits)
+    entropic = objective.entropic
     unbounded = entropic and bool((x.amin() < 0) | (x.amax() > 1))
     entropy = mean = linear = explained = None
     if not unbounded:
@@ -72,15 +71,13 @@ def floors(train: Tensor, objective: Objective, code_width: int) -> Floors:
 @torch.no_grad()
 def best_constant(x: Tensor, objective: Objective) -> Tensor:
     """The constant prediction of each feature with the least loss on `x`, [rows, features] -> [features]."""
-    match objective.section:
-        case sections.Mae():
-            return x.median(0).values
-        case sections.Huber(delta=delta):
-            return _balance(_sample(x, _CHUNK), lambda error: error.clamp(-delta, delta))
-        case sections.LogCosh():
-            return _balance(_sample(x, _CHUNK), torch.tanh)
-        case _:
+    match objective.constant:
+        case "mean":
             return x.mean(0)
+        case "median":
+            return x.median(0).values
+        case slope:
+            return _balance(_sample(x, _CHUNK), slope)
 
 
 def _balance(x: Tensor, slope: Callable[[Tensor], Tensor]) -> Tensor:
@@ -111,7 +108,7 @@ def _loss(x: Tensor, prediction: Tensor | None, objective: Objective) -> float:
 
 
 def _pointwise(prediction: Tensor, target: Tensor, objective: Objective) -> Tensor:
-    if isinstance(objective.section, sections.Bce | sections.BceLogits):
+    if objective.entropic:
         return -(torch.xlogy(target, prediction) + torch.special.xlog1py(1 - target, -prediction))
     return objective.elementwise(prediction, target)
 
@@ -122,7 +119,7 @@ def _linear(x: Tensor, objective: Objective, width: int) -> tuple[float | None, 
     scale = torch.ones_like(mean) if objective.weights is None else objective.weights.to(x).sqrt()
     centered = (x - mean) * scale
     components = principal_components(centered, width)
-    entropic = isinstance(objective.section, sections.Bce | sections.BceLogits)
+    entropic = objective.entropic
     total = torch.zeros_like(mean)
     missed = deviation = 0.0
     for part, targets in zip(_chunks(centered), _chunks(x), strict=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -20,6 +21,16 @@ class Objective(Protocol):
     @property
     def weights(self) -> Tensor | None:
         """Factor on each feature's loss, [features], or None for all 1."""
+        ...
+
+    @property
+    def entropic(self) -> bool:
+        """Whether it compares probabilities with targets in 0..1."""
+        ...
+
+    @property
+    def constant(self) -> Literal["mean", "median"] | Callable[[Tensor], Tensor]:
+        """The constant prediction with the least loss: mean, median, or where these slopes of the errors balance."""
         ...
 
     def elementwise(self, output: Tensor, target: Tensor) -> Tensor:

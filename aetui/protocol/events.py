@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from aetui.protocol.values import Array, State
@@ -141,6 +143,8 @@ class Accepted(Event, frozen=True, tag="accepted"):
     """The run's new description where settings changed."""
     repeat: bool = False
     """Whether it goes on with the tweak before it: a key is held."""
+    effect: Literal["done", "none"] = "done"
+    """`none` where all was as wanted already, and the text says so."""
 
 
 class Refused(Event, frozen=True, tag="refused"):
@@ -163,6 +167,8 @@ class Noted(Event, frozen=True, tag="noted"):
 
     text: str
     warning: bool = False
+    kind: Literal["remark", "verdict"] = "remark"
+    """`verdict` where it tells what the diagnosis now says of the run."""
 
 
 class Failed(Event, frozen=True, tag="failed"):

@@ -15,14 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aetui.runs.columns import checksum, pack, unpack
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.training.records import Records
 
-SCHEMA = 1
-"""Of `PRAGMA user_version`; a file of a later one is not touched."""
+SCHEMA = 2
+"""Of `PRAGMA user_version`; a file of a later one is not touched, the checkpoints of the first have no kind."""
 REPEAT = "repeat"
 """Kind of a tweak that goes on with the one before it."""
 _MOST_ROWS = 10**6
@@ -41,8 +41,10 @@ CREATE TABLE IF NOT EXISTS points (
     id INTEGER PRIMARY KEY, branch INTEGER NOT NULL, step INTEGER NOT NULL, validation REAL, explained REAL);
 CREATE TABLE IF NOT EXISTS checkpoints (
     id INTEGER PRIMARY KEY, branch INTEGER NOT NULL, step INTEGER NOT NULL, seq INTEGER NOT NULL, time REAL NOT NULL,
-    reason TEXT NOT NULL, loss REAL, explained REAL, file TEXT NOT NULL, bytes INTEGER NOT NULL);
+    reason TEXT NOT NULL, loss REAL, explained REAL, file TEXT NOT NULL, bytes INTEGER NOT NULL, kind TEXT);
 """
+CheckpointKind = Literal["start", "before-tweak", "before-move", "passing"]
+"""Why a checkpoint was written; of `passing` ones only the last few are kept."""
 
 
 class DamagedDatabase(RuntimeError):
@@ -60,7 +62,9 @@ class SavedCheckpoint:
     id: int
     position: Position
     time: float
+    kind: CheckpointKind
     reason: str
+    """The same in words."""
     loss: float | None
     explained: float | None
     file: str
@@ -102,8 +106,11 @@ class Database:
             raise DamagedDatabase(f"{path} can't be opened: {error}") from error
         if SCHEMA < version < 1000:
             raise UnreachableDatabase(f"{path} was written by a later version of aetui; this one leaves it alone")
-        if version != SCHEMA:
+        if not 1 <= version <= SCHEMA:
             raise DamagedDatabase(f"{path} is no record of a run")
+        self._has_kinds = version > 1
+        if write and not self._has_kinds:
+            self._add_kinds()
 
     @classmethod
     def create(cls, path: Path, fill: Callable[[Database], None]) -> Database:
@@ -114,7 +121,7 @@ class Database:
         """
         partial = path.with_name(f"{path.name}.partial")
         new = cls.__new__(cls)
-        new.path = partial
+        new.path, new._has_kinds = partial, True
         try:
             partial.unlink(missing_ok=True)
             # SQLite would make the file with the user's umask.
@@ -159,6 +166,22 @@ class Database:
         if write:
             self._sql.execute("PRAGMA journal_mode=WAL")
             self._sql.execute("PRAGMA synchronous=FULL")
+
+    def _add_kinds(self) -> None:
+        """Bring the record of an earlier version up to this one's.
+
+        Raises:
+            DamagedDatabase: it can't be changed.
+        """
+        try:
+            self._sql.execute("ALTER TABLE checkpoints ADD COLUMN kind TEXT")
+            self._sql.execute(f"PRAGMA user_version={SCHEMA}")
+            self._sql.commit()
+        except sqlite3.OperationalError as error:
+            raise UnreachableDatabase(f"{self.path} can't be written: {error}") from error
+        except sqlite3.Error as error:
+            raise DamagedDatabase(f"{self.path} can't be written: {error}") from error
+        self._has_kinds = True
 
     def close(self) -> None:
         self._sql.close()
@@ -216,10 +239,10 @@ class Database:
     def add_checkpoint(self, saved: SavedCheckpoint) -> None:
         at = saved.position
         self._sql.execute(
-            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(saved.id, at.branch, at.step, at.seq, saved.time, saved.reason),
-                *(saved.loss, saved.explained, saved.file, saved.bytes),
+                *(saved.loss, saved.explained, saved.file, saved.bytes, saved.kind),
             ),
         )
 
@@ -263,7 +286,10 @@ class Database:
         rows = self._sql.execute(
             "SELECT seq, branch, step, changes, text, kind FROM events WHERE changes IS NOT NULL ORDER BY seq"
         )
-        return [Tweak(*row[:3], json.loads(row[3]), row[4], repeat=row[5] == REPEAT) for row in rows]
+        return [
+            Tweak(seq, branch, step, json.loads(changes), text, repeat=kind == REPEAT)
+            for seq, branch, step, changes, text, kind in rows
+        ]
 
     def last_seq(self) -> int:
         return self._one("SELECT MAX(seq) FROM events") or 0
@@ -337,7 +363,17 @@ class Database:
 
     def checkpoints(self) -> list[SavedCheckpoint]:
         """All of them, the newest first."""
+        kind = "kind" if self._has_kinds else "NULL"
         rows = self._sql.execute(
-            "SELECT id, branch, step, seq, time, reason, loss, explained, file, bytes FROM checkpoints ORDER BY id DESC"
+            f"SELECT id, branch, step, seq, time, {kind}, reason, loss, explained, file, bytes FROM checkpoints "
+            "ORDER BY id DESC"
         )
-        return [SavedCheckpoint(row[0], Position(*row[1:4]), *row[4:]) for row in rows]
+        return [
+            SavedCheckpoint(row[0], Position(*row[1:4]), row[4], row[5] or _kind_in(row[6]), *row[6:]) for row in rows
+        ]
+
+
+def _kind_in(reason: str) -> CheckpointKind:
+    """The kind of a checkpoint of an earlier version, which said it in words only."""
+    kinds: dict[str, CheckpointKind] = {"start": "start", "before": "before-tweak", "left": "before-move"}
+    return kinds.get(reason.partition(" ")[0], "passing")

@@ -27,6 +27,10 @@ class RunError(ValueError):
     """A run that can't be made, found or used; one sentence with the way out."""
 
 
+class NameRefused(RunError):
+    """A new run can't have the name that was asked for."""
+
+
 class Lock:
     """Held by the one process that trains a run; the system lets go of it when that process ends, however it ends."""
 
@@ -73,10 +77,11 @@ class RunFolder:
         """A new, empty folder; without a name one of two words and a number, `brisk-otter-41`.
 
         Raises:
-            RunError: the name is taken or no name, or the folder can't be written.
+            NameRefused: the name is taken or no name.
+            RunError: the folder can't be written.
         """
         if name is not None and not _NAME.fullmatch(name):
-            raise RunError(f"--name: {name!r} is not allowed; it takes up to 64 letters, digits, dots, dashes")
+            raise NameRefused(f"{name!r} is not allowed; it takes up to 64 letters, digits, dots, dashes")
         parent = paths.runs_folder()
         try:
             paths.private_folder(paths.home_folder())
@@ -89,7 +94,7 @@ class RunFolder:
                     unused = not RunFolder(path).exists and RunFolder(path).holder() is None
                     if name is not None and not unused:
                         hint = f"aetui resume {name} continues it, aetui runs delete {name} deletes it"
-                        raise RunError(f"--name: there is a run {name!r} already; {hint}") from None
+                        raise NameRefused(f"there is a run {name!r} already; {hint}") from None
                     if name is None:
                         continue
                 return RunFolder(path)._with_parts()
@@ -164,8 +169,7 @@ class RunFolder:
             os.close(descriptor)
             who = self.holder() or -1
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; "
-                f"aetui attach {self.name} shows it"
+                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; {self.way_to_holder()}"
             ) from None
         _sign(descriptor)
         return Lock(descriptor)
@@ -184,6 +188,14 @@ class RunFolder:
         finally:
             os.close(descriptor)
         return None
+
+    def way_to_holder(self) -> str:
+        """What can be done about a run that another process trains: one without a socket takes no screen."""
+        if (self.path / "engine.sock").exists():
+            return f"aetui attach {self.name} shows it, aetui stop {self.name} ends it"
+        who = self.holder() or 0
+        way = f"kill {who} has it write a checkpoint and end" if who > 0 else "it has to end first"
+        return f"it has no screen to attach; {way}"
 
     def check_private(self) -> None:
         """Refuse a folder that others can read or write.

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aetui.runs import tensorfile
@@ -200,7 +200,7 @@ class Keeper:
                 log.exception("a checkpoint can't be written")
                 self.failed, self._failed_at = row.file, time.monotonic()
                 return f"{self._folder / row.file}: {getattr(error, 'strerror', None) or error}"
-            row = SavedCheckpoint(row.id, row.position, row.time, row.reason, row.loss, row.explained, row.file, size)
+            row = replace(row, bytes=size)
             self.cost, self.failed = time.monotonic() - start, ""
         elif not any(other.file == row.file for other in self.rows):
             return self.file_trouble

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import fingerprint, lineage, rescue
-from aetui.runs.database import REPEAT, Database, SavedCheckpoint, SavedEvent
+from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
@@ -35,8 +35,6 @@ WRITING = 0.1
 LEAST = 20.0
 """Least seconds between two of them."""
 _Found = TypeVar("_Found")
-BEFORE, START, LEFT = "before", "start", "left"
-"""How the reasons of checkpoints that are kept begin."""
 
 
 class NothingToRedo(RunError):
@@ -301,7 +299,7 @@ class Recording:
     def left(self) -> int | None:
         """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
         path = self.path
-        rows = [row for row in self.keeper.rows if row.reason.startswith(LEFT)]
+        rows = [row for row in self.keeper.rows if row.kind == "before-move"]
         return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
 
     def at_checkpoint(self, number: int) -> Position:
@@ -351,7 +349,7 @@ class Recording:
     def _leave(self) -> None:
         """Keep the present position, so that the run can return to it."""
         if not self.spoiled:
-            self.checkpoint(f"{LEFT} at step {self.position.step:,}")
+            self.checkpoint(f"left at step {self.position.step:,}", "before-move")
 
     # --- checkpoints ----------------------------------------------------------------------------
 
@@ -364,9 +362,9 @@ class Recording:
     def save_start(self) -> None:
         """Keep the initial weights, once."""
         if self.position.step == 0 and not self.keeper.rows and not self.keeper.busy:
-            self.checkpoint(START)
+            self.checkpoint("start", "start")
 
-    def checkpoint(self, reason: str) -> None:
+    def checkpoint(self, reason: str, kind: CheckpointKind = "passing") -> None:
         """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
         if self.trainer.steps != self.position.step:
             log.error("no checkpoint: the trainer is at step %d, its record not", self.trainer.steps)
@@ -389,7 +387,8 @@ class Recording:
         self._saved_at = time.monotonic()
         measured = self._measured.last(self.tree.path_to(position))
         explained = measured[1] if measured and measured[0] == position.step else None
-        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), reason, self._loss, explained, file, 0)
+        known = (self._loss, explained)
+        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *known, file, 0)
         self._next_checkpoint += 1
         self.keeper.save(row, state, self._about(position))
 
@@ -409,7 +408,7 @@ class Recording:
         shown: dict[Position, SavedCheckpoint] = {}
         for row in self.keeper.rows:
             known = shown.get(row.position)
-            if known is None or not known.reason.startswith(BEFORE):
+            if known is None or known.kind != "before-tweak":
                 shown[row.position] = row
         return tuple(
             self._place(row, lineage.lies_on(row.position, path), row.position == here)
@@ -463,7 +462,7 @@ class Recording:
 
 
 def _outlives(row: SavedCheckpoint) -> bool:
-    return row.reason.startswith((BEFORE, START, LEFT))
+    return row.kind != "passing"
 
 
 def _same_steps(one: Position, other: Position) -> bool:

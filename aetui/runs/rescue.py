@@ -205,7 +205,7 @@ class _Found:
             number = int(name[:6]) if name[:6].isdigit() else 0
             at = Position(**about["position"])
             database.add_checkpoint(
-                SavedCheckpoint(number, at, time.time(), "found after damage", None, None, name, size)
+                SavedCheckpoint(number, at, time.time(), "passing", "found after damage", None, None, name, size)
             )
         database.set_meta(self.meta)
 

@@ -60,7 +60,8 @@ def summary(folder: RunFolder) -> RunSummary:
 def _read(folder: RunFolder, engine: int | None) -> RunSummary:
     with closing(Database(folder.database, write=False)) as database:
         meta = database.meta()
-        state = meta.get("state", "paused")
+        # A record without a state is that of a process which has not come to its first commit.
+        state = meta.get("state", "running")
         tree = Tree.of(database)
         at = tree.stood(meta)
         measured = Measured(database.explained()).last(tree.path_to(at))

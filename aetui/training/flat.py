@@ -6,6 +6,23 @@ import torch
 from torch import Tensor, nn
 
 
+def flatten(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, list[Tensor]]:
+    """The parameters moved into one tensor, of which they become views, and views of its gradient, one for each."""
+    first = parameters[0]
+    total = sum(parameter.numel() for parameter in parameters)
+    flat = nn.Parameter(torch.empty(total, dtype=first.dtype, device=first.device))
+    flat.grad = torch.zeros_like(flat.data)
+    start, views = 0, []
+    for parameter in parameters:
+        part = slice(start, start + parameter.numel())
+        values = flat.data[part].view(parameter.shape)
+        values.copy_(parameter.data)
+        parameter.data, parameter.grad = values, flat.grad[part].view(parameter.shape)
+        views.append(parameter.grad)
+        start = part.stop
+    return flat, views
+
+
 class FlatParameters:
     """The trainable parameters of a module, moved into one contiguous tensor, and their gradients.
 
@@ -23,16 +40,9 @@ class FlatParameters:
             raise ValueError("the model's trainable parameters must share one dtype and one device")
         self.names = [name for name, _ in named]
         self._shapes = [parameter.shape for _, parameter in named]
-        first = named[0][1]
-        total = sum(parameter.numel() for _, parameter in named)
-        self.values = nn.Parameter(torch.empty(total, dtype=first.dtype, device=first.device))
-        self.grads = torch.zeros_like(self.values.data)
-        self.values.grad = self.grads
-        self.grad_views = list(self._split(self.grads))
-        for (_, parameter), values, grads in zip(named, self._split(self.values.data), self.grad_views, strict=True):
-            values.copy_(parameter.data)
-            parameter.data = values
-            parameter.grad = grads
+        self.values, self.grad_views = flatten([parameter for _, parameter in named])
+        assert self.values.grad is not None
+        self.grads = self.values.grad
 
     def _split(self, flat: Tensor) -> Iterator[Tensor]:
         start = 0

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from aetui.models.base import Reconstruction
 from aetui.spec import sections
+from aetui.spec.fields import fields_of
 from aetui.spec.sections import Loss, Model
+from aetui.training.tables import complete, takes
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
-
-RATIO_FLOOR = 1e-8
-"""Added to the variance ratio under the root of the variance term: the root has no slope at 0."""
+Constant = Literal["mean", "median"] | Callable[..., Tensor]
 
 
 class Objective:
@@ -50,10 +52,18 @@ class Objective:
         self.section = section
         self.weights: Tensor | None = None
         """Factor on each feature's loss, [features], or None for all 1."""
-        self._elementwise, self._mean = _functions(section)
+        kind, options = LOSSES[type(section)], options_of(section)
+        self._elementwise, self._mean = kind.of_entries(options), kind.averaged(options)
         self._summed = section.reduction == "sum"
-        self._penalized = section.l1_code > 0 or section.variance_weight > 0
-        self._logits = isinstance(section, sections.BceLogits)
+        self.logits, self.entropic = kind.logits, kind.entropic
+        self.constant: Constant = partial(kind.constant, **options) if callable(kind.constant) else kind.constant
+        """See `LossKind.constant`."""
+        self.penalties: dict[str, tuple[float, Callable[[Reconstruction], Tensor]]] = {}
+        """Weight of each penalty in force besides a KL, by name, and the 0-dim term that it weighs."""
+        if section.l1_code:
+            self.penalties["l1_code"] = section.l1_code, _code_size
+        if section.variance_weight:
+            self.penalties["variance"] = section.variance_weight, self._lost_variance
         if section.weighting == "inverse-variance" or section.variance_weight > 0:
             if target_variance is None:
                 setting = "loss.weighting" if section.weighting == "inverse-variance" else "loss.variance_weight"
@@ -73,13 +83,11 @@ class Objective:
         """The reconstruction term and the loss with penalties, both 0-dim; None where there are no penalties."""
         term = self.reconstruction(reconstruction.output, target)
         has_kl = reconstruction.kl is not None and kl_weight != 0
-        if not (self._penalized or has_kl):
+        if not (self.penalties or has_kl):
             return term, None
         total = term
-        if self.section.l1_code:
-            total = total + self.section.l1_code * reconstruction.code.abs().mean()
-        if self.section.variance_weight:
-            total = total + self.section.variance_weight * self.variance_term(self.prediction(reconstruction.output))
+        for weight, penalty in self.penalties.values():
+            total = total + weight * penalty(reconstruction)
         if has_kl:
             assert reconstruction.kl is not None
             total = total + kl_weight * reconstruction.kl
@@ -97,14 +105,14 @@ class Objective:
 
     def prediction(self, output: Tensor) -> Tensor:
         """What to compare with the targets: the sigmoid of logits, any other output as it is."""
-        return torch.sigmoid(output) if self._logits else output
+        return torch.sigmoid(output) if self.logits else output
 
     def variance_term(self, prediction: Tensor) -> Tensor:
         """How much less than the targets the predictions vary over the batch, 0-dim, from 0 to 1."""
-        if len(prediction) < 2:
-            return prediction.new_zeros(())
-        ratio = prediction.var(0) * self._inverse
-        return (F.relu(1 - (ratio + RATIO_FLOOR).sqrt()) * self._share).sum()
+        return variance_term(prediction, self._inverse, self._share)
+
+    def _lost_variance(self, reconstruction: Reconstruction) -> Tensor:
+        return self.variance_term(self.prediction(reconstruction.output))
 
     def _choose(self) -> Pointwise:
         if self.weights is not None:
@@ -118,26 +126,21 @@ class Objective:
         return self._mean(output, target) * output.shape[-1]
 
 
-def _functions(section: Loss) -> tuple[Pointwise, Pointwise]:
-    """The loss of each entry, and its mean over all of them."""
-    match section:
-        case sections.Mse():
-            return partial(F.mse_loss, reduction="none"), F.mse_loss
-        case sections.Mae():
-            return partial(F.l1_loss, reduction="none"), F.l1_loss
-        case sections.Huber(delta=delta):
-            return partial(F.huber_loss, reduction="none", delta=delta), partial(F.huber_loss, delta=delta)
-        case sections.BceLogits():
-            logits = F.binary_cross_entropy_with_logits
-            return partial(logits, reduction="none"), logits
-        case sections.Bce():
-            return binary_cross_entropy, partial(_mean_of, binary_cross_entropy)
-        case sections.LogCosh():
-            return log_cosh, partial(_mean_of, log_cosh)
+def _code_size(reconstruction: Reconstruction) -> Tensor:
+    return reconstruction.code.abs().mean()
 
 
 def _mean_of(elementwise: Pointwise, output: Tensor, target: Tensor) -> Tensor:
     return elementwise(output, target).mean()
+
+
+def variance_term(prediction: Tensor, inverse_variance: Tensor, share: Tensor) -> Tensor:
+    """How much less than the data the predictions vary over the batch, from 0 to 1."""
+    if len(prediction) < 2:
+        return prediction.new_zeros(())
+    ratio = prediction.var(0) * inverse_variance
+    # The root has no slope at 0.
+    return (F.relu(1 - (ratio + 1e-8).sqrt()) * share).sum()
 
 
 def binary_cross_entropy(probability: Tensor, target: Tensor) -> Tensor:
@@ -162,6 +165,82 @@ def log_cosh(output: Tensor, target: Tensor) -> Tensor:
     """
     error = (output - target).abs()
     return error + torch.log1p(0.5 * torch.expm1(-2 * error))
+
+
+def _clamped(error: Tensor, delta: float) -> Tensor:
+    return error.clamp(-delta, delta)
+
+
+@dataclass(frozen=True)
+class LossKind:
+    """All that engine, floors, diagnosis and exported scripts know of a loss."""
+
+    name: str
+    """As `aetui.diagnose` takes it."""
+    function: Callable[..., Tensor]
+    """(output, target, and the settings of its own by name): PyTorch's, with its reductions, or one whose source
+    needs nothing but torch and `F` and that returns the loss of each entry."""
+    constant: Constant = "mean"
+    """The constant prediction with the least loss: each feature's mean or median, or where the slopes of this function
+    of the errors, which never falls, balance."""
+    entropic: bool = False
+    """Whether it compares probabilities with targets in 0..1."""
+    logits: bool = False
+    """Whether outputs are the logits of what is compared with targets."""
+    known_as: tuple[Any, ...] = ()
+    """PyTorch's own modules and functions that are the same."""
+
+    @property
+    def native(self) -> bool:
+        """Whether the function is PyTorch's."""
+        return getattr(F, getattr(self.function, "__name__", ""), None) is self.function
+
+    def of_entries(self, options: dict[str, Any]) -> Pointwise:
+        """The loss of each entry."""
+        given = {**options, "reduction": "none"} if self.native else options
+        return partial(self.function, **given) if given else self.function
+
+    def averaged(self, options: dict[str, Any]) -> Pointwise:
+        """The mean over all entries."""
+        if not self.native:
+            return partial(_mean_of, self.of_entries(options))
+        return partial(self.function, **options) if options else self.function
+
+
+LOSSES: dict[type, LossKind] = complete(
+    {
+        sections.Mse: LossKind("mse", F.mse_loss, known_as=(nn.MSELoss, F.mse_loss)),
+        sections.Mae: LossKind("mae", F.l1_loss, "median", known_as=(nn.L1Loss, F.l1_loss)),
+        sections.Bce: LossKind(
+            "bce", binary_cross_entropy, entropic=True, known_as=(nn.BCELoss, F.binary_cross_entropy)
+        ),
+        sections.BceLogits: LossKind(
+            "bce_logits",
+            F.binary_cross_entropy_with_logits,
+            entropic=True,
+            logits=True,
+            known_as=(nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits),
+        ),
+        sections.Huber: LossKind("huber", F.huber_loss, _clamped, known_as=(nn.HuberLoss, F.huber_loss)),
+        sections.LogCosh: LossKind("log_cosh", log_cosh, torch.tanh),
+    },
+    Loss,
+)
+"""What each kind of a spec's losses is."""
+
+
+def settings_of(section: type) -> list[str]:
+    """The settings that a kind of loss has of its own."""
+    return [name for name in fields_of(section) if name not in sections.LossSection.__struct_fields__]
+
+
+def options_of(section: Loss) -> dict[str, Any]:
+    """The same with their values."""
+    return {name: getattr(section, name) for name in settings_of(type(section))}
+
+
+for _section, _kind in LOSSES.items():
+    takes(_kind.function, dict.fromkeys(settings_of(_section)))
 
 
 def domain_warning(loss_section: Loss, model_section: Model, data_min: float, data_max: float) -> str | None:

@@ -1,12 +1,65 @@
 """Optimizers from their spec, and live changes to them."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
 from aetui.spec import sections as s
+from aetui.spec.fields import fields_of
+from aetui.training.tables import complete, takes
+
+_NAMES: dict[str, tuple[str, ...]] = {"betas": ("beta1", "beta2"), "initial_accumulator_value": ("accumulator",)}
+"""PyTorch's options whose settings have other names; each setting else has the option's."""
+
+
+@dataclass(frozen=True)
+class OptimizerKind:
+    """How an optimizer of a spec is made; its settings are options of PyTorch's class."""
+
+    make: Callable[..., torch.optim.Optimizer]
+    usual: tuple[float, float, float]
+    """Low end, usual value and high end of its learning rates."""
+    fused: bool = False
+    """Whether it has a kernel for all parameters at once on every device."""
+
+    @property
+    def native(self) -> bool:
+        """Whether it is PyTorch's; a script takes the source of any other."""
+        return getattr(torch.optim, self.make.__name__, None) is self.make
+
+
+OPTIMIZERS: dict[type, OptimizerKind] = complete(
+    {
+        s.Adam: OptimizerKind(torch.optim.Adam, (3e-4, 1e-3, 5e-3), fused=True),
+        s.AdamW: OptimizerKind(torch.optim.AdamW, (3e-4, 1e-3, 5e-3), fused=True),
+        s.NAdam: OptimizerKind(torch.optim.NAdam, (3e-4, 2e-3, 5e-3)),
+        s.RAdam: OptimizerKind(torch.optim.RAdam, (3e-4, 1e-3, 1e-2)),
+        s.Adamax: OptimizerKind(torch.optim.Adamax, (5e-4, 2e-3, 1e-2)),
+        s.Sgd: OptimizerKind(torch.optim.SGD, (0.01, 0.1, 1.0), fused=True),
+        s.RmsProp: OptimizerKind(torch.optim.RMSprop, (1e-4, 1e-3, 5e-3)),
+        s.Adagrad: OptimizerKind(torch.optim.Adagrad, (5e-3, 1e-2, 0.2)),
+        s.Adadelta: OptimizerKind(torch.optim.Adadelta, (0.2, 1.0, 5.0)),
+    },
+    s.Optim,
+)
+"""PyTorch's optimizer for each kind of a spec."""
+
+
+def settings_of(section: type) -> dict[str, tuple[str, ...]]:
+    """PyTorch's options of an optimizer of a spec, each with the settings that it is made of."""
+    known = fields_of(section)
+    renamed = {option: names for option, names in _NAMES.items() if names[0] in known}
+    others = {name: (name,) for name in known if not any(name in names for names in renamed.values())}
+    return others | renamed
+
+
+for _section, _kind in OPTIMIZERS.items():
+    takes(_kind.make, settings_of(_section))
 
 
 def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
@@ -16,52 +69,21 @@ def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
 
 def over(section: s.Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer over a list of parameters."""
-    options = _options(section) | ({"fused": True} if CLASSES[type(section)] in FUSED else {})
-    return CLASSES[type(section)](parameters, **options)
+    kind = OPTIMIZERS[type(section)]
+    return kind.make(parameters, **options_of(section), **({"fused": True} if kind.fused else {}))
 
 
 def change(optimizer: torch.optim.Optimizer, section: s.Optim) -> None:
     """Put the live numbers of `section` in force, keeping the optimizer's state."""
     for group in optimizer.param_groups:
-        for name, value in _options(section).items():
+        for name, value in options_of(section).items():
             if name in group:
                 group[name] = value
 
 
-def _options(section: s.Optim) -> dict[str, Any]:
-    options: dict[str, Any] = {"lr": section.lr, "weight_decay": section.weight_decay}
-    match section:
-        case s.Sgd():
-            return options | {"momentum": section.momentum, "nesterov": section.nesterov}
-        case s.RmsProp():
-            extra = {"alpha": section.alpha, "momentum": section.momentum, "centered": section.centered}
-            return options | extra | {"eps": section.eps}
-        case s.Adagrad():
-            extra = {"lr_decay": section.lr_decay, "initial_accumulator_value": section.accumulator}
-            return options | extra | {"eps": section.eps}
-        case s.Adadelta():
-            return options | {"rho": section.rho, "eps": section.eps}
-        case _:
-            options |= {"betas": (section.beta1, section.beta2), "eps": section.eps}
-    if isinstance(section, s.Adam | s.AdamW):
-        options["amsgrad"] = section.amsgrad
-    if isinstance(section, s.NAdam):
-        options["momentum_decay"] = section.momentum_decay
-    return options
-
-
-CLASSES: dict[type, Callable[..., torch.optim.Optimizer]] = {
-    s.Adam: torch.optim.Adam,
-    s.AdamW: torch.optim.AdamW,
-    s.NAdam: torch.optim.NAdam,
-    s.RAdam: torch.optim.RAdam,
-    s.Adamax: torch.optim.Adamax,
-    s.Sgd: torch.optim.SGD,
-    s.RmsProp: torch.optim.RMSprop,
-    s.Adagrad: torch.optim.Adagrad,
-    s.Adadelta: torch.optim.Adadelta,
-}
-"""PyTorch's optimizer for each section of a spec."""
-
-FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
-"""Those with a kernel for all parameters at once on every device."""
+def options_of(section: s.Optim) -> dict[str, Any]:
+    """PyTorch's options, with their values."""
+    return {
+        option: getattr(section, names[0]) if len(names) == 1 else tuple(getattr(section, name) for name in names)
+        for option, names in settings_of(type(section)).items()
+    }

@@ -4,23 +4,103 @@ Because the schedule is a factor, a manual change of optim.lr rescales what is l
 never overwritten.
 """
 
-import math
-from dataclasses import dataclass
+from __future__ import annotations
 
-from msgspec.structs import replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from aetui.spec import sections as s
+from aetui.spec.fields import fields_of
+from aetui.training.tables import complete, takes
+
+
+@dataclass(frozen=True)
+class ScheduleKind:
+    """The factor of a schedule; an exported script has the source of what is here."""
+
+    factor: Callable[..., float] | None
+    """(step, and the section's settings by name) after `step` completed steps; None where the losses decide it."""
+    uses: tuple[Callable[..., Any], ...] = ()
+    """What else its source needs."""
 
 
 @dataclass
 class PlateauState:
-    """What reduce-on-plateau remembers between readings of the loss."""
+    """The rate drops when the loss, averaged over a window, has not improved for a number of readings."""
 
     factor: float = 1.0
     best: float = math.inf
     waited: int = 0
     total: float = 0.0
     count: int = 0
+
+    def observe(self, loss: float, window: int, patience: int, factor: float, threshold: float, floor: float) -> None:
+        """Take note of the loss of a step."""
+        self.total += loss
+        self.count += 1
+        if self.count < window:
+            return
+        reading = self.total / self.count
+        self.total, self.count = 0.0, 0
+        if reading < self.best * (1 - threshold) or self.best == math.inf:
+            self.best, self.waited = reading, 0
+            return
+        self.waited += 1
+        if self.waited >= patience:
+            self.factor = max(floor, self.factor * factor)
+            self.waited = 0
+
+
+def half_cosine(start: float, end: float, share: float) -> float:
+    """From `start` to `end` along half a cosine; flat after the end."""
+    return end + (start - end) * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
+
+
+def constant(step: int) -> float:
+    return 1.0
+
+
+def step_decay(step: int, every: int, factor: float) -> float:
+    return factor ** (step // every)
+
+
+def exponential(step: int, decay: float) -> float:
+    return decay**step
+
+
+def cosine(step: int, steps: int, floor: float) -> float:
+    return half_cosine(1.0, floor, step / steps)
+
+
+def warmup_linear(step: int, warmup: int) -> float:
+    return min(1.0, (step + 1) / (warmup + 1))
+
+
+def one_cycle(step: int, steps: int, rise: float, start: float, floor: float) -> float:
+    peak = rise * steps
+    if step < peak:
+        return half_cosine(start, 1.0, step / peak)
+    return half_cosine(1.0, floor, (step - peak) / max(steps - peak, 1e-12))
+
+
+SCHEDULES: dict[type, ScheduleKind] = complete(
+    {
+        s.Constant: ScheduleKind(constant),
+        s.StepDecay: ScheduleKind(step_decay),
+        s.Exponential: ScheduleKind(exponential),
+        s.Cosine: ScheduleKind(cosine, uses=(half_cosine,)),
+        s.WarmupLinear: ScheduleKind(warmup_linear),
+        s.OneCycle: ScheduleKind(one_cycle, uses=(half_cosine,)),
+        s.Plateau: ScheduleKind(None, uses=(PlateauState,)),
+    },
+    s.Schedule,
+)
+"""The factor of each kind of a spec. One with a setting `steps` takes the run's own length where that is 0."""
+
+for _section, _kind in SCHEDULES.items():
+    takes(_kind.factor or PlateauState.observe, fields_of(_section))
 
 
 class RateSchedule:
@@ -44,31 +124,22 @@ class RateSchedule:
 
     @property
     def needs_loss(self) -> bool:
-        return isinstance(self.section, s.Plateau)
+        return SCHEDULES[type(self.section)].factor is None
+
+    @property
+    def moves(self) -> bool:
+        """Whether the factor is ever another than 1."""
+        return not isinstance(self.section, s.Constant)
 
     def factor(self, step: int, goal: int | None = None) -> float:
         """Factor for the step after `step` completed ones of a run that ends at `goal`."""
-        if isinstance(self.section, s.Plateau):
+        if self.needs_loss:
             return self.plateau.factor
         return factor_at(self.section, step - self.origin, None if goal is None else goal - self.origin)
 
     def observe(self, loss: float) -> None:
-        """Tell the plateau schedule the loss of a step."""
-        section, state = self.section, self.plateau
-        assert isinstance(section, s.Plateau)
-        state.total += loss
-        state.count += 1
-        if state.count < section.window:
-            return
-        reading = state.total / state.count
-        state.total, state.count = 0.0, 0
-        if reading < state.best * (1 - section.threshold) or state.best == math.inf:
-            state.best, state.waited = reading, 0
-            return
-        state.waited += 1
-        if state.waited >= section.patience:
-            state.factor = max(section.floor, state.factor * section.factor)
-            state.waited = 0
+        """Tell a schedule that needs it the loss of a step."""
+        self.plateau.observe(loss, **settings_of(self.section))
 
 
 def factor_at(section: s.Schedule, step: int, length: int | None = None) -> float:
@@ -78,28 +149,15 @@ def factor_at(section: s.Schedule, step: int, length: int | None = None) -> floa
         length: steps that a schedule of 0 steps takes; None, for a run without an end, leaves the
             rate at its peak.
     """
-    if isinstance(section, s.Cosine | s.OneCycle) and section.steps == 0:
+    factor, settings = SCHEDULES[type(section)].factor, settings_of(section)
+    if factor is None:
+        return 1.0
+    if settings.get("steps") == 0:
         if not length or length < 1:
             return 1.0
-        section = replace(section, steps=length)
-    match section:
-        case s.StepDecay():
-            return section.factor ** (step // section.every)
-        case s.Exponential():
-            return section.decay**step
-        case s.Cosine():
-            return _cosine(1.0, section.floor, step / section.steps)
-        case s.WarmupLinear():
-            return min(1.0, (step + 1) / (section.warmup + 1))
-        case s.OneCycle():
-            peak = section.rise * section.steps
-            if step < peak:
-                return _cosine(section.start, 1.0, step / peak)
-            return _cosine(1.0, section.floor, (step - peak) / max(section.steps - peak, 1e-12))
-        case _:
-            return 1.0
+        settings["steps"] = length
+    return factor(step, **settings)
 
 
-def _cosine(start: float, end: float, share: float) -> float:
-    """From `start` to `end` along half a cosine; flat after the end."""
-    return end + (start - end) * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
+def settings_of(section: s.Schedule) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in section.__struct_fields__}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetui import data as data_
 from aetui.gauges import explained, floors, variance
@@ -22,12 +22,13 @@ from aetui.spec import RunSpec, changed, differences
 from aetui.spec import sections as s
 from aetui.spec.errors import Problem, SpecError
 from aetui.training import clipping, optimizers, weights
-from aetui.training.batches import Batches
+from aetui.training.batches import Batches, least_rows
 from aetui.training.flat import FlatParameters
 from aetui.training.losses import Objective
 from aetui.training.recorder import Recorder
 from aetui.training.records import Records
 from aetui.training.schedules import RateSchedule
+from aetui.training.step import joint_norm, update_on_device, update_on_host
 
 _SAMPLE = 64
 """Rows that a user's own model is tried out on before it is trained."""
@@ -113,9 +114,9 @@ class Trainer:
         self.objective = Objective(self.spec.loss, self._target_variance)
         self.optimizer = optimizers.build(self.spec.optim, self.flat.values)
         self.schedule = RateSchedule(self.spec.schedule)
-        least = 2 if any(isinstance(module, _BatchNorm) for module in self.model.modules()) else 1
         order = torch.Generator().manual_seed(order_seed)
-        self.batches = Batches(self.train_data, train.batch_size, order, least=least)
+        self.batches = Batches(self.train_data, train.batch_size, order, least_rows(self.model))
+        self._check_batch(train.batch_size)
         self.recorder = Recorder(self.device)
         self.steps = 0
         """Completed steps."""
@@ -163,34 +164,28 @@ class Trainer:
         loss, total = self.objective(self.model(batch), batch, self.kl_weight)
         objective = loss if total is None else total
         objective.backward()
-        norm = torch.linalg.vector_norm(flat.grads)
-        if not isinstance(self.spec.schedule, s.Constant):
-            self.optimizer.param_groups[0]["lr"] = self.rate
+        norm = joint_norm([flat.grads])
+        rates = (self.rate,) if self.schedule.moves else ()
         self.steps += 1
         if self.device.type != "cpu":
-            self._finish_on_device(loss, total, norm)
+            self._finish_on_device(loss, total, norm, rates)
             return True
-        return self._finish_on_host(loss.item(), objective.item(), norm.item())
+        return self._finish_on_host(loss.item(), objective.item(), norm.item(), rates)
 
-    def _finish_on_host(self, loss: float, total: float, norm: float) -> bool:
-        finite = math.isfinite(norm) and math.isfinite(total)
-        clipped = False
-        if finite:
-            clipped = clipping.clip_on_host(self.spec.clip, self.flat.grads, self.flat.grad_views, norm)
-            self.optimizer.step()
-            if self.schedule.needs_loss:
-                self.schedule.observe(total)
+    def _finish_on_host(self, loss: float, total: float, norm: float, rates: tuple[float, ...]) -> bool:
+        clip = partial(clipping.clip_on_host, self.spec.clip, [self.flat.grads], self.flat.grad_views)
+        finite, clipped = update_on_host(self.optimizer, rates, clip, total, norm)
+        if finite and self.schedule.needs_loss:
+            self.schedule.observe(total)
         self.recorder.add_values(loss, total, norm, clipped)
         return finite
 
-    def _finish_on_device(self, loss: Tensor, total: Tensor | None, norm: Tensor) -> None:
-        grads = self.flat.grads
-        with torch.no_grad():
-            objective = loss.detach() if total is None else total.detach()
-            grads.masked_fill_(~(norm.isfinite() & objective.isfinite()), 0.0)
-            clipped = clipping.clip_on_device(self.spec.clip, grads, self.flat.grad_views, norm)
-            self.optimizer.step()
-            self.recorder.add_tensors(loss.detach(), None if total is None else objective, norm, clipped)
+    def _finish_on_device(self, loss: Tensor, total: Tensor | None, norm: Tensor, rates: tuple[float, ...]) -> None:
+        grads, loss = [self.flat.grads], loss.detach()
+        objective = loss if total is None else total.detach()
+        clip = partial(clipping.clip_on_device, self.spec.clip, grads, self.flat.grad_views)
+        clipped = update_on_device(self.optimizer, rates, clip, grads, objective, norm)
+        self.recorder.add_tensors(loss, None if total is None else objective, norm, clipped)
         if self.schedule.needs_loss:
             self.schedule.observe(float(objective))
 
@@ -259,7 +254,16 @@ class Trainer:
             raise SpecError(
                 [Problem(item.path, "can't change while a run trains; it needs a new run") for item in structural]
             )
+        self._check_batch(new.train.batch_size)
         return new
+
+    def _check_batch(self, size: int) -> None:
+        """Refuse batches that the model can't take in training, where its section can't know."""
+        if 0 < size < self.batches.least:
+            least = self.batches.least
+            raise SpecError(
+                [Problem("train.batch_size", f"{size} does not work with batch normalization; take at least {least}")]
+            )
 
     def put_in_force(self, new: RunSpec) -> None:
         """Use the live settings of a checked spec from the next step on."""

@@ -86,6 +86,8 @@ class SpecForm(Widget):
         self._kinds: dict[str, str] = {}
         self._problem = ""
         self._shown: tuple[object, ...] = ()
+        self._features = 0
+        """Of the run's data, 0 where they are not loaded."""
 
     # --- what others ask and tell ----------------------------------------------------------
 
@@ -117,6 +119,7 @@ class SpecForm(Widget):
         if state == self._shown:
             return
         same_run, self._shown = state[:2] == self._shown[:2], state
+        self._features = model.info.features if model.info else 0
         if same_run:
             self.set_applied(model.spec)
         else:
@@ -125,6 +128,11 @@ class SpecForm(Widget):
     def show(self, model: "RunModel") -> None:
         """As a pane does; the rows draw themselves."""
         self.follow(model)
+
+    @property
+    def _data_width(self) -> int:
+        """Features of the data of the draft, 0 where those are not the run's."""
+        return self._features if self.draft.data == self.applied.data else 0
 
     def pending(self) -> list[Difference]:
         """The settings that differ between what is in force and the draft."""
@@ -213,7 +221,8 @@ class SpecForm(Widget):
         width = self.content_size.width
         row = self._rows.current
         said = self._problem or instead
-        text = f"{row.path}: {said}" if said else fields.about(row, fields.texts_of(self.applied))
+        remark = fields.remark(self.draft, row.path, self._data_width)
+        text = f"{row.path}: {said}" if said else fields.about(row, fields.texts_of(self.applied), remark)
         height = self._help.styles.height
         lines = fields.fitted(text, width, int(height.value) if height is not None else 4) if width else []
         self._help.set_class(bool(self._problem), "-problem")
@@ -321,15 +330,17 @@ class SpecForm(Widget):
         editor = self._editor
         if not isinstance(editor, TextEditor) or event.input is not editor:
             return
-        problem = ""
+        problem = remark = ""
         try:
             if event.value != editor.original:
-                self._changed(editor.path, event.value)
+                remark = fields.remark(self._changed(editor.path, event.value), editor.path, self._data_width)
         except SpecError as error:
             problem = fields.sentence(error, editor.path)
         editor.set_class(bool(problem), "-refused")
         if problem != self._problem:
             self._say(problem)
+        if not problem and editor.path == "model.code":
+            self._update_help(remark)
 
     @on(TextEditor.Done)
     def _done(self, event: TextEditor.Done) -> None:

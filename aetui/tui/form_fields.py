@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aetui.spec import Difference, RunSpec, SpecError, changed, differences
+from aetui.spec.bottleneck import no_bottleneck, what_holds_back
 from aetui.spec.fields import FORM_SECTIONS, Field, fields_of, kind_of, variants
 from aetui.spec.sections import LIVE_KINDS
 from aetui.tui.texts import cut, wrap
@@ -80,11 +81,20 @@ def _word(live: bool) -> str:
     return "live" if live else "new run"
 
 
-def about(row: Row, applied: Mapping[str, str]) -> str:
-    """Whether the row is live, the value in force where it is another, help, what is allowed, the default."""
+def remark(draft: RunSpec, path: str, features: int) -> str:
+    """What is worth knowing of a setting's value in `draft`, '' if nothing. features: of the data, 0 if unknown."""
+    if path != "model.code" or not draft.model.code:
+        return ""
+    return no_bottleneck(draft.model.code, features, what_holds_back(draft.model))
+
+
+def about(row: Row, applied: Mapping[str, str], remark: str = "") -> str:
+    """Whether the row is live; the remark, or the value in force where it is another, help, bounds, the default."""
     if row.heading:
         return ""
     state = _word(row.live)
+    if remark:
+        return f"{row.path} ({state}): {remark}"
     in_force = applied.get(row.path)
     if in_force is not None and in_force != row.value:
         state += f", in force: {in_force or 'empty'}"

@@ -31,7 +31,7 @@ def grouped(places: Sequence[p.Place]) -> list[Row]:
 def reason(row: Row) -> str:
     """Why the checkpoint of a row was written, and how many more the row stands for."""
     more = f" (+{figures.count(len(row) - 1)} like it)" if len(row) > 1 else ""
-    return row[-1].reason + more
+    return row[len(row) - 1].reason + more
 
 
 def hint(row: Row) -> str:

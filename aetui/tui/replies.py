@@ -89,7 +89,7 @@ class Replies(Travel):
             case p.Accepted() if reply.changes:
                 self._say(f"{elsewhere}{reply.text}, takes effect at step {reply.step + 1:,}")
                 self._look()
-            case p.Accepted() if reply.text.startswith("nothing"):
+            case p.Accepted(effect="none"):
                 self._say(reply.text)
             case p.Moved():
                 self._arrival = elsewhere + self.way_back(reply)
@@ -100,7 +100,7 @@ class Replies(Travel):
             case p.Refused():
                 text = self.way_to_left(reply)
                 self._say(self.way_on(text) if text == self.session.lost else text, "error")
-            case p.Noted() if reply.text.startswith("verdict ") and self.bench.notice.text:
+            case p.Noted(kind="verdict") if self.bench.notice.text:
                 pass  # the line above says it, and what a key has just done stays readable
             case p.Noted() if self.bench.notice.severity != "error":
                 self._say(reply.text, "warning" if reply.warning else "note")
@@ -123,7 +123,7 @@ class Replies(Travel):
         if event.state in ("running", "paused") and event.state != before and not arrived:
             self.bench.notice.clear_text()
         if event.state == "finished":
-            self._say(event.reason)
+            self._say(f"{event.reason}; {key_text('run-pause', self.user_keys)} trains on")
 
     def _say_unsaved(self, reason: str) -> None:
         """The header has the word for it; this is for a screen that came after the engine said why."""

@@ -13,5 +13,5 @@ from aetui.training.clipping import clip_on_device
 @pytest.mark.parametrize("section", [s.PerTensor(), s.GlobalNorm(), s.ValueClip()])
 def test_masked_gradients_stay_zero(section: s.Clip, norm: float):
     grads = torch.zeros(6)
-    clip_on_device(section, grads, list(grads.split(3)), torch.tensor(norm))
+    clip_on_device(section, [grads], list(grads.split(3)), torch.tensor(norm))
     assert torch.equal(grads, torch.zeros(6))

@@ -208,7 +208,7 @@ def test_the_process_keeps_its_threads(written: Callable[..., list[Path]]) -> No
 
 def test_code_that_a_run_does_not_use_is_left_out(written: Callable[..., list[Path]]) -> None:
     text = written()[0].read_text()
-    for word in ("TWEAKS", "Dropout", "clip", "SGD", "rate_factor", "l1_code", "Generator(DEVICE)", "aetui import"):
+    for word in ("TWEAKS", "Dropout", "def clip", "SGD", "rate_factor", "l1_code", "Generator(DEVICE)", "aetui import"):
         assert word not in text
     tweaked = written(tweaks=[(1, {"model.dropout": "0.1", "clip.kind": "global"})])[0].read_text()
     assert '(1, {"model.dropout": 0.1, "clip.kind": "global", "clip.threshold": 1.0}),' in tweaked

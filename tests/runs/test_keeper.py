@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aetui.runs import keeper
-from aetui.runs.database import Database, SavedCheckpoint
+from aetui.runs.database import CheckpointKind, Database, SavedCheckpoint
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Position
 from aetui.training.checkpoint import Checkpoint
@@ -20,10 +20,10 @@ def kept(tmp_path: Path):
     database = Database.create(tmp_path / "run.db", fill)
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    made = Keeper(database, folder, lambda row: row.reason.startswith("before"))
+    made = Keeper(database, folder, lambda row: row.kind == "before-tweak")
 
-    def save(number: int, reason: str) -> None:
-        row = SavedCheckpoint(number, Position(1, number), 0.0, reason, None, None, f"{number:06d}.safetensors", 0)
+    def save(number: int, kind: CheckpointKind) -> None:
+        row = SavedCheckpoint(number, Position(1, number), 0.0, kind, "", None, None, f"{number:06d}.safetensors", 0)
         made.save(row, Checkpoint({"values": torch.zeros(1000)}, {"steps": number}), {})
         assert made.wait_saved(60)
 
@@ -38,16 +38,16 @@ def kept(tmp_path: Path):
 def test_the_first_the_last_and_those_before_tweaks_are_kept(kept):
     save, steps, folder = kept
     for number in range(1, 21):
-        save(number, "before a tweak" if number in (3, 4) else "pause")
+        save(number, "before-tweak" if number in (3, 4) else "passing")
     assert steps() == [1, 3, 4, 16, 17, 18, 19, 20]
     assert len(list(folder.iterdir())) == 8
 
 
 def test_beyond_the_budget_those_of_old_tweaks_go(kept, monkeypatch):
     save, steps, folder = kept
-    save(10, "before a tweak")
+    save(10, "before-tweak")
     (file,) = folder.iterdir()
     monkeypatch.setattr(keeper, "BUDGET", 8 * file.stat().st_size)
     for number in range(11, 31):
-        save(number, "before a tweak")
+        save(number, "before-tweak")
     assert steps() == [10, *range(24, 31)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from aetui import protocol as p
+from aetui.runs.database import Database
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import summary
 from aetui.spec import RunSpec, changed
@@ -144,7 +146,7 @@ def test_two_engines_do_not_train_one_run(drive, undisturbed):
     refused = drive("other").open(driver.folder)
     assert isinstance(refused, p.Failed)
     assert f"the run test is in training by process {os.getpid()}" in refused.text
-    assert "aetui attach test shows it" in refused.text
+    assert "it has no screen to attach; kill" in refused.text
     driver.steps(5)
     assert driver.trainer.weights_sha256() == undisturbed(SPEC, 10, {})
 
@@ -285,6 +287,50 @@ def test_a_record_of_a_later_version_is_left_alone(drive):
     with closing(sqlite3.connect(folder / "run.db")) as sql:
         assert sql.execute("PRAGMA user_version").fetchone() == (99,)
         assert sql.execute("SELECT MAX(start + count) FROM history").fetchone() == (5,)
+
+
+def test_a_record_of_the_first_version_opens_and_its_checkpoints_get_kinds_from_their_words(drive, undisturbed):
+    driver = drive()
+    driver.load(SPEC)
+    driver.steps(5)
+    driver.do(p.Set, changes=TWEAK)
+    driver.steps(5)
+    driver.do(p.Undo)
+    driver.flush()
+    folder = RunFolder(driver.folder)
+    driver.stop()
+    with closing(sqlite3.connect(folder.database)) as sql:
+        sql.execute("ALTER TABLE checkpoints DROP COLUMN kind")
+        sql.execute("PRAGMA user_version=1")
+
+    def kinds() -> set[str]:
+        with closing(Database(folder.database, write=False)) as database:
+            return {row.kind for row in database.checkpoints()}
+
+    assert kinds() >= {"start", "before-tweak", "before-move"}
+    again = drive()
+    assert isinstance(again.open(folder.path), p.Accepted)
+    assert again.trainer.weights_sha256() == undisturbed(SPEC, 5, {})
+    again.do(p.Set, changes=TWEAK)
+    again.steps(3)
+    again.stop()
+    assert kinds() >= {"start", "before-tweak", "before-move"}
+    with closing(sqlite3.connect(folder.database)) as sql:
+        assert sql.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_setting_that_is_in_force_already_takes_effect_as_none_and_no_text_names_a_key(drive):
+    driver = drive()
+    driver.load(changed(SPEC, {"train.steps": 20}))
+    driver.do(p.Run)
+    driver.wait(lambda e: isinstance(e, p.StateChanged) and e.state == "finished")
+    assert driver.do(p.Set, changes={"optim.lr": "0.001"}).effect == "none"
+    assert driver.do(p.Set, changes=TWEAK).effect == "done"
+    assert driver.do(p.Examine).effect == "done"
+    assert driver.do(p.Examine).effect == "none"
+    driver.stop()
+    texts = [getattr(event, "text", "") or getattr(event, "reason", "") for event in driver.events]
+    assert not [text for text in texts if re.search(r"\bF\d+\b|ctrl", text)]
 
 
 def test_a_run_that_is_stopped_in_training_is_listed_as_paused_and_one_that_died_as_interrupted(drive):

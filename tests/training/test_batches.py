@@ -4,7 +4,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetui.training import batches as module
 from aetui.training.batches import Batches
 
 
@@ -40,7 +39,7 @@ def test_the_seed_decides_the_order():
 
 def test_the_block_size_does_not_change_the_order(monkeypatch):
     wanted = torch.cat([batch for batches in [make(50, 8)] for batch in (batches.next() for _ in range(21))])
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(Batches, "BLOCK", 1)
     found = torch.cat([batch for batches in [make(50, 8)] for batch in (batches.next() for _ in range(21))])
     assert torch.equal(wanted, found)
 

@@ -50,9 +50,9 @@ def test_clipping_is_what_keras_and_pytorch_do(kind, threshold: float, scale: fl
     wanted = expected(section, views)
     norm = torch.linalg.vector_norm(flat)
     if on_host:
-        flag = clip_on_host(section, flat, views, float(norm))
+        flag = clip_on_host(section, [flat], views, float(norm))
     else:
-        result = clip_on_device(section, flat, views, norm)
+        result = clip_on_device(section, [flat], views, norm)
         flag = bool(result) if result is not None else False
     for view, want in zip(views, wanted, strict=True):
         torch.testing.assert_close(view, want, rtol=1e-4, atol=1e-7)
@@ -66,7 +66,7 @@ def test_clipping_is_what_keras_and_pytorch_do(kind, threshold: float, scale: fl
 def test_small_gradients_are_left_bit_for_bit(kind):
     flat, views = gradients(0, 1e-3)
     before = flat.clone()
-    assert clip_on_host(kind(threshold=1.0), flat, views, float(torch.linalg.vector_norm(flat))) is False
+    assert clip_on_host(kind(threshold=1.0), [flat], views, float(torch.linalg.vector_norm(flat))) is False
     assert torch.equal(before, flat)
 
 
@@ -74,6 +74,6 @@ def test_per_tensor_leaves_the_tensors_below_the_threshold_alone():
     flat, views = gradients(0, 1.0)
     views[0].mul_(100)
     others = [view.clone() for view in views[1:]]
-    clip_on_host(s.PerTensor(threshold=50.0), flat, views, float(torch.linalg.vector_norm(flat)))
+    clip_on_host(s.PerTensor(threshold=50.0), [flat], views, float(torch.linalg.vector_norm(flat)))
     assert float(views[0].norm()) == pytest.approx(50.0, rel=1e-5)
     assert all(torch.equal(view, other) for view, other in zip(views[1:], others, strict=True))

@@ -289,7 +289,7 @@ def test_the_device_path_trains_as_the_host_path_does():
         loss.backward()
         device.steps += 1
         device.recorder._slots = [tuple(torch.zeros(4).unbind())] * 64
-        device._finish_on_device(loss, total, torch.linalg.vector_norm(device.flat.grads))
+        device._finish_on_device(loss, total, torch.linalg.vector_norm(device.flat.grads), ())
     torch.testing.assert_close(host.flat.values, device.flat.values, rtol=1e-5, atol=1e-7)
 
 

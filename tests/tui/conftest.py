@@ -573,7 +573,9 @@ class FakeLink:
         self.spec = spec
         changes_ = tuple(p.Change(one.path, one.old, one.new) for one in found)
         text = ", ".join(map(str, found)) or "nothing to change: the settings are in force already"
-        self.say(p.Accepted(command=command, text=text, changes=changes_, info=self.info))
+        self.say(
+            p.Accepted(command=command, text=text, changes=changes_, info=self.info, effect="done" if found else "none")
+        )
 
 
 @pytest.fixture(scope="session")

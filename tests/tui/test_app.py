@@ -155,12 +155,12 @@ async def test_a_remark_never_hides_an_error(workbench: Make, opened: Open) -> N
     async with opened(app) as pilot:
         link.train(500)
         link.enter("non-finite", "step 500: loss NaN; last finite at step 499")
-        link.say(p.Noted(text="verdict diverged: the loss is not finite"))
+        link.say(p.Noted(text="verdict diverged: the loss is not finite", kind="verdict"))
         await pilot.pause()
         assert notice(app) == "step 500: loss NaN; last finite at step 499"
         assert app.model.journal[-1].text == "verdict diverged: the loss is not finite"
         link.enter("running")
-        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9", kind="verdict"))
         await pilot.pause()
         assert notice(app) == "verdict healthy: explained variance 0.9"
 
@@ -172,7 +172,7 @@ async def test_a_verdict_leaves_what_a_key_has_done_in_sight(workbench: Make, op
         await pilot.press("f7")
         (nudge,) = [one for one in link.commands() if isinstance(one, p.Nudge)]
         link.say(p.Accepted(command=nudge.id, text="optim.lr 1 -> 2", changes=(p.Change("optim.lr", "1", "2"),)))
-        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9", kind="verdict"))
         await pilot.pause()
         assert "optim.lr 1 -> 2, takes effect" in notice(app)
         assert app.model.journal[-1].text == "verdict healthy: explained variance 0.9"
@@ -188,7 +188,7 @@ async def test_a_remark_beside_an_old_view_leaves_the_pause_key_alone(workbench:
         link.enter("running")
         await pilot.pause()
         app.session.absorb(old)
-        link.say(p.Noted(text="verdict healthy: explained variance 0.9"))
+        link.say(p.Noted(text="verdict healthy: explained variance 0.9", kind="verdict"))
         await pilot.pause()
         link.commands()
         await pilot.press("f5")

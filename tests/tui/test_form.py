@@ -438,6 +438,31 @@ async def test_another_run_starts_with_its_own_settings() -> None:
         assert app.form.draft == other
 
 
+async def test_a_code_as_wide_as_the_data_is_said_to_be_while_it_is_typed(run_model) -> None:
+    app = FormApp()
+    async with app.run_test(size=(100, 30)) as pilot:
+        app.form.follow(run_model(features=5))
+        app.form.select("model.code")
+        await pilot.press("4")
+        assert "no bottleneck" not in app.help
+        await pilot.press("0")
+        assert "the code is 40 wide for 5 features: no bottleneck" in app.help
+        await pilot.press("backspace")
+        assert "no bottleneck" not in app.help
+        await pilot.press("5", "enter")
+        app.form.select("model.code")
+        await pilot.pause()
+        assert "45 wide for 5 features" in app.help
+        app.form.set_value("model.noise", "0.3")
+        app.form.select("model.code")
+        await pilot.pause()
+        assert "no fault with model.noise 0.3" in app.help
+        app.form.set_value("data.kind", "gaussian")
+        app.form.select("model.code")
+        await pilot.pause()
+        assert "no bottleneck" not in app.help
+
+
 async def test_the_mouse_selects_then_edits_then_scrolls() -> None:
     app = FormApp()
     async with app.run_test(size=(60, 24)) as pilot:

@@ -31,6 +31,25 @@ def places() -> tuple[p.Place, ...]:
     )
 
 
+async def test_that_a_command_changed_nothing_is_said_in_whatever_words_the_engine_has(
+    workbench: Make, opened: Open
+) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.say(p.Accepted(command=0, text="all of it holds", effect="none"))
+        await pilot.pause()
+        assert notice(app) == "all of it holds"
+
+
+async def test_the_screen_names_the_key_that_trains_on_and_not_the_engine(workbench: Make, opened: Open) -> None:
+    app, link = workbench(settings=Settings(keys={"run-pause": "f12"}))
+    async with opened(app) as pilot:
+        link.enter("running")
+        link.say(p.StateChanged(state="finished", reason="finished 20 steps"))
+        await pilot.pause()
+        assert notice(app) == "finished 20 steps; F12 trains on"
+
+
 # --- undo, redo, rewind -------------------------------------------------------------------------
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aetui.diagnosis.causes import code, network, penalties, steps, values
+from aetui.diagnosis.causes.fitting import fitting
 from aetui.diagnosis.dossier import Dossier, Suspect
 
 _FAMILIES = (values, penalties, network, steps, code)
@@ -10,5 +13,9 @@ _FAMILIES = (values, penalties, network, steps, code)
 
 def suspects(dossier: Dossier) -> list[Suspect]:
     """Every suspect, the most suspicious first; before the first step those that can be seen then."""
-    found = [suspect for family in _FAMILIES for suspect in family.suspects(dossier)]
+    found = [
+        replace(suspect, remedies=fitting(dossier.subject.spec, suspect.remedies))
+        for family in _FAMILIES
+        for suspect in family.suspects(dossier)
+    ]
     return sorted(found, key=lambda suspect: -suspect.suspicion)

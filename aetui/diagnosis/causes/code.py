@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure
 from aetui.report import Remedy
+from aetui.spec.bottleneck import MILD, no_bottleneck
 
-MILD = 0.05
-"""Dropped share, or noise in standard deviations of the data, up to which a code as wide as the data can just copy."""
+NOISE = 0.3
+"""Standard deviation of the noise that a remedy adds at least."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
@@ -16,6 +17,12 @@ def suspects(dossier: Dossier) -> Iterator[Suspect]:
         found = family(dossier)
         if found is not None:
             yield found
+
+
+def remark(d: Dossier) -> str:
+    """That a code with nothing to hold it back has no bottleneck, '' otherwise."""
+    free = max(d.facts.noise.values(), default=0.0) < MILD and not d.subject.penalties
+    return no_bottleneck(d.facts.linear.width or 0, d.facts.data.features) if free else ""
 
 
 def _small(d: Dossier) -> Suspect | None:
@@ -85,9 +92,12 @@ def _large(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.55 if f.dense and not f.recurrent else 0.2)
     if not facts:
         return None
-    smaller = max(1, features // 4)
+    smaller = max(1, min(features, linear.width or features) // 4)
     remedies = (
         Remedy(id="narrower", text=f"Narrow the code, to {smaller} for example.", set={"model.code": smaller}),
-        Remedy(id="denoise", text="Add noise to the inputs, or a penalty on the code.", set={"model.noise": 0.3}),
-    )
+        Remedy(
+            id="denoise", text="Add noise to the inputs, or a penalty on the code.",
+            set={"model.noise": max(NOISE, 2 * getattr(d.subject.spec and d.subject.spec.model, "noise", 0.0))},
+        ),
+    )  # fmt: skip
     return Suspect("code-too-large", suspicion, tuple(facts), remedies, certain=True)

@@ -167,7 +167,7 @@ def _dead(d: Dossier) -> Suspect | None:
         suspicion *= 0.7
     remedies = (
         Remedy(
-            id="leaky", set={"model.activation": "leaky_relu"},
+            id="leaky", set=_instead(d, ("relu",), "leaky_relu"),
             text="Use an activation with a slope everywhere (LeakyReLU, ELU, GELU), none on the code or the output, "
             "and biases that start at zero.",
         ),
@@ -177,6 +177,14 @@ def _dead(d: Dossier) -> Suspect | None:
     if start.dead >= 0.5:
         probes.append(Probe("default initial weights", Change(reinit=True)))
     return Suspect("dead-units", suspicion, tuple(facts), remedies, tuple(probes))
+
+
+def _instead(d: Dossier, kinds: tuple[str, ...], hidden: str) -> dict[str, str]:
+    """Another activation of the hidden layers, and none on code and output, wherever one of these kinds is."""
+    model = None if d.subject.spec is None else d.subject.spec.model
+    others = {"activation": hidden, "code_activation": "linear"}
+    others |= {"output_activation": "linear"} if "relu" in kinds else {}
+    return {f"model.{name}": other for name, other in others.items() if getattr(model, name, "") in kinds}
 
 
 def _saturated(d: Dossier) -> Suspect | None:
@@ -210,7 +218,7 @@ def _saturated(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.45)
     remedies = (
         Remedy(
-            id="unsaturated", set={"model.activation": "relu"},
+            id="unsaturated", set=_instead(d, SQUASHING, "relu"),
             text="Use an activation that does not flatten (ReLU, GELU), smaller initial weights, or scaled inputs.",
         ),
     )  # fmt: skip

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import ORDINARY_BETA, Dossier, Probe, Suspect, evidence, figure
 from aetui.diagnosis.subject import KL
 from aetui.report import Evidence, Remedy
 
+MODEST_BETA = 0.1
+"""Weight of the KL that a remedy aims at: code units that explain little stay in use (the bound of a linear VAE)."""
+WARM_UP = 1000
+"""Steps over which a remedy lets the KL's weight grow."""
 _DECAY = {"adamw": 0.1}
 """Weight decay from which it counts as strong; 0.01 where the optimizer adds it to the gradient."""
 
@@ -57,24 +61,24 @@ def _posterior(d: Dossier) -> Suspect | None:
             suspicion = max(suspicion, 0.8)
         elif active >= 0.5 * width and f.beta is None:
             suspicion = min(suspicion, 0.15)
-    remedies = (
-        Remedy(
-            id="balance", set={"model.kl_weight": _less(d)},
-            text="Sum the reconstruction over the features as the KL is summed over the code, or weigh the KL less.",
-        ),
-        Remedy(
-            id="warm-up", set={"model.kl_warmup": 1000},
-            text="Let the KL's weight grow from 0 over the first steps.",
-        ),
-    )  # fmt: skip
     probes = (Probe("without the KL", Change(drop=terms)),)
-    return Suspect("posterior-collapse", suspicion, tuple(facts), remedies, probes)
+    return Suspect("posterior-collapse", suspicion, tuple(facts), tuple(_balanced(d)), probes)
 
 
-def _less(d: Dossier) -> float:
-    spec = getattr(d.subject, "kl_weight", None) or 1.0
-    beta = d.facts.beta
-    return float(f"{spec / max(1.0, 10 * beta if beta else 100.0):.1g}")
+def _balanced(d: Dossier) -> Iterator[Remedy]:
+    """Summing both terms alike, a smaller weight, and where the final weight is an ordinary one, a warm-up."""
+    spec, beta = d.subject.spec, d.facts.beta
+    less = 100.0 if beta is None else max(10.0, beta / MODEST_BETA)
+    averaged = not d.subject.loss.summed if spec is None else spec.loss.reduction == "mean"
+    if averaged and (beta is None or beta <= ORDINARY_BETA * max(1, d.facts.data.features)):
+        text = "Sum the reconstruction over the features, as the KL is summed over the code."
+        yield Remedy(id="balance", text=text, set={} if spec is None else {"loss.reduction": "sum"})
+    weight = getattr(spec.model, "kl_weight", 0.0) if spec is not None else 0.0
+    weaker = {"model.kl_weight": float(f"{weight / less:.1g}")} if weight else {}
+    yield Remedy(id="weaker-kl", text=f"Weigh the KL {figure(less)} times less.", set=weaker)
+    if (beta is None or beta <= ORDINARY_BETA) and not getattr(spec and spec.model, "kl_warmup", 0):
+        grown = {} if spec is None else {"model.kl_warmup": WARM_UP}
+        yield Remedy(id="warm-up", text="Let the KL's weight grow from 0 over the first steps.", set=grown)
 
 
 def _penalty(d: Dossier) -> Suspect | None:
@@ -146,7 +150,7 @@ def _noise(d: Dossier) -> Suspect | None:
     remedies = (
         Remedy(
             id="less-noise", text="Lower dropout or noise.",
-            set={key: value for key, value in (("model.dropout", 0.0), ("model.noise", 0.0)) if d.subject.settings},
+            set={} if d.subject.spec is None else {"model.dropout": 0.0, "model.noise": 0.0},
         ),
     )  # fmt: skip
     return Suspect(

@@ -6,16 +6,18 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
 from aetui.report import Evidence, Remedy
+from aetui.training.optimizers import OPTIMIZERS
 
 USUAL: dict[str, tuple[float, float, float]] = {
-    "adam": (3e-4, 1e-3, 5e-3), "adamw": (3e-4, 1e-3, 5e-3), "nadam": (3e-4, 2e-3, 5e-3), "radam": (3e-4, 1e-3, 1e-2),
-    "adamax": (5e-4, 2e-3, 1e-2), "rmsprop": (1e-4, 1e-3, 5e-3), "adadelta": (0.2, 1.0, 5.0),
-    "adagrad": (5e-3, 1e-2, 0.2), "sgd": (0.01, 0.1, 1.0), "lion": (3e-5, 1e-4, 1e-3), "lbfgs": (0.1, 1.0, 1.0),
-}  # fmt: skip
+    **{section.__name__.lower(): kind.usual for section, kind in OPTIMIZERS.items()},
+    "lion": (3e-5, 1e-4, 1e-3),
+    "lbfgs": (0.1, 1.0, 1.0),
+}
 """Low end, usual value and high end of learning rates, by optimizer."""
 _GRADIENT_SIZED = ("sgd",)
 """Optimizers whose step grows with the gradient, so that the update tells more than the rate."""
@@ -80,8 +82,8 @@ def _low(d: Dossier) -> Suspect | None:
     if not factors:
         return Suspect("lr-too-low", 0.95, tuple(_rate_evidence(d)), (_rate_remedy(typical),), certain=True)
     probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
-    target = lr * factors[0] if d.subject.optimizer in _GRADIENT_SIZED else typical
-    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), (_rate_remedy(target),), probes)
+    remedy = _rate_remedy(lr * factors[0])
+    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), (remedy,), probes)
 
 
 def _rate_remedy(lr: float) -> Remedy:
@@ -168,11 +170,13 @@ def _optimizer(d: Dossier) -> Suspect | None:
     )
     probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3))]
     if name.startswith(("adam", "nadam", "radam")):
+        # 1e-8 is 0 in half precision.
+        eps_ = 1e-4 if d.subject.inputs.dtype == torch.float16 else 1e-8
         probes = [Probe("Adam's usual betas and eps", Change(adam=d.facts.lr))]
         remedies = (
             Remedy(
-                id="defaults", text="Use betas 0.9 and 0.999, and eps 1e-8.",
-                set={"optim.beta1": 0.9, "optim.beta2": 0.999, "optim.eps": 1e-8},
+                id="defaults", text=f"Use betas 0.9 and 0.999, and eps {eps_:g}.",
+                set={"optim.beta1": 0.9, "optim.beta2": 0.999, "optim.eps": eps_},
             ),
         )  # fmt: skip
     if name == "sgd" and momentum > 0.99:
@@ -201,14 +205,14 @@ def _clipping(d: Dossier) -> Suspect | None:
     if adaptive:
         # Dividing all gradients by the same number changes nothing for Adam but where they sink below eps.
         suspicion *= 0.6
+    looser = float(f"{5 * norm:.2g}")
     remedy = Remedy(
         id="looser", text="Clip at several times the usual norm, or not at all.",
-        set={"clip.kind": "none"} if not norm else {"clip.threshold": float(f"{5 * norm:.2g}")},
+        set={"clip.threshold": looser} if looser > threshold else {"clip.kind": "none"},
     )  # fmt: skip
     probes = [Probe("no clipping", Change(clip=0.0))]
     if ratio > 5 and not math.isinf(ratio):
-        looser = 0.2 * norm
-        probes.append(Probe(f"clipping at {figure(looser)}", Change(clip=looser)))
+        probes.append(Probe(f"clipping at {figure(0.2 * norm)}", Change(clip=0.2 * norm)))
     return Suspect("clipping-too-tight", suspicion, tuple(facts), (remedy,), tuple(probes))
 
 
@@ -237,7 +241,12 @@ def _exploding(d: Dossier) -> Suspect | None:
     if peak > 1e4 and d.facts.lr <= usual(d)[2]:
         suspicion = max(suspicion, 0.5)
     probe = Probe("clipping at 1", Change(clip=1.0))
-    return Suspect("exploding-gradients", suspicion, tuple(facts), (CLIP,), (probe,))
+    return Suspect("exploding-gradients", suspicion, tuple(facts), _clipped(d), (probe,))
+
+
+def _clipped(d: Dossier) -> tuple[Remedy, ...]:
+    """Clipping, where gradients are not clipped as tightly already."""
+    return () if getattr(d.subject.clip, "threshold", math.inf) <= CLIP.set["clip.threshold"] else (CLIP,)
 
 
 def _at_once(d: Dossier) -> Suspect | None:
@@ -246,8 +255,8 @@ def _at_once(d: Dossier) -> Suspect | None:
         return None
     text = f"the first outputs are already {figure(math.sqrt(1 + d.facts.fit.spread))} times as large as the data"
     facts = (evidence("outputs at step 0 against the data", math.sqrt(1 + d.facts.fit.spread), "below 2", text),)
-    remedies = (CLIP, Remedy(id="orthogonal", text="Use tanh or a gated cell, or orthogonal recurrent weights."))
-    return Suspect("exploding-gradients", 0.65, facts, remedies)
+    orthogonal = Remedy(id="orthogonal", text="Use tanh or a gated cell, or orthogonal recurrent weights.")
+    return Suspect("exploding-gradients", 0.65, facts, (*_clipped(d), orthogonal))
 
 
 def _few(d: Dossier) -> Suspect | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.losses import ENTROPIC
 from aetui.report import Evidence, Remedy
 
 STANDARDIZE = Remedy(
@@ -74,7 +77,7 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     if kind in ("bce", "bce_logits") and beyond:
         text = f"cross-entropy is for targets from 0 to 1; these run from {figure(f.data.low)} to {figure(f.data.high)}"
         facts.append(evidence("targets", f"{figure(f.data.low)} to {figure(f.data.high)}", "0 to 1", text))
-        remedies += [MINMAX, MSE]
+        remedies += [MINMAX, _squared(d)]
         probes += [unit, Probe("loss mse", Change(loss="mse", swaps=_output_off(d)))]
         suspicion = max(suspicion, 0.9)
     if kind == "bce" and f.output not in ("sigmoid", "softmax", "hardsigmoid") and (f.loss_error or _leaves_unit(d)):
@@ -92,8 +95,11 @@ def _loss_domain(d: Dossier) -> Suspect | None:
             Remedy(
                 id="sigmoid-output", text="End the model with a sigmoid.", set={"model.output_activation": "sigmoid"}
             ),
-            Remedy(id="logits", text="Use the cross-entropy on logits.", set={"loss.kind": "bce-logits"}),
-        ]
+            Remedy(
+                id="logits", text="Use the cross-entropy on logits.",
+                set={"loss.kind": "bce-logits", **LINEAR_OUTPUT.set},
+            ),
+        ]  # fmt: skip
         probes.append(Probe("cross-entropy on logits", Change(loss="bce_logits", scale="unit" if beyond else "none")))
         suspicion = max(suspicion, 0.9)
     if kind == "bce_logits" and f.output in ("sigmoid", "softmax", "hardsigmoid"):
@@ -130,10 +136,15 @@ def _loss_domain(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.85)
     if not facts:
         return None
-    if MSE not in remedies:
-        remedies.append(MSE)
+    if not any(remedy.id == MSE.id for remedy in remedies):
+        remedies.append(_squared(d))
         probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > 0.01 else ())))
     return Suspect("loss-domain", suspicion, tuple(facts), tuple(remedies), tuple(probes))
+
+
+def _squared(d: Dossier) -> Remedy:
+    """The squared error, with an output layer that reaches the targets."""
+    return replace(MSE, set={**MSE.set, **(LINEAR_OUTPUT.set if d.facts.outside > 0.01 else {})})
 
 
 def _leaves_unit(d: Dossier) -> bool:
@@ -243,8 +254,16 @@ def _input_scaling(d: Dossier) -> Suspect | None:
     if d.facts.output in ("sigmoid", "softmax") and d.facts.reach < 0.5 and data.high > 2:
         # Values far beyond a bounded output are rather unscaled data than a wrong activation.
         doubts = [min(0.85, value) for value in doubts]
-    probes = [Probe("standardized data", Change(scale="standardize", swaps=_bounded_off(d)))]
-    return Suspect("input-scaling", max(doubts), tuple(facts), (STANDARDIZE, MINMAX), tuple(probes))
+    swaps = _bounded_off(d)
+    remedies = (STANDARDIZE, MINMAX)
+    if d.subject.loss.kind in ENTROPIC:
+        remedies = (MINMAX,)
+    elif swaps:
+        # Standardized values leave every bounded output's range, those of 0..1 none.
+        unbound = f"{STANDARDIZE.text.removesuffix('.')}, and leave out the activation of the output layer."
+        remedies = (MINMAX, replace(STANDARDIZE, text=unbound, set={**STANDARDIZE.set, **LINEAR_OUTPUT.set}))
+    probes = [Probe("standardized data", Change(scale="standardize", swaps=swaps))]
+    return Suspect("input-scaling", max(doubts), tuple(facts), remedies, tuple(probes))
 
 
 def _bounded_off(d: Dossier) -> tuple[tuple[int, str], ...]:

@@ -196,7 +196,6 @@ def _text(
     init_seed, order_seed, noise_seed = seeds(spec.train.seed)
     mine, lazy = isinstance(start.model, OwnAutoencoder), False
     draws = mine or network.draws(start.model, plan)
-    least = 2 if any(isinstance(one, torch.nn.modules.batchnorm._BatchNorm) for one in start.model.modules()) else 1
     if isinstance(start.model, OwnAutoencoder):
         lazy = own.is_lazy(spec, start.dataset.features, start.dataset.image_shape, init_seed)
         blocks, kl = own.own_network(
@@ -205,7 +204,7 @@ def _text(
     else:
         blocks, kl = network.network(start.model, plan), start.model.variational
     penalized = loss.loss(plan, kl=kl)
-    around = steps.Surroundings(start.device.type == "cpu", len(start.train_data), least)
+    around = steps.Surroundings(start.device.type == "cpu", len(start.train_data), start.batches.least)
     trained = steps.steps(plan, around)
     blocks = [*blocks, *penalized, *trained]
     still = "        torch.manual_seed(1)\n" if mine else ""
@@ -259,6 +258,7 @@ def _imports(code: str) -> str:
         ("argparse", True),
         ("collections", "collections." in code),
         ("contextlib", "contextlib." in code),
+        ("functools", "functools." in code),
         ("hashlib", True),
         ("importlib.util", "importlib.util" in code),
         ("json", True),
@@ -268,11 +268,14 @@ def _imports(code: str) -> str:
     ]
     lines = [f"import {name}" for name, wanted in plain if wanted]
     lines += ["from collections import OrderedDict"] * ("OrderedDict" in code)
+    abstract = [name for name in ("Callable", "Sequence") if re.search(rf"\b{name}\b", code)]
+    lines += [f"from collections.abc import {', '.join(abstract)}"] * bool(abstract)
+    lines += ["from dataclasses import dataclass"] * ("@dataclass\n" in code)
     lines += ["from pathlib import Path"]
     lines += ["from types import SimpleNamespace"] * ("SimpleNamespace" in code)
     lines += ["", "import numpy as np", "import torch"]
     lines += ["import torch.nn.functional as F"] * bool(re.search(r"\bF\.", code))
-    return "\n".join([*lines, "from torch import nn"]) + "\n\n"
+    return "\n".join([*lines, "from torch import Tensor, nn"]) + "\n\n"
 
 
 def _settings(plan: Plan) -> list[str]:

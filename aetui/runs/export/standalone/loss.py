@@ -4,31 +4,9 @@ from __future__ import annotations
 
 from aetui.models.moments import CONSTANT
 from aetui.runs.export.standalone.plan import Plan, choice, indented
-from aetui.training.losses import RATIO_FLOOR
-
-_NATIVE = {
-    "mse": "mse_loss",
-    "mae": "l1_loss",
-    "huber": "huber_loss",
-    "bce-logits": "binary_cross_entropy_with_logits",
-}
-
-_BCE = '''\
-def binary_cross_entropy(probability, target):
-    """As PyTorch's, of each entry; goes on linearly for targets beyond 0..1, and is NaN for what is no probability."""
-    valid = (probability >= 0) & (probability <= 1)
-    probability, within = torch.where(valid, probability, 0.5), target.nan_to_num().clamp(0, 1)
-    slope = torch.logit(probability, eps=torch.finfo(probability.dtype).eps)
-    loss = F.binary_cross_entropy(probability, within, reduction="none") - (target - within) * slope
-    return torch.where(valid, loss, torch.nan)
-'''
-
-_LOG_COSH = '''\
-def log_cosh(output, target):
-    """log(cosh(error)) of each entry, without overflow."""
-    error = (output - target).abs()
-    return error + torch.log1p(0.5 * torch.expm1(-2 * error))
-'''
+from aetui.runs.export.standalone.source import source_of
+from aetui.spec.fields import variants
+from aetui.training.losses import LOSSES, LossKind, settings_of, variance_term
 
 _VARIANCE = f"""\
 # Of each feature over the training rows, 0 where it is constant up to the precision of float32.
@@ -39,15 +17,6 @@ INVERSE_VARIANCE = torch.where(VARIES, 1 / VARIANCE, 1.0)
 """
 
 _SHARE = "SHARE = VARIES.to(INVERSE_VARIANCE.dtype) / VARIES.sum().clamp(min=1)\n"
-
-_VARIANCE_TERM = '''\
-def variance_term(output):
-    """How much less than the data the predictions vary over the batch, from 0 to 1."""
-    if len(output) < 2:
-        return output.new_zeros(())
-{prediction}    ratio = output.var(0) * INVERSE_VARIANCE
-    return (F.relu(1 - (ratio + {floor}).sqrt()) * SHARE).sum()
-'''
 
 
 def measured(plan: Plan) -> str:
@@ -65,14 +34,14 @@ def loss(plan: Plan, *, kl: bool) -> list[str]:
         kl: whether the model returns a KL besides output and code.
     """
     kinds = plan.values("loss.kind")
-    blocks = [_BCE] * ("bce" in kinds) + [_LOG_COSH] * ("log-cosh" in kinds)
+    blocks = source_of(*(_entry(kind).function for kind in kinds if not _entry(kind).native))
     if len(kinds) > 1:
         body = choice(plan, "loss.kind", {kind: _entries(plan, kind) for kind in kinds})
         blocks.append(f"def entry_losses(output, target, reduction):\n{indented(body)}\n")
     blocks.append(f"def reconstruction_loss(output, target):\n{indented(_reconstruction(plan, kinds))}\n")
-    penalties = _penalties(plan, kl)
+    penalties = _penalties(plan, kinds, kl)
     if "variance_term" in penalties:
-        blocks.append(_VARIANCE_TERM.format(prediction=_prediction(plan, kinds), floor=RATIO_FLOOR))
+        blocks += source_of(variance_term)
     code = "code" if "code." in penalties else "_"
     unpacked = f"output, {code}, kl" if kl and "* kl" in penalties else f"output, {code}{', _' * kl}"
     if penalties:
@@ -83,18 +52,22 @@ def loss(plan: Plan, *, kl: bool) -> list[str]:
     return blocks
 
 
+def _entry(kind: str) -> LossKind:
+    return LOSSES[variants("loss")[kind]]
+
+
 def _call(plan: Plan, kind: str, reduction: str) -> str:
     """The loss of a kind over a batch; `reduction` is an expression."""
-    if kind in _NATIVE:
-        options = f", delta={plan.get('loss.delta')}" if kind == "huber" else ""
+    entry = _entry(kind)
+    options = "".join(f", {name}={plan.get(f'loss.{name}')}" for name in settings_of(variants("loss")[kind]))
+    if entry.native:
         reduced = "" if reduction == '"mean"' else f", reduction={reduction}"
-        return f"F.{_NATIVE[kind]}(output, target{options}{reduced})"
-    name = "binary_cross_entropy" if kind == "bce" else "log_cosh"
-    return f"{name}(output, target)" + (".mean()" if reduction == '"mean"' else "")
+        return f"F.{entry.function.__name__}(output, target{options}{reduced})"
+    return f"{entry.function.__name__}(output, target{options})" + (".mean()" if reduction == '"mean"' else "")
 
 
 def _entries(plan: Plan, kind: str) -> str:
-    if kind in _NATIVE:
+    if _entry(kind).native:
         return f"return {_call(plan, kind, 'reduction')}"
     losses = _call(plan, kind, '"none"')
     return f'losses = {losses}\nreturn losses.mean() if reduction == "mean" else losses'
@@ -121,20 +94,22 @@ def _reconstruction(plan: Plan, kinds: list[str]) -> str:
 
 
 def _prediction(plan: Plan, kinds: list[str]) -> str:
-    """The line that turns logits into what is compared with the data."""
-    if "bce-logits" not in kinds:
-        return ""
-    if len(kinds) == 1:
-        return "    output = torch.sigmoid(output)\n"
-    return f'    output = torch.sigmoid(output) if {plan.get("loss.kind")} == "bce-logits" else output\n'
+    """What is compared with the data."""
+    logits = [kind for kind in kinds if _entry(kind).logits]
+    if not logits:
+        return "output"
+    if logits == kinds:
+        return "torch.sigmoid(output)"
+    return f"torch.sigmoid(output) if {plan.get('loss.kind')} in {logits!r} else output"
 
 
-def _penalties(plan: Plan, kl: bool) -> str:
+def _penalties(plan: Plan, kinds: list[str], kl: bool) -> str:
     text = ""
     if plan.ever("loss.l1_code"):
         text += _added(plan, "loss.l1_code", "code.abs().mean()")
     if plan.ever("loss.variance_weight"):
-        text += _added(plan, "loss.variance_weight", "variance_term(output)")
+        term = f"variance_term({_prediction(plan, kinds)}, INVERSE_VARIANCE, SHARE)"
+        text += _added(plan, "loss.variance_weight", term)
     if not kl or not plan.ever("model.kl_weight"):
         return text
     if not plan.ever("model.kl_warmup"):

@@ -7,7 +7,6 @@ from typing import Any
 
 from aetui.runs.export.errors import ExportError
 from aetui.spec import RunSpec, SpecError, changed, differences
-from aetui.spec import sections as s
 from aetui.spec.fields import fields_of, kind_of
 
 Tweak = tuple[int, Mapping[str, Any]]
@@ -64,7 +63,7 @@ class Plan:
             part = getattr(spec, section)
             found[f"{section}.kind"] = kind_of(part)
             found |= {f"{section}.{name}": getattr(part, name) for name in fields_of(type(part))}
-        if isinstance(spec.schedule, s.Cosine | s.OneCycle) and not spec.schedule.steps:
+        if getattr(spec.schedule, "steps", None) == 0:
             goal = self._goal(spec)
             found["schedule.steps"] = max(0, goal - self._origin) if goal is not None else 0
         return found

@@ -3,105 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 
 from aetui.runs.export.standalone.plan import Plan, choice, indented
-from aetui.training.optimizers import CLASSES, FUSED
-
-_OPTIONS = {
-    "lr": "lr",
-    "weight_decay": "weight_decay",
-    "eps": "eps",
-    "momentum": "momentum",
-    "nesterov": "nesterov",
-    "amsgrad": "amsgrad",
-    "momentum_decay": "momentum_decay",
-    "alpha": "alpha",
-    "centered": "centered",
-    "lr_decay": "lr_decay",
-    "accumulator": "initial_accumulator_value",
-    "rho": "rho",
-}
-"""PyTorch's names of the settings; those of the betas go together."""
-_OFF_BY_DEFAULT = ("nesterov", "amsgrad", "centered", "momentum", "lr_decay", "accumulator")
-
-_FLATTEN = '''\
-def flatten(model):
-    """The trainable parameters as one tensor, of which they become views, and their gradients likewise."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    flat = nn.Parameter(torch.empty(sum(p.numel() for p in parameters), dtype=DTYPE, device=DEVICE))
-    flat.grad = torch.zeros_like(flat.data)
-    start = 0
-    for parameter in parameters:
-        part = slice(start, start + parameter.numel())
-        values = flat.data[part].view(parameter.shape)
-        values.copy_(parameter.data)
-        parameter.data, parameter.grad = values, flat.grad[part].view(parameter.shape)
-        start = part.stop
-    return flat
-'''
-
-_BATCHES = '''\
-class Batches:
-    """Batches of the rows, shuffled anew for each epoch{note}."""
-
-    def __init__(self):
-        self.random = torch.Generator().manual_seed(ORDER_SEED)
-        self.position = len(DATA)
-        self.ready = []
-
-    def next(self):
-        size = {size}
-{whole}        if not self.ready:
-            self.gather(size)
-        batch = self.ready.pop()
-        self.position += len(batch)
-        return batch
-
-    def gather(self, size):
-        """Take the rows of many batches at once, up to 8 MB."""
-        if len(DATA) - self.position < {least}:
-            self.order = torch.randperm(len(DATA), generator=self.random).to(DEVICE)
-            self.position = 0
-        rows = size * max(1, 2**23 // (size * DATA.shape[1] * DATA.element_size()))
-        block = DATA[self.order[self.position : self.position + rows]]
-        self.ready = {parts}[::-1]
-'''
-
-_WHOLE = """\
-        if not 0 < size < len(DATA):
-            self.position = len(DATA)
-            return DATA
-"""
-
-_COSINE = '''\
-def cosine(start, end, share):
-    """From start to end along half a cosine."""
-    return end + (start - end) * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
-'''
-
-_PLATEAU = '''\
-class Plateau:
-    """The rate drops when the loss, averaged over a window, has not improved for a number of readings."""
-
-    def __init__(self):
-        self.factor, self.best = 1.0, math.inf
-        self.waited = self.count = 0
-        self.total = 0.0
-
-    def observe(self, loss):
-        self.total += loss
-        self.count += 1
-        if self.count < {window}:
-            return
-        reading = self.total / self.count
-        self.total, self.count = 0.0, 0
-        if reading < self.best * (1 - {threshold}) or self.best == math.inf:
-            self.best, self.waited = reading, 0
-            return
-        self.waited += 1
-        if self.waited >= {patience}:
-            self.factor, self.waited = max({floor}, self.factor * {factor}), 0
-'''
+from aetui.runs.export.standalone.source import source_of
+from aetui.spec.fields import variants
+from aetui.training import optimizers
+from aetui.training.batches import BatchOrder
+from aetui.training.clipping import CLIPS
+from aetui.training.flat import flatten
+from aetui.training.optimizers import OPTIMIZERS
+from aetui.training.schedules import SCHEDULES
+from aetui.training.step import joint_norm, set_rates, update_on_device, update_on_host
 
 
 @dataclass(frozen=True)
@@ -119,58 +32,45 @@ def steps(plan: Plan, around: Surroundings) -> list[str]:
     """Function and class definitions; `train(model, steps)` is the loop."""
     sizes = plan.values("train.batch_size")
     shuffled = any(0 < size < around.rows for size in sizes)
-    blocks = [_FLATTEN]
-    if shuffled:
-        blocks.append(_batches(plan, around, sizes))
+    blocks = source_of(flatten, *([BatchOrder] if shuffled else []))
     blocks += _optimizer(plan)
     blocks += _schedule(plan)
     if plan.values("clip.kind") != ["none"]:
-        blocks.append(_clip(plan, around.host))
+        blocks += _clip(plan, around.host)
+    blocks += source_of(joint_norm, set_rates, update_on_host if around.host else update_on_device)
     blocks.append(_train(plan, around, shuffled))
     return blocks
-
-
-def _batches(plan: Plan, around: Surroundings, sizes: list[int]) -> str:
-    mixed = not all(0 < size < around.rows for size in sizes)
-    return _BATCHES.format(
-        note="; a size of 0 takes all rows, in their own order" if mixed else "",
-        size=plan.get("train.batch_size"),
-        whole=_WHOLE if mixed else "",
-        least=around.least,
-        parts=f"[part for part in block.split(size) if len(part) >= {around.least}]"
-        if around.least > 1
-        else "list(block.split(size))",
-    )
 
 
 def _optimizer(plan: Plan) -> list[str]:
     kinds = plan.values("optim.kind")
     options = choice(plan, "optim.kind", {kind: f"return {_options(plan, kind)}" for kind in kinds})
     made = choice(plan, "optim.kind", {kind: f"return {_constructor(kind)}" for kind in kinds})
+    makers = [OPTIMIZERS[variants("optim")[kind]] for kind in kinds]
     return [
+        *source_of(*(entry.make for entry in makers if not entry.native)),
         f"def optimizer_options():\n{indented(options)}\n",
         f"def make_optimizer(flat):\n{indented(made)}\n",
     ]
 
 
-def _struct_of(kind: str) -> type:
-    return next(struct for struct in CLASSES if struct.__struct_config__.tag == kind)
-
-
 def _constructor(kind: str) -> str:
-    made = CLASSES[_struct_of(kind)]
-    fused = ", fused=True" if made in FUSED else ""
-    return f"torch.optim.{made.__name__}([flat], **optimizer_options(){fused})"
+    entry = OPTIMIZERS[variants("optim")[kind]]
+    fused = ", fused=True" if entry.fused else ""
+    name = f"torch.optim.{entry.make.__name__}" if entry.native else entry.make.__name__
+    return f"{name}([flat], **optimizer_options(){fused})"
 
 
 def _options(plan: Plan, kind: str) -> str:
-    names = _struct_of(kind).__struct_fields__
+    """PyTorch's options; those that are off by default, and in this run always, are left out."""
+    section = variants("optim")[kind]
+    known = signature(OPTIMIZERS[section].make).parameters
     entries: list[str] = []
-    for name, option in _OPTIONS.items():
-        if name in names and (name not in _OFF_BY_DEFAULT or plan.ever(f"optim.{name}")):
-            entries.append(f'"{option}": {plan.get(f"optim.{name}")}')
-    if "beta1" in names:
-        entries.insert(2, f'"betas": ({plan.get("optim.beta1")}, {plan.get("optim.beta2")})')
+    for option, names in optimizers.settings_of(section).items():
+        paths = [f"optim.{name}" for name in names]
+        if known[option].default or any(plan.ever(path) for path in paths):
+            values = ", ".join(map(plan.get, paths))
+            entries.append(f'"{option}": {values if len(paths) == 1 else f"({values})"}')
     return "{\n" + "".join(f"    {entry},\n" for entry in entries) + "}"
 
 
@@ -178,125 +78,89 @@ def _schedule(plan: Plan) -> list[str]:
     kinds = plan.values("schedule.kind")
     if kinds == ["constant"]:
         return []
-    blocks: list[str] = []
-    if {"cosine", "one-cycle"} & set(kinds):
-        blocks.append(_COSINE)
-    if "plateau" in kinds:
-        names = ("window", "threshold", "patience", "floor", "factor")
-        blocks.append(_PLATEAU.format(**{name: plan.get(f"schedule.{name}") for name in names}))
+    entries = [SCHEDULES[variants("schedule")[kind]] for kind in kinds if kind != "constant"]
+    needed = [part for entry in entries for part in (*entry.uses, *([entry.factor] if entry.factor else []))]
     body = choice(plan, "schedule.kind", {kind: _factor(plan, kind) for kind in kinds})
-    if plan.ever("schedule.since") and set(kinds) - {"constant", "plateau"}:
+    if plan.ever("schedule.since") and any(entry.factor for entry in entries):
         body = f"step -= {plan.get('schedule.since')}\n{body}"
-    takes = "step, plateau" if "plateau" in kinds else "step"
-    blocks.append(
+    takes = "step, plateau" if _watched(plan) else "step"
+    return [
+        *source_of(*needed),
         f'def rate_factor({takes}):\n    """What the schedule multiplies the rate by after `step` steps."""\n'
-        f"{indented(body)}\n"
-    )
-    return blocks
+        f"{indented(body)}\n",
+    ]
+
+
+def _watched(plan: Plan) -> list[str]:
+    """The kinds of schedules in the run that follow the loss."""
+    return [kind for kind in plan.values("schedule.kind") if SCHEDULES[variants("schedule")[kind]].factor is None]
 
 
 def _factor(plan: Plan, kind: str) -> str:
-    def get(name: str) -> str:
-        return plan.get(f"schedule.{name}")
-
-    endless = "" if plan.never_zero("schedule.steps") else f"if not {get('steps')}:\n    return 1.0\n"
-    match kind:
-        case "step":
-            return f"return {get('factor')} ** (step // {get('every')})"
-        case "exponential":
-            return f"return {get('decay')} ** step"
-        case "cosine":
-            return f"{endless}return cosine(1.0, {get('floor')}, step / {get('steps')})"
-        case "warmup":
-            return f"return min(1.0, (step + 1) / ({get('warmup')} + 1))"
-        case "one-cycle":
-            return (
-                f"{endless}peak = {get('rise')} * {get('steps')}\n"
-                f"if step < peak:\n    return cosine({get('start')}, 1.0, step / peak)\n"
-                f"return cosine(1.0, {get('floor')}, (step - peak) / max({get('steps')} - peak, 1e-12))"
-            )
-        case "plateau":
-            return "return plateau.factor"
-        case _:
-            return "return 1.0"
+    section = variants("schedule")[kind]
+    factor = SCHEDULES[section].factor
+    if kind == "constant":
+        return "return 1.0"
+    if factor is None:
+        return "return plateau.factor"
+    endless = ""
+    if "steps" in section.__struct_fields__ and not plan.never_zero("schedule.steps"):
+        endless = f"if not {plan.get('schedule.steps')}:\n    return 1.0\n"
+    return f"{endless}return {factor.__name__}(step{_settings(plan, section)})"
 
 
-def _clip(plan: Plan, host: bool) -> str:
+def _settings(plan: Plan, section: type) -> str:
+    return "".join(f", {name}={plan.get(f'schedule.{name}')}" for name in section.__struct_fields__)
+
+
+def _clip(plan: Plan, host: bool) -> list[str]:
+    """`clip(grads, views, norm)`, and what it calls."""
     limit = plan.get("clip.threshold")
-    codes = {
-        "global": f"flat.grad.mul_(min(1.0, {limit} / (norm + 1e-6)))",
-        "value": f"flat.grad.clamp_(-{limit}, {limit})",
-        "per-tensor": (
-            "for parameter in model.parameters():\n"
-            "    if parameter.requires_grad:\n"
-            "        size = torch.linalg.vector_norm(parameter.grad).item()\n"
-            f"        if size > {limit}:\n"
-            f"            parameter.grad.mul_({limit} / size)"
-        ),
-    }
-    if not host:
-        codes |= {
-            "global": f"flat.grad.mul_(({limit} / (norm + 1e-6)).clamp_(max=1.0).nan_to_num_(nan=1.0))",
-            "per-tensor": (
-                "grads = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]\n"
-                "norms = torch.stack([torch.linalg.vector_norm(grad) for grad in grads])\n"
-                f"for grad, scale in zip(grads, ({limit} / norms.clamp(min={limit})).unbind()):\n"
-                "    grad.mul_(scale)"
-            ),
-        }
     kinds = plan.values("clip.kind")
-    branches = {kind: codes[kind] for kind in kinds if kind != "none"}
-    off = [f'{plan.get("clip.kind")} == "none"'] * ("none" in kinds)
+    entries = {kind: entry for kind in kinds if (entry := CLIPS[variants("clip")[kind]]) is not None}
+    functions = {kind: entry.on_host if host else entry.on_device for kind, entry in entries.items()}
+    off = [f'{plan.get("clip.kind")} == "{kind}"' for kind in kinds if kind not in entries]
     within = [f"norm <= {limit}"] * host
     why = "  # no tensor and no entry exceeds the joint norm" if host else ""
-    guard = f"if {' or '.join(off + within)}:\n    return{why}\n" if off or within else ""
-    if len(branches) == 1:
-        body = next(iter(branches.values()))
-    else:
-        words = ["if", *["elif"] * (len(branches) - 1)]
-        body = "\n".join(
-            f'{word} {plan.get("clip.kind")} == "{name}":\n{indented(code)}'
-            for word, (name, code) in zip(words, branches.items(), strict=True)
-        )
-    body = guard + body
-    return f"def clip(model, flat, norm):\n{indented(body)}\n"
+    guard = f"if {' or '.join(off + within)}:\n    return {not host and None}{why}\n" if off or within else ""
+    calls = {kind: f"return {function.__name__}(grads, views, {limit}, norm)" for kind, function in functions.items()}
+    body = guard + choice(plan, "clip.kind", calls)
+    return [*source_of(*functions.values()), f"def clip(grads, views, norm):\n{indented(body)}\n"]
 
 
 def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
-    scheduled = plan.values("schedule.kind") != ["constant"]
-    plateau = "plateau" in plan.values("schedule.kind")
-    takes = "step, plateau" if plateau else "step"
-    before = ["flat = flatten(model)", "optimizer = make_optimizer(flat)"]
-    before += ["batches = Batches()"] * shuffled + ["plateau = Plateau()"] * plateau
-    update: list[str] = []
+    watched = _watched(plan)
+    before = ["flat, views = flatten([parameter for parameter in model.parameters() if parameter.requires_grad])"]
+    before += ["optimizer = make_optimizer(flat)"]
+    if shuffled:
+        order = "torch.Generator().manual_seed(ORDER_SEED)"
+        before.append(f"batches = BatchOrder(DATA, {plan.get('train.batch_size')}, {order}, {around.least})")
+    before += ["plateau = PlateauState()"] * bool(watched)
+    rates = "()"
+    if plan.values("schedule.kind") != ["constant"]:
+        rates = f"({plan.get('optim.lr')} * rate_factor({'step, plateau' if watched else 'step'}),)"
+    clip = f"lambda norm: {'False' if around.host else 'None'}"
     if plan.values("clip.kind") != ["none"]:
-        update.append("clip(model, flat, norm)")
-    if scheduled:
-        update.append(f'optimizer.param_groups[0]["lr"] = {plan.get("optim.lr")} * rate_factor({takes})')
-    update.append("optimizer.step()")
-    if plateau:
-        observed = "plateau.observe(loss.item())"
-        watching = f'if {plan.get("schedule.kind")} == "plateau":\n    {observed}'
-        update.append(watching if plan.varies("schedule.kind") else observed)
-    tweaking = _tweaking(plan, plateau=plateau, shuffled=shuffled)
+        clip = "functools.partial(clip, [flat.grad], views)"
+    tweaking = _tweaking(plan, plateau=bool(watched), shuffled=shuffled)
     if tweaking:
         before.append("tweaks = collections.deque(TWEAKS)")
-    batch = "batches.next()" if shuffled else "DATA"
+    if around.host:
+        kept = "finite, _" if watched else "_"
+        update = f"{kept} = update_on_host(optimizer, {rates}, {clip}, loss.item(), norm.item())"
+    else:
+        update = f"update_on_device(optimizer, {rates}, {clip}, [flat.grad], loss.detach(), norm)"
     loop = [
         *tweaking,
         "flat.grad.zero_()",
-        f"loss = objective(model, {batch}, step)",
+        f"loss = objective(model, {'batches.next()' if shuffled else 'DATA'}, step)",
         "loss.backward()",
-        f"norm = torch.linalg.vector_norm(flat.grad){'.item()' * around.host}",
+        "norm = joint_norm([flat.grad])",
+        update,
+        *(_observing(plan, kind, around.host) for kind in watched),
+        "if (step + 1) % max(1, steps // 10) == 0:",
+        '    print(f"step {step + 1:,}: loss {loss.item():.6g}", file=sys.stderr)',
     ]
-    if around.host:
-        loop.append("if math.isfinite(norm) and math.isfinite(loss.item()):")
-        loop.append(indented("\n".join(update)))
-    else:
-        loop.append("flat.grad.masked_fill_(~(norm.isfinite() & loss.detach().isfinite()), 0.0)")
-        loop += update
-    loop.append("if (step + 1) % max(1, steps // 10) == 0:")
-    loop.append('    print(f"step {step + 1:,}: loss {loss.item():.6g}", file=sys.stderr)')
     finite = (
         "A step whose loss or gradient is not finite changes no weight."
         if around.host
@@ -306,6 +170,13 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
         f'def train(model, steps):\n    """{finite}"""\n'
         f"{indented(chr(10).join(before))}\n    for step in range(steps):\n{indented(chr(10).join(loop), 8)}\n"
     )
+
+
+def _observing(plan: Plan, kind: str, host: bool) -> str:
+    """The lines of the loop that tell a schedule the loss."""
+    conditions = ["finite"] * host + [f'{plan.get("schedule.kind")} == "{kind}"'] * plan.varies("schedule.kind")
+    line = f"plateau.observe(loss.item(){_settings(plan, variants('schedule')[kind])})"
+    return f"if {' and '.join(conditions)}:\n    {line}" if conditions else line
 
 
 def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool) -> list[str]:
@@ -325,7 +196,7 @@ def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool) -> list[str]:
         lines += [f'    {other}if any(path.startswith("optim.") for path in changes):']
         lines += ["        optimizer.param_groups[0].update(optimizer_options())"]
     if plateau and plan.varies("schedule.kind"):
-        lines += ['    if "schedule.kind" in changes:', "        plateau = Plateau()"]
+        lines += ['    if "schedule.kind" in changes:', "        plateau = PlateauState()"]
     if shuffled and plan.varies("train.batch_size"):
-        lines += ['    if "train.batch_size" in changes:', "        batches.ready = []"]
+        lines += ['    if "train.batch_size" in changes:', f"        batches.resize({plan.get('train.batch_size')})"]
     return lines
