@@ -6,6 +6,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from aetui.engine.steering import Ladder
+from aetui.spec import RunSpec, changed
+
 Tweaks = tuple[tuple[int, tuple[tuple[str, str], ...]], ...]
 """Completed steps, and the settings that changed then."""
 
@@ -67,7 +70,7 @@ TWEAKS: list[dict[str, str]] = [
 
 @dataclass(frozen=True)
 class Act:
-    """What to do at a step: a tweak, an undo, or a rewind to before the last tweak but `back`."""
+    """What to do at a step: a tweak, a nudge by a held key, an undo, or a rewind to before the last but `back`."""
 
     step: int
     kind: str
@@ -87,12 +90,30 @@ class Plan:
         """After each number of acts: tweaks made so far, and those in force; no two are the same."""
         made, force, found = 0, (), [(0, ())]
         for act in self.acts:
-            if act.kind == "tweak":
+            if act.kind in ("tweak", "nudge"):
                 made, force = made + 1, (*force, (act.step, act.changes))
             else:
                 force = force[: len(force) - 1 - act.back]
             found.append((made, force))
         return found
+
+
+def nudged(rate: float, most: int) -> list[float]:
+    """Rates that a held key leads to, up to where they would be others after another engine has gone on."""
+    ladder, values = Ladder(), [rate]
+    for _ in range(most):
+        value = ladder.moved(values[-1], -1)
+        if value != Ladder().moved(values[-1], -1) or value == values[-1]:
+            break
+        values.append(value)
+    return values[1:]
+
+
+def _hold(acts: list[Act], rate: float, at: int, goal: int, draw: random.Random) -> list[float]:
+    """Rates of a key that is held from step `at` on; none where no hold fits."""
+    after_another = bool(acts) and acts[-1].kind == "nudge"
+    values = nudged(rate, draw.randint(2, 8))
+    return values if at + 3 * len(values) < goal and not after_another else []
 
 
 def plan(case: str, seed: int, folder: Path, share: float = 1.0) -> Plan:
@@ -106,21 +127,29 @@ def plan(case: str, seed: int, folder: Path, share: float = 1.0) -> Plan:
         file.write_text(OWN)
         settings["model.path"] = f"{file}:Mine"
     acts: list[Act] = []
-    force: list[int] = []
-    at = 0
+    force: list[tuple[int, int, float]] = []
+    """Of each tweak in force its step, how many nudges it is made of, and the rate before it."""
+    at, rate = 0, float(changed(RunSpec(), settings).optim.lr)
     for _ in range(draw.randint(4, 7)):
         at = min(goal - 1, at + draw.randint(1, goal // 4))
         back = draw.randrange(3)
         # An act of returning follows one that trained on: what is in force tells how far the plan has come.
-        if force and acts[-1].kind == "tweak" and draw.random() < 0.5:
+        if force and acts[-1].kind in ("tweak", "nudge") and draw.random() < 0.5:
             undo = draw.random() < 0.5
-            back = 0 if undo else min(back, len(force) - 1)
-            acts.append(Act(at, "undo" if undo else "rewind", back=back))
-            at = force[len(force) - 1 - back]
-            del force[len(force) - 1 - back :]
+            taken = force[len(force) - 1 - (0 if undo else min(back, len(force) - 1)) :]
+            acts.append(Act(at, "undo" if undo else "rewind", back=sum(many for _, many, _ in taken) - 1))
+            at, _, rate = taken[0]
+            del force[-len(taken) :]
+        elif draw.random() < 0.5 and (values := _hold(acts, rate, at, goal, draw)):
+            force.append((at, len(values), rate))
+            for value in values:
+                acts.append(Act(at, "nudge", (("optim.lr", repr(value)),)))
+                at += draw.randint(1, 3)
+            rate = values[-1]
         else:
             # Another rate each time, for a tweak that changes nothing is none.
             changes = TWEAKS[draw.randrange(len(TWEAKS))] | {"optim.lr": f"{0.0005 + 0.0001 * len(acts):.4f}"}
             acts.append(Act(at, "tweak", tuple(changes.items())))
-            force.append(at)
+            force.append((at, 1, rate))
+            rate = float(changes["optim.lr"])
     return Plan(settings, goal, tuple(acts))

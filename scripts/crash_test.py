@@ -35,7 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import crash_plans
 import safetensors.torch  # noqa: F401
 import torch._dynamo  # noqa: F401
-from crash_plans import Plan, Tweaks
+from crash_plans import Act, Plan, Tweaks
 
 from aetui import RunSpec, Trainer
 from aetui import protocol as p
@@ -143,12 +143,19 @@ class Life:
         """Do what is left of the plan, and end."""
         self.tell("loaded", self.trainer.steps)
         done = self.done()
+        nudges: list[Act] = []
         for act, (_, force) in zip(self.plan.acts[done:], self.plan.marks()[done + 1 :], strict=True):
+            if act.kind == "nudge":
+                nudges.append(act)
+                continue
+            self.hold(nudges)
+            nudges = []
             self.train_to(act.step)
             if act.kind == "tweak":
                 self.do(p.Set, changes=dict(act.changes))
             else:
                 self.go_back(act.kind, len(force))
+        self.hold(nudges)
         self.train_to(self.plan.goal)
         self.tell("ending")
         self.engine.submit(p.Stop(id=0))
@@ -156,6 +163,24 @@ class Life:
         if self.thread.is_alive():
             raise RuntimeError("the engine does not end")
         self.tell("done", self.trainer.weights_sha256())
+
+    def hold(self, acts: list[Act]) -> None:
+        """Press a key at the steps of `acts` while the run trains, without a pause between."""
+        if not acts:
+            return
+        trainer, advance, due = self.trainer, self.trainer.advance, {act.step for act in acts}
+
+        def advance_and_press() -> bool:
+            finite = advance()
+            if trainer.steps in due:
+                self.engine.submit(p.Nudge(id=next(self._ids), by=-1))
+            return finite
+
+        if trainer.steps in due:
+            self.do(p.Nudge, by=-1)
+        trainer.advance = advance_and_press
+        self.train_to(acts[-1].step + 1)
+        trainer.advance = advance
 
     def go_back(self, kind: str, wanted: int) -> None:
         """Return to where so many tweaks are in force."""

@@ -230,15 +230,15 @@ def _explained(model: RunModel) -> Part:
     figure: tuple[Piece, ...] = ((text, _finite(value)), (of, "muted")) if of else ((text, _finite(value)),)
     lead: tuple[Piece, ...] = (("expl. var. ", "muted"), *figure)
     brief: tuple[Piece, ...] = (("expl. ", "muted"), *figure)
-    kept = max(len(of), _AS_OF) if of else 0
+    # In training the figure is now and then of the very step, and its neighbors are to stay where they are.
+    kept = max(len(of), _AS_OF) if of or status.state == "running" else 0
     linear = floors.linear_explained if floors else None
     if linear is None:
-        return Part("expl", (lead, brief) if of else (lead,), (17 + kept, 12 + kept) if of else (17,))
+        return Part("expl", (lead, brief), (17 + kept, 12 + kept))
     full, short = f" (PCA-{_code_width(model)} {linear:.3f})", f" (PCA {linear:.2f})"
     forms = ((*lead, (full, "floor")), (*lead, (short, "floor")), (*brief, (short, "floor")), brief)
     widths = (17 + len(full), 16 + len(short), 11 + len(short), 12)
-    count = len(forms) if of else 2
-    return Part("expl", forms[:count], tuple(width + kept for width in widths[:count]))
+    return Part("expl", forms, tuple(width + kept for width in widths))
 
 
 def _device(model: RunModel) -> Part:
