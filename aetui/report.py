@@ -118,6 +118,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """Steps that controlled probes on copies took besides."""
     settled: str = ""
     """Why the diagnosis stopped where it did, in one sentence."""
+    ruined: str = ""
+    """Why no change of settings mends the run from where it stands, in one sentence; '' where one may."""
     notes: tuple[str, ...] = ()
     """Remarks that are no findings."""
     seconds: float = 0.0
@@ -144,6 +146,9 @@ class Report(Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return render(self)
 
+
+TOO_LATE = "Too late for a remedy in this state:"
+"""What comes before `Report.ruined` where it is shown."""
 
 LEAST_WIDTH = 24
 """Narrower texts are laid out as if they were this wide."""
@@ -172,6 +177,9 @@ def render(report: Report, width: int = 88, color: bool = False) -> str:
     page.gap()
     for name, text in figures(report):
         page.named(name, text)
+    if report.ruined:
+        page.gap()
+        page.add(f"{TOO_LATE} {report.ruined}. The remedies are for a new run.", style=_BAD)
     _findings(page, report.findings, report.verdict in FINE)
     if report.notes:
         page.gap()

@@ -240,6 +240,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         status = run_command(arguments)
         sys.stdout.flush()
+        _drop_unsaid()
         return status
     except BrokenPipeError:
         with contextlib.suppress(OSError):
@@ -249,6 +250,16 @@ def main(arguments: Sequence[str]) -> int:
         return _unwritten(error)
     except KeyboardInterrupt:
         return 130
+
+
+def _drop_unsaid() -> None:
+    """What standard error did not take would fail again when the interpreter ends, and change the status."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
 
 
 def _unwritten(error: OSError) -> int:

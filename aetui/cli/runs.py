@@ -14,10 +14,12 @@ import msgspec
 from aetui import paths
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
+from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import RunSummary, summary
 from aetui.spec import Problem, SpecError
+from aetui.tui.figures import as_of
 
 _Made = TypeVar("_Made")
 _DAY = 86_400.0
@@ -86,10 +88,12 @@ def _print_record(database: Database) -> None:
     for row in rows[:_JOURNAL]:
         loss = "-" if row.loss is None else f"{row.loss:.4g}"
         print(f"  {_clock(row.time)}  step {row.position.step:>9,}  loss {loss:<9}  {row.reason}")
-    events = [event for event in database.events() if event.text]
+    tweaks = {group[0].seq: lineage.told(group) for group in lineage.grouped(database.tweaks())}
+    events = [event for event in database.events() if event.text and (event.changes is None or event.seq in tweaks)]
     print("\njournal" + (f", the last {_JOURNAL} of {len(events)}" if len(events) > _JOURNAL else ""))
     for event in events[-_JOURNAL:]:
-        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {event.text}")
+        text = tweaks.get(event.seq, event.text)
+        print(f"  {_clock(event.time)}  step {event.step:>9,}  {event.kind:<8} {text}")
 
 
 def rename_run(folder: RunFolder, name: str) -> int:
@@ -270,7 +274,9 @@ def _steps(one: RunSummary) -> str:
 
 
 def _figure(one: RunSummary) -> str:
-    return "-" if one.explained_variance is None else f"{one.explained_variance:.3f}"
+    if one.explained_variance is None or one.step is None:
+        return "-"
+    return as_of(f"{one.explained_variance:.3f}", one.explained_step, one.step)
 
 
 def _age(seconds: float) -> str:

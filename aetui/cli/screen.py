@@ -47,7 +47,7 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:
-        way = f"aetui attach {folder.name} shows it, aetui stop {folder.name} ends it"
+        way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
     screen = _Screen(folder, placement, theme)
     link = screen.engine()
@@ -64,7 +64,8 @@ def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
     try:
         link = AttachLink(folder.path)
     except SocketError as error:
-        way = "" if folder.holder() else f"; aetui resume {folder.name} goes on with it"
+        held = folder.holder() is not None
+        way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
         raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
     screen = _Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True)

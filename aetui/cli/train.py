@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -113,7 +113,8 @@ def _check_steps(steps: int | None) -> None:
 
 
 def _say(text: str) -> None:
-    print(f"aetui: {text}", file=sys.stderr)
+    with suppress(OSError):  # a full disk behind stderr must not end a training
+        print(f"aetui: {text}", file=sys.stderr, flush=True)
 
 
 class _Headless:
@@ -168,7 +169,7 @@ class _Headless:
             return 1
         held_out = evaluation.validation_loss
         recording.add_point(trainer.steps, held_out, evaluation.explained_variance)
-        self._put_away("finished" if finite else "non-finite", reason)
+        stored = self._put_away("finished" if finite else "non-finite", reason)
         speed = (trainer.steps - before) / seconds if seconds else 0.0
         if self._as_json:
             print(json.dumps(outcome(trainer, evaluation, speed, self._name), allow_nan=False))
@@ -176,7 +177,7 @@ class _Headless:
             print_outcome(trainer, evaluation, speed, self._name)
         if not finite:
             _say(f"{reason}; training stopped there")
-        return 0 if finite else 1
+        return 0 if finite and stored else 1
 
     def _train(self, goal: int) -> bool:
         """Whether every step up to `goal`, or to a signal, was finite."""
@@ -218,12 +219,14 @@ class _Headless:
             _say(f"the run {self._name} is stored at step {done:,}; {self._way_on()}")
         return 1
 
-    def _put_away(self, state: str, reason: str) -> None:
+    def _put_away(self, state: str, reason: str) -> bool:
+        """Whether all of the run is on the disk."""
         recording = self._recording
         record(recording, p.StateChanged(state=state, reason=reason))
         recording.note_state(state)
         if trouble := recording.close("end"):
             _say(f"the run {self._name} could not be stored whole: {trouble}")
+        return not trouble
 
     def _way_on(self) -> str:
         return f"aetui resume {self._name} --headless goes on"

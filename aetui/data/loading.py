@@ -85,7 +85,7 @@ def _missing(path: Path) -> str:
     text = f"{path}: there is no such file"
     if not path.parent.is_dir():
         return f"{text}; there is no folder {str(path.parent)!r} either"
-    close = hint(path.name, [entry.name for entry in path.parent.iterdir()])
+    close = hint(path.name, [entry.name for entry in path.parent.iterdir() if entry.exists()])
     return f"{text}; {close}" if close.startswith("did you") else text
 
 

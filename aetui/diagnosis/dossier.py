@@ -13,6 +13,7 @@ from aetui.diagnosis.change import Change
 from aetui.diagnosis.facts import Facts
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.observe import Activity, Fit, Snapshot
+from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
@@ -70,6 +71,10 @@ class Dossier:
     """Steps taken, where `losses` are only some of them."""
     parts: dict[str, float] = field(default_factory=dict)
     """Parts of the last loss."""
+    weights: tuple[Weight, ...] = ()
+    """The weight matrices as they are now, where they were measured."""
+    unsound: tuple[str, ...] = ()
+    """Batch normalizations whose running statistics are not finite."""
 
     @property
     def started(self) -> bool:

@@ -19,6 +19,7 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit, probe_rows
 from aetui.diagnosis.observer import Observer
 from aetui.diagnosis.outputs import take_apart
+from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import (
     SLICE,
     Outcomes,
@@ -30,6 +31,7 @@ from aetui.diagnosis.probing import (
     probe_suspects,
     run_probe,
 )
+from aetui.diagnosis.ruin import ruined, unsound_norms
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import COLLAPSED, Verdict, judge
 from aetui.diagnosis.weighing import weigh
@@ -87,6 +89,7 @@ def examine(subject: Subject, *, steps: int | None = None, probes: bool = True) 
         settled = yield from _train(d, observer, longest)
     d.broken = loop.broken
     d.parts = dict(loop.parts)
+    d.weights, d.unsound = measure_weights(loop.model), unsound_norms(loop.model)
     if loop.broken is None and loop.steps:
         _look_closer(d, loop, observer)
     verdict = judge(d)
@@ -288,6 +291,7 @@ def report_of(
         steps=steps,
         probe_steps=probe_steps,
         settled=settled,
+        ruined=ruined(d, verdict.name),
         notes=(),
         seconds=round(seconds, 2),
     )

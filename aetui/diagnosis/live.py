@@ -8,13 +8,16 @@ import torch
 from msgspec.structs import replace
 
 from aetui.diagnosis import causes
-from aetui.diagnosis.dossier import Dossier, Suspect
+from aetui.diagnosis.dossier import NEAR_LINEAR, Dossier, Suspect
 from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
+from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
 from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import Outcomes, Progress, Rows, length_of, probe_suspects
+from aetui.diagnosis.ruin import slow_norms, unsound_norms
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
@@ -85,7 +88,7 @@ class LiveDiagnosis:
     def _dossier(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Dossier:
         subject, facts = self._known()
         self._take_snapshot(subject)
-        return Dossier(
+        d = Dossier(
             subject,
             facts,
             tuple(self._snapshots),
@@ -96,6 +99,18 @@ class LiveDiagnosis:
             goal=self._trainer.goal,
             taken=self._trainer.steps,
         )
+        if d.quality < NEAR_LINEAR:
+            # Only where something is wrong: these read every weight.
+            model = self._trainer.model
+            d.train_fit, d.weights, d.unsound = self._train_fit(subject), measure_weights(model), unsound_norms(model)
+        return d
+
+    def _train_fit(self, subject: Subject) -> Fit | None:
+        """The fit in train mode, measured on a copy, where running statistics hardly follow the batches."""
+        model = self._trainer.model
+        if not slow_norms(model):
+            return None
+        return Rows.of(subject, self._rows).fit(Loop(subject, model=clone(model)), train=True)
 
     def _known(self) -> tuple[Subject, Facts]:
         """Subject and facts under the settings in force."""

@@ -16,6 +16,7 @@ from aetui.models.errors import ForwardError, message
 from aetui.models.moments import finite_range
 from aetui.spec import Difference, dumps
 from aetui.spec import sections as s
+from aetui.spec.fields import fields_of
 from aetui.training.losses import domain_warning
 from aetui.training.records import Records
 from aetui.training.trainer import Trainer
@@ -93,6 +94,14 @@ def changes_text(found: list[Difference], trainer: Trainer, old_rate: float) -> 
         factor = trainer.schedule.factor(trainer.steps, trainer.goal)
         text += f"; rate in force {rate:.3g} (schedule {kind.__struct_config__.tag} x {factor:.3g})"
     return text
+
+
+def at_the_end(spec: s.RunSpec, path: str) -> str:
+    """Why a key does not move a number any further."""
+    section, _, name = path.partition(".")
+    part, (least, most) = getattr(spec, section), p.NUDGE_ENDS
+    value = fields_of(type(part))[name].format(getattr(part, name))
+    return f"nothing to change: {path} is {value}; its keys move it between {least:g} and {most:,.0f}"
 
 
 def first_bad(records: Records) -> int | None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.engine.describe import log_line
 from aetui.engine.live import LiveRun
-from aetui.runs.database import SavedEvent
+from aetui.runs.database import REPEAT, SavedEvent
 from aetui.runs.recording import Recording
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _kept(event: p.Events) -> p.Events | None:
 def _kind(event: p.Events) -> str:
     match event:
         case p.Accepted():
-            return "tweak"
+            return REPEAT if event.repeat else "tweak"
         case p.Moved():
             return "move"
         case p.StateChanged():

@@ -56,9 +56,10 @@ class LiveRun:
         """What has changed since the screen's last look, and whether it waits for a gauge."""
         missing = self.watch.ask(look)
         fresh = look.run != self.info.run
+        own = {"screens": self.screens, "unsaved": self.unsaved, "diagnosed": self.watch.gauges.diagnosed}
         view = p.View(
             run=self.info.run,
-            status=replace(self._status, screens=self.screens, unsaved=self.unsaved),
+            status=replace(self._status, **own),
             history=self.history.since(0 if fresh else look.since),
             points=tuple(self.history.points[0 if fresh else look.points :]),
             **self.watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
@@ -76,7 +77,7 @@ class LiveRun:
         if time.monotonic() - self._collected > self.watch.period and self._take_over():
             before, step = self._status, len(self.history)
             # The step under way has taken its rows already.
-            epoch = before.epoch + (step - before.step) / self.trainer.batches.steps_per_epoch
+            epoch = (before.epoch or 0.0) + (step - before.step) / self.trainer.batches.steps_per_epoch
             self.publish("running", queued, epoch)
 
     def _take_over(self) -> int:
@@ -105,11 +106,13 @@ class LiveRun:
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
         self.watch.outdate()
-        self._add_point(self.watch.fit())
+        # What is listed of a run at rest is of its very step, however near to the last point on its chart.
+        self._add_point(self.watch.fit(), at_rest=True)
 
-    def _add_point(self, point: p.Point) -> None:
-        if self.history.add_point(point) and self.recording is not None:
-            self.recording.add_point(point.step, point.validation, point.explained)
+    def _add_point(self, point: p.Point, *, at_rest: bool = False) -> None:
+        added, recording = self.history.add_point(point), self.recording
+        if recording is not None and (added or (at_rest and not recording.measured_here())):
+            recording.add_point(point.step, point.validation, point.explained)
 
     def measure_due(self) -> bool:
         """Measure what is due within the budget; True if the next step should be measured for the layers."""

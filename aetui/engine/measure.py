@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
 from aetui import data as data_
@@ -45,6 +46,10 @@ class Gauges:
         self._samples, self._titles = _samples(trainer)
         self._low, self._high = finite_range(self._samples)
         self._updates: dict[str, float] | None = None
+        self._updated: int | None = None
+        """Step that the updates are of."""
+        self.diagnosed: int | None = None
+        """Step that was diagnosed last."""
         self._probed: tuple[tuple[int, object], Tensor, Tensor] | None = None
         self._versions = 0
 
@@ -73,11 +78,11 @@ class Gauges:
 
     def remember_updates(self, updates: dict[str, float]) -> None:
         """Keep the update norms of a step for the layers gauge."""
-        self._updates = updates
+        self._updates, self._updated = updates, self.trainer.steps
 
     def diagnose(self, *, stage: str = "", probed: bool = False) -> p.Diagnosis:
         """The report on the present step; the same message as before where nothing of it has changed."""
-        before = self._shown
+        before, self.diagnosed = self._shown, self.trainer.steps
         report = self.diagnosis.look(*self.history.sampled(), self._broken(), resting=self.resting)
         probed = probed or (before is not None and before.probed and report.probe_steps > 0)
         unchanged = before is not None and (before.stage, before.probed) == (stage, probed)
@@ -123,9 +128,10 @@ class Gauges:
             return measure_code(code, self._labels, step=trainer.steps, version=version, vae=trainer.model.variational)
         if name == "layers":
             grads = trainer.flat.named_grads() if trainer.has_gradient else None
-            return measure_layers(
+            layers = measure_layers(
                 trainer.model, self._probe, step=trainer.steps, version=version, grads=grads, updates=self._updates
             )
+            return replace(layers, updated=self._updated)
         return measure_pairs(
             trainer.model, trainer.objective, self._samples, self._titles, first, PAGE,
             step=trainer.steps, version=version, low=self._low, high=self._high,

@@ -116,23 +116,27 @@ class Shelf:
 
     def travel(
         self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind, say: Say, asked: Asked
-    ) -> tuple[str, list[str]]:
-        """Undo, redo or rewind; what happened in a sentence, and remarks.
+    ) -> tuple[p.Moved, list[str]]:
+        """Undo, redo or rewind; what happened, and remarks.
 
         Raises:
             RunError: as with `check`.
             Interrupted: `asked` said so.
         """
         recording, progress = _recording(run), _progress(say, asked)
+        origin, redo = recording.settled, None
         match command:
             case p.Undo():
                 what = f"undone: {recording.before_last_tweak()[1]}"
-                remarks = recording.undo(progress)
+                remarks, redo = recording.undo(progress), origin.step
             case p.Redo():
                 what, remarks = "redone", recording.redo(progress)
             case p.Rewind():
                 what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
-        return f"{what}; the run stands at step {recording.trainer.steps:,}", remarks
+        text = f"{what}; the run stands at step {recording.trainer.steps:,}"
+        kept = any(row.position == origin and row.kind == "before-move" for row in recording.keeper.rows)
+        left = origin.step if kept and not isinstance(command, p.Redo) else None
+        return p.Moved(command=command.id, text=text, info=run.info, redo=redo, left=left), remarks
 
     def mend(self, run: LiveRun, say: Say, asked: Asked) -> list[str]:
         """Bring a run back to its last whole step; remarks."""

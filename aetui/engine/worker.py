@@ -19,6 +19,7 @@ from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.meters import SpeedMeter
 from aetui.engine.shelf import Shelf
+from aetui.engine.steering import Hold
 from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
 from aetui.runs.replay import Interrupted
@@ -56,6 +57,7 @@ class Engine:
         """Whether the target is that of single steps."""
         self._to_goal = False
         """Whether the run is to end where its spec says, wherever a tweak moves that."""
+        self._hold = Hold()
         self._between = threading.Lock()
         """Held by the worker thread but for the time of a step, in which another may touch the run."""
         self._worker = 0
@@ -199,22 +201,24 @@ class Engine:
         except _REFUSALS as error:
             text = "; ".join(str(error).splitlines())
             log.info("refused %s: %s", command, text)
-            self._refuse(command, text, path=getattr(error, "path", ""))
+            self._refuse(command, text, path=getattr(error, "path", ""), left=getattr(error, "left", None))
         except Exception as error:
             log.exception("command %s failed", command)
             self._refuse(command, describe.failure(error))
         finally:
             self._stage = self._where = ""
 
-    def _refuse(self, command: p.Commands, text: str, path: str = "") -> None:
+    def _refuse(self, command: p.Commands, text: str, path: str = "", left: int | None = None) -> None:
         """Nothing has changed; only the first run's failure to load leaves nothing to go on with."""
         if isinstance(command, p.New | p.Open) and self._run is None:
             self._emit(p.Failed(text=text, log=self._shelf.log_file, path=path))
         else:
-            self._emit(p.Refused(command=command.id, text=text))
+            self._emit(p.Refused(command=command.id, text=text, left=left))
 
     def _dispatch(self, command: p.Commands) -> None:
         run = self._run
+        if not isinstance(command, p.Nudge):
+            self._hold.end()
         match command:
             case p.Stop():
                 self._stopping = True
@@ -243,12 +247,7 @@ class Engine:
                 self._set(self._whole(run), command, command.changes)
             case p.Nudge():
                 run.end_probes()
-                run = self._whole(run)
-                value = run.nudged(command.path, command.by)
-                if value is None:
-                    self._refuse(command, f"{command.path}: is not a number that keys can move")
-                else:
-                    self._set(run, command, {command.path: value})
+                self._nudge(self._whole(run), command)
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -307,11 +306,10 @@ class Engine:
         self._shelf.check(run, command)
         if self._state == "running":
             self._settle(run, "paused", owe=False)
-        text, remarks = self._shelf.travel(run, command, self._say_stage, self._stop_waits)
-        self._arrive(run, command, text, remarks)
+        self._arrive(run, *self._shelf.travel(run, command, self._say_stage, self._stop_waits))
 
-    def _arrive(self, run: LiveRun, command: p.Command, text: str, remarks: list[str]) -> LiveRun:
-        """Show the run where it stands now."""
+    def _arrive(self, run: LiveRun, event: p.Moved, remarks: list[str]) -> LiveRun:
+        """Show the run where it stands now, and how it came there."""
         self._stage = ""
         self._runs += 1
         moved = run.moved(self._runs)
@@ -320,7 +318,7 @@ class Engine:
         moved.publish(state, len(self._inbox))
         self._journal.go_on(moved)
         self._run, self._state, self._target, self._to_goal = moved, state, None, False
-        self._emit(p.Moved(command=command.id, text=text, info=moved.info))
+        self._emit(replace(event, info=moved.info))
         self._emit(p.StateChanged(state=state, reason=reason))
         for remark in remarks:
             self._emit(p.Noted(text=remark, warning=True))
@@ -330,8 +328,10 @@ class Engine:
         """The run in a state to go on with: after a step that broke off, that of the step before it."""
         if run.recording is None or not run.recording.spoiled:
             return run
+        self._hold.end()
         remarks = self._shelf.mend(run, self._say_stage, self._stop_waits)
-        return self._arrive(run, p.Pause(id=0), f"back at step {run.trainer.steps:,}, before the failure", remarks)
+        text = f"back at step {run.trainer.steps:,}, before the failure"
+        return self._arrive(run, p.Moved(command=0, text=text, info=run.info), remarks)
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
         steps, done, goal = command.steps, run.trainer.steps, run.trainer.goal
@@ -353,7 +353,19 @@ class Engine:
             run.publish("running", len(self._inbox))
             self._emit(p.StateChanged(state="running", reason=f"running{many}" if many else ""))
 
-    def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str]) -> None:
+    def _nudge(self, run: LiveRun, command: p.Nudge) -> None:
+        path, steps, now = command.path, run.trainer.steps, time.monotonic()
+        value = run.nudged(path, command.by)
+        if value is None:
+            self._refuse(command, f"{path}: is not a number that keys can move")
+        elif not differences(run.trainer.spec, run.trainer.planned({path: value}, text=True)):
+            self._accept(command, describe.at_the_end(run.trainer.spec, path))
+        else:
+            self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, now, steps))
+            self._hold.note(path, now, steps)
+
+    def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str], *, repeat: bool = False) -> None:
+        """Put settings in force. repeat: as part of the tweak before, which has the checkpoint."""
         trainer = run.trainer
         old, old_rate = trainer.spec, trainer.rate
         found = differences(old, trainer.planned(changes, text=True))
@@ -361,14 +373,15 @@ class Engine:
             self._accept(command, "nothing to change: the settings are in force already", effect="none")
             return
         run.collect()
-        run.save_before(", ".join(map(str, found)))
+        if not repeat:
+            run.save_before(", ".join(map(str, found)))
         run.open_branch()
         trainer.set(changes, text=True)
         run.info = describe.updated(run.info, trainer)
         run.publish(self._state, len(self._inbox))
         text = describe.changes_text(found, trainer, old_rate)
         shown = tuple(p.Change(item.path, item.old, item.new) for item in found)
-        self._accept(command, text, shown, run.info, dict(changes))
+        self._accept(command, text, shown, run.info, dict(changes), repeat=repeat)
         if self._to_goal and self._state == "running":
             self._target = trainer.goal
             if trainer.goal is not None and trainer.goal <= trainer.steps:
@@ -494,9 +507,11 @@ class Engine:
         shown: tuple[p.Change, ...] = (),
         info: p.RunInfo | None = None,
         changes: dict[str, str] | None = None,
+        repeat: bool = False,
         effect: Literal["done", "none"] = "done",
     ) -> None:
-        self._emit(p.Accepted(command=command.id, text=text, changes=shown, info=info, effect=effect), changes)
+        event = p.Accepted(command=command.id, text=text, changes=shown, info=info, repeat=repeat, effect=effect)
+        self._emit(event, changes)
 
     def _emit(self, event: p.Events, changes: dict[str, str] | None = None) -> None:
         self._journal.emit(event, changes)

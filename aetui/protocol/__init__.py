@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from aetui.protocol.commands import (
+    NUDGE_ENDS,
     Command,
     Examine,
     ListPlaces,
@@ -89,6 +90,9 @@ class Place(Struct, frozen=True, kw_only=True):
     """`start`, `pause`, `before optim.lr 0.1 -> 0.01`, `end`, ..."""
     loss: float | None = None
     explained: float | None = None
+    """The last measurement up to there."""
+    explained_step: int | None = None
+    """Step at which it was made."""
     on_path: bool = True
     """Whether it lies on the way to where the run stands; others lie on branches."""
     here: bool = False
@@ -131,6 +135,7 @@ class Link(Protocol):
 
 __all__ = [
     "GAUGES",
+    "NUDGE_ENDS",
     "VERSION",
     "Accepted",
     "Array",

@@ -27,8 +27,16 @@ class Set(Command, frozen=True, tag="set"):
     changes: dict[str, str] = {}
 
 
+NUDGE_ENDS = 1e-12, 1e3
+"""Between which keys move a number. Below, no update reaches the digits of a weight in float32 (1e-7 of it), whatever
+the optimizer; above, a step is a thousand times the gradient, which no training survives. A form takes any value."""
+
+
 class Nudge(Command, frozen=True, tag="nudge"):
-    """Multiply a live number by 10 ** (by / 4); equal and opposite nudges cancel exactly."""
+    """Multiply a live number by 10 ** (by / 4), not past NUDGE_ENDS; equal and opposite nudges cancel exactly.
+
+    Nudges of one number within a moment, with no other command between, are one tweak.
+    """
 
     path: str = "optim.lr"
     by: int = 1

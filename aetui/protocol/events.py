@@ -118,6 +118,10 @@ class Moved(Event, frozen=True, tag="moved"):
     command: int
     text: str
     info: RunInfo
+    redo: int | None = None
+    """Step to which a redo returns, as long as nothing happens before."""
+    left: int | None = None
+    """Step that it left and that the list of checkpoints has."""
 
 
 class Change(Struct, frozen=True):
@@ -137,6 +141,8 @@ class Accepted(Event, frozen=True, tag="accepted"):
     changes: tuple[Change, ...] = ()
     info: RunInfo | None = None
     """The run's new description where settings changed."""
+    repeat: bool = False
+    """Whether it goes on with the tweak before it: a key is held."""
     effect: Literal["done", "none"] = "done"
     """`none` where all was as wanted already, and the text says so."""
 
@@ -146,6 +152,8 @@ class Refused(Event, frozen=True, tag="refused"):
 
     command: int
     text: str
+    left: int | None = None
+    """Step that the run has left and that the list of checkpoints has, where a redo does not lead there."""
 
 
 class StateChanged(Event, frozen=True, tag="state"):

@@ -23,7 +23,7 @@ class Status(Struct, frozen=True, kw_only=True):
 
     state: State = "loading"
     step: int = 0
-    epoch: float = 0.0
+    epoch: float | None = 0.0
     steps_per_second: float | None = None
     lr: float | None = None
     """Learning rate of the next step."""
@@ -40,6 +40,8 @@ class Status(Struct, frozen=True, kw_only=True):
     explained_variance: float | None = None
     explained_step: int = 0
     """Step at which explained variance and the validation loss were measured."""
+    diagnosed: int | None = None
+    """Step at which the diagnosis was last found to hold, None before there is one."""
     memory: int | None = None
     """Bytes in use on the device, or resident in the engine on a CPU."""
     screens: int = 0
@@ -150,6 +152,8 @@ class Layers(Struct, frozen=True, kw_only=True):
     version: int
     step: int
     layers: tuple[Layer, ...]
+    updated: int | None = None
+    """Step whose update the ratios are of, None where no update was measured."""
 
 
 class Diagnosis(Struct, frozen=True, kw_only=True):

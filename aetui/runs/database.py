@@ -23,6 +23,8 @@ from aetui.training.records import Records
 
 SCHEMA = 2
 """Of `PRAGMA user_version`; a file of a later one is not touched, the checkpoints of the first have no kind."""
+REPEAT = "repeat"
+"""Kind of a tweak that goes on with the one before it."""
 _MOST_ROWS = 10**6
 """Rows that are looked for in a damaged file, whose numbers may be any."""
 _TABLES = """
@@ -282,9 +284,12 @@ class Database:
 
     def tweaks(self) -> list[Tweak]:
         rows = self._sql.execute(
-            "SELECT seq, branch, step, changes, text FROM events WHERE changes IS NOT NULL ORDER BY seq"
+            "SELECT seq, branch, step, changes, text, kind FROM events WHERE changes IS NOT NULL ORDER BY seq"
         )
-        return [Tweak(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
+        return [
+            Tweak(seq, branch, step, json.loads(changes), text, repeat=kind == REPEAT)
+            for seq, branch, step, changes, text, kind in rows
+        ]
 
     def last_seq(self) -> int:
         return self._one("SELECT MAX(seq) FROM events") or 0
@@ -341,14 +346,15 @@ class Database:
         for leg in path:
             found += self._sql.execute(
                 "SELECT step, validation, explained FROM points "
-                "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY id",
+                "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY step, id",
                 (leg.branch, leg.start, leg.end),
             ).fetchall()
         return found
 
-    def last_explained(self) -> float | None:
-        """The explained variance measured last."""
-        return self._one("SELECT explained FROM points ORDER BY id DESC LIMIT 1")
+    def explained(self) -> list[tuple[int, int, float]]:
+        """Branch, step and explained variance of all measurements."""
+        query = "SELECT branch, step, explained FROM points WHERE explained IS NOT NULL ORDER BY id"
+        return self._sql.execute(query).fetchall()
 
     def loss_at(self, branch: int, step: int) -> float | None:
         """The loss of a branch's step, None where it is not known or not finite."""

@@ -169,8 +169,7 @@ class RunFolder:
             os.close(descriptor)
             who = self.holder() or -1
             raise RunError(
-                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; "
-                f"aetui attach {self.name} shows it"
+                f"the run {self.name} is in training{f' by process {who}' if who > 0 else ''}; {self.way_to_holder()}"
             ) from None
         _sign(descriptor)
         return Lock(descriptor)
@@ -189,6 +188,14 @@ class RunFolder:
         finally:
             os.close(descriptor)
         return None
+
+    def way_to_holder(self) -> str:
+        """What can be done about a run that another process trains: one without a socket takes no screen."""
+        if (self.path / "engine.sock").exists():
+            return f"aetui attach {self.name} shows it, aetui stop {self.name} ends it"
+        who = self.holder() or 0
+        way = f"kill {who} has it write a checkpoint and end" if who > 0 else "it has to end first"
+        return f"it has no screen to attach; {way}"
 
     def check_private(self) -> None:
         """Refuse a folder that others can read or write.

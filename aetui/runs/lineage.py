@@ -7,8 +7,11 @@ two positions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from aetui.spec import moves_text
 
 
 @dataclass(frozen=True, order=True)
@@ -42,6 +45,8 @@ class Tweak:
     step: int
     changes: dict[str, str]
     text: str
+    repeat: bool = False
+    """Whether it goes on with the one before it: a key was held."""
 
     @property
     def position(self) -> Position:
@@ -74,6 +79,33 @@ def tweaks_on(path: Sequence[Leg], tweaks: Sequence[Tweak]) -> list[Tweak]:
     """The tweaks in force at the end of a path, in order."""
     last = {leg.branch: leg.seq for leg in path}
     return sorted((one for one in tweaks if one.seq <= last.get(one.branch, -1)), key=lambda one: one.seq)
+
+
+def grouped(tweaks: Iterable[Tweak]) -> list[list[Tweak]]:
+    """Tweaks in order, together what counts as one: moves by a held key, and those of the same settings at one step."""
+    found: list[list[Tweak]] = []
+    for tweak in tweaks:
+        before = found[-1][-1] if found else None
+        if before is not None and before.branch == tweak.branch and (tweak.repeat or _moves_again(tweak, before)):
+            found[-1].append(tweak)
+        else:
+            found.append([tweak])
+    return found
+
+
+def _moves_again(tweak: Tweak, before: Tweak) -> bool:
+    return (tweak.step, set(tweak.changes)) == (before.step, set(before.changes))
+
+
+def told(group: Sequence[Tweak]) -> str:
+    """The text of tweaks that count as one."""
+    first, last = group[0], group[-1]
+    if first is last:
+        return last.text
+    path, _, old = first.text.partition(" -> ")[0].partition(" ")
+    end = last.text.partition(" -> ")[2]
+    new = re.split("[ ,;]", end, maxsplit=1)[0]
+    return moves_text(path, old, new, len(group), first.step, last.step) + end[len(new) :]
 
 
 def lies_on(position: Position, path: Sequence[Leg]) -> bool:

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import fingerprint, lineage, rescue
-from aetui.runs.database import CheckpointKind, Database, SavedCheckpoint, SavedEvent
+from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.measured import Measured
 from aetui.runs.replay import Progress
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
@@ -34,6 +35,16 @@ WRITING = 0.1
 LEAST = 20.0
 """Least seconds between two of them."""
 _Found = TypeVar("_Found")
+
+
+class NothingToRedo(RunError):
+    """The run has gone on since an undo, or there was none."""
+
+    def __init__(self, left: int | None) -> None:
+        """left: the step that the run left last, None where no checkpoint leads there."""
+        text = "there is nothing to redo: the run has gone on since the undo, or there was none"
+        super().__init__(text if left is None else f"nothing to redo; what was left at step {left:,} is kept")
+        self.left = left
 
 
 class Recording:
@@ -64,7 +75,9 @@ class Recording:
         """Whether the record was begun by this process."""
         self.spoiled = False
         """Whether a step broke off in the middle, so that the trainer's state is that of no step."""
-        self._last: tuple[float | None, float | None] = (None, None)
+        self._loss: float | None = None
+        """Of the last step."""
+        self._measured = Measured(database.explained())
         self._stalled = 0.0
         self._saved_at = time.monotonic()
 
@@ -162,12 +175,13 @@ class Recording:
         self.keeper.write(lambda database: database.add_history(at.branch, at.step, records))
         self.position = dataclasses.replace(at, step=at.step + len(records))
         self.tree.ends[at.branch] = self.position.step
-        self._last = (float(records.loss[-1]), self._last[1])
+        self._loss = float(records.loss[-1])
 
     def add_point(self, step: int, validation: float | None, explained: float | None) -> None:
         """Record a measurement."""
         branch = self.position.branch
-        self._last = (self._last[0], explained)
+        if explained is not None:
+            self._measured.add(branch, step, explained)
         self.keeper.write(lambda database: database.add_point(branch, step, validation, explained))
 
     def next_seq(self) -> int:
@@ -178,7 +192,7 @@ class Recording:
         """Record what happened; a tweak is on the disk before this returns, unless the disk takes nothing."""
         self.keeper.write(lambda database: database.add_event(event))
         if event.changes is not None:
-            tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text)
+            tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text, event.kind == REPEAT)
             self.tree.tweaks.append(tweak)
             self.position = tweak.position
             self.keeper.flush()
@@ -257,35 +271,36 @@ class Recording:
         self.position, remarks = self._traveler.go(target, recorded, self.keeper.rows, progress)
         self.spoiled = False
         self._file, step = self._traveler.restored, self.position.step
-        self._last = (float(recorded.loss[step - 1]) if step else None, None)
+        self._loss = float(recorded.loss[step - 1]) if step else None
         self._note_place()
         return remarks
 
     def before_last_tweak(self) -> tuple[Position, str]:
-        """Where an undo goes, before the last tweak and those of the same setting at the same step, and its text.
+        """Where an undo goes, before the last tweak and those that count as one with it, and its text.
 
         Raises:
             RunError: there is no tweak.
         """
-        tweaks = self.tweaks_on_path()
-        if not tweaks:
+        groups = lineage.grouped(self.tweaks_on_path())
+        if not groups:
             raise RunError("there is no tweak to take back")
-        last = first = tweaks.pop()
-        while tweaks and (tweaks[-1].step, set(tweaks[-1].changes)) == (last.step, set(last.changes)):
-            first = tweaks.pop()
-        start, end = first.text.partition(" -> ")[0], last.text.partition(" -> ")[2]
-        text = last.text if first is last else f"{start} -> {end}"
-        return lineage.before(first, self.tree.tweaks, self.tree.forks), text
+        return lineage.before(groups[-1][0], self.tree.tweaks, self.tree.forks), lineage.told(groups[-1])
 
     def before_last_undo(self) -> Position:
         """Where a redo goes.
 
         Raises:
-            RunError: something has happened since the last undo, or nothing was undone.
+            NothingToRedo: something has happened since the last undo, or nothing was undone.
         """
         if not self._undone or self._undone[-1][1] != self.settled:
-            raise RunError("there is nothing to redo: the run has gone on since the undo, or there was none")
+            raise NothingToRedo(self.left())
         return self._undone[-1][0]
+
+    def left(self) -> int | None:
+        """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
+        path = self.path
+        rows = [row for row in self.keeper.rows if row.kind == "before-move"]
+        return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
 
     def at_checkpoint(self, number: int) -> Position:
         """Where a rewind to a checkpoint goes.
@@ -370,7 +385,10 @@ class Recording:
             file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
             self._file = position, file
         self._saved_at = time.monotonic()
-        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *self._last, file, 0)
+        measured = self._measured.last(self.tree.path_to(position))
+        explained = measured[1] if measured and measured[0] == position.step else None
+        known = (self._loss, explained)
+        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *known, file, 0)
         self._next_checkpoint += 1
         self.keeper.save(row, state, self._about(position))
 
@@ -393,19 +411,31 @@ class Recording:
             if known is None or known.kind != "before-tweak":
                 shown[row.position] = row
         return tuple(
-            p.Place(
-                checkpoint=row.id,
-                branch=row.position.branch,
-                step=row.position.step,
-                time=row.time,
-                reason=row.reason,
-                loss=row.loss,
-                explained=row.explained,
-                on_path=lineage.lies_on(row.position, path),
-                here=row.position == here,
-            )
+            self._place(row, lineage.lies_on(row.position, path), row.position == here)
             for row in sorted(shown.values(), key=lambda row: row.id, reverse=True)
         )
+
+    def _place(self, row: SavedCheckpoint, on_path: bool, here: bool) -> p.Place:
+        at = row.position
+        # Records of older versions have the last measurement before a checkpoint without its step.
+        step, explained = self._measured.last(self.tree.path_to(at)) or (None, None)
+        return p.Place(
+            checkpoint=row.id,
+            branch=at.branch,
+            step=at.step,
+            time=row.time,
+            reason=row.reason,
+            loss=row.loss,
+            explained=explained,
+            explained_step=step,
+            on_path=on_path,
+            here=here,
+        )
+
+    def measured_here(self) -> bool:
+        """Whether there is a measurement of where the run stands."""
+        found = self._measured.last(self.path)
+        return found is not None and found[0] == self.position.step
 
     # --- ending ---------------------------------------------------------------------------------
 

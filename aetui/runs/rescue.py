@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aetui.runs.database import DamagedDatabase, Database, SavedCheckpoint, SavedEvent, UnreachableDatabase
+from aetui.runs.database import REPEAT, DamagedDatabase, Database, SavedCheckpoint, SavedEvent, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.runs.replay import read_file
@@ -195,9 +195,8 @@ class _Found:
         known = {event.seq for event in self.events}
         for one in tweaks.values():
             if one.seq not in known:
-                event = SavedEvent(
-                    one.seq, one.branch, one.step, time.time(), "tweak", one.text, one.changes, message=b"{}"
-                )
+                kind = REPEAT if one.repeat else "tweak"
+                event = SavedEvent(one.seq, one.branch, one.step, time.time(), kind, one.text, one.changes, b"{}")
                 database.add_event(event)
         for branch, start, columns in self.history:
             if branch in forks:

@@ -8,8 +8,10 @@ from contextlib import closing
 
 from msgspec import Struct
 
+from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunFolder
+from aetui.runs.measured import Measured
 from aetui.runs.tree import Tree
 
 
@@ -24,7 +26,9 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     goal: int | None = None
     """Steps asked for, where they are not the spec's."""
     explained_variance: float | None = None
-    """As last measured, on the probe set or on the training part."""
+    """As last measured on the way to where it stands, on the probe set or on the training part."""
+    explained_step: int | None = None
+    """Step at which it was."""
     loss: float | None = None
     source: str = ""
     age: float = 0.0
@@ -56,15 +60,19 @@ def summary(folder: RunFolder) -> RunSummary:
 def _read(folder: RunFolder, engine: int | None) -> RunSummary:
     with closing(Database(folder.database, write=False)) as database:
         meta = database.meta()
-        state = meta.get("state", "paused")
+        # A record without a state is that of a process which has not come to its first commit.
+        state = meta.get("state", "running")
         tree = Tree.of(database)
         at = tree.stood(meta)
+        measured = Measured(database.explained()).last(tree.path_to(at))
+        explained_step, explained = measured or (None, None)
         return RunSummary(
             name=folder.name,
             state="interrupted" if state == "running" and engine is None else state,
             step=at.step,
             goal=meta.get("wanted"),
-            explained_variance=database.last_explained(),
+            explained_variance=explained,
+            explained_step=explained_step,
             loss=database.loss_at(at.branch, at.step),
             source=meta.get("source", ""),
             age=max(0.0, time.time() - meta.get("updated", meta["created"])),
@@ -72,7 +80,7 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
             size=folder.size(),
             branches=len(tree.forks),
             checkpoints=len({row.file for row in database.checkpoints()}),
-            tweaks=len(tree.tweaks),
+            tweaks=len(lineage.grouped(tree.tweaks)),
             engine=engine,
             folder=str(folder.path),
         )

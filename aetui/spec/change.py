@@ -27,6 +27,15 @@ class Difference:
         return f"{self.path} {self.old or '-'} -> {self.new or '-'}"
 
 
+def moves_text(path: str, old: str, new: str, moves: int, first: int, last: int) -> str:
+    """Several moves of one setting as one tweak, made after `first` to `last` steps.
+
+    `optim.lr 0.001 -> 0.0001 in 4 moves up to step 1,250`; no value leads to itself.
+    """
+    text = f"{path} moved and back to {new}" if new == old else f"{path} {old} -> {new}"
+    return text if first == last else f"{text} in {moves} moves up to step {last:,}"
+
+
 def changed(spec: RunSpec, changes: Mapping[str, Any], *, text: bool = False) -> RunSpec:
     """`spec` with the settings in `changes` (by path) replaced.
 

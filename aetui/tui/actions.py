@@ -93,7 +93,11 @@ ACTIONS: tuple[Action, ...] = (
         "lr-up", "lr up", "Multiply the learning rate by 10^(1/4).",
         ("f8",), ("plus", "equals_sign"), TWEAKS, True, priority=True,
     ),
-    Action("clipping", "clip", "Next kind of gradient clipping.", ("f9",), ("c",), TWEAKS, True, priority=True),
+    Action(
+        "clipping", "clip", "Choose kind and threshold of gradient clipping beside the present norm.",
+        ("f9",), ("c",), TWEAKS, True,
+    ),
+    Action("find-setting", "find setting", "Find a setting by name and edit it.", ("ctrl+g",), ("slash",), TWEAKS),
     Action(
         "apply-form", "apply", "Apply the edited settings; those that need a new run offer one.",
         ("ctrl+s",), (), TWEAKS, True,
@@ -111,6 +115,10 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "sample-previous", "previous sample", "Previous sample of the reconstructions.",
         (), ("left_square_bracket",), VIEW,
+    ),
+    Action(
+        "export", "export", "Take the run away: its history, its weights, or a script that trains it.",
+        ("ctrl+o",), ("e",), PROGRAM,
     ),
     Action("next-theme", "theme", "Next color theme.", (), ("t",), VIEW),
     Action("about", "about this run", "What this run shows, and which settings to try.", (), ("a",), PROGRAM),

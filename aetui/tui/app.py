@@ -14,9 +14,11 @@ from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import characters, dialogs, remedies
+from aetui.tui import characters, dialogs, exporting, mend, remedies
 from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
 from aetui.tui.asked import Asked
+from aetui.tui.clip_dialog import ChooseClipping
+from aetui.tui.find import FindSetting
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
 from aetui.tui.line import Line
@@ -222,7 +224,11 @@ class Workbench(Replies):
         self.session.nudge("optim.lr", 1)
 
     def action_clipping(self) -> None:
-        self.session.cycle_clipping()
+        def chosen(changes: dict[str, str] | None) -> None:
+            if changes is not None:
+                self.session.set(changes)
+
+        self.push_screen(ChooseClipping(self.model), chosen)
 
     # --- actions: the form ----------------------------------------------------------------------
 
@@ -253,10 +259,31 @@ class Workbench(Replies):
         self.action_apply_form()
 
     def on_why_pane_taken(self, message: WhyPane.Taken) -> None:
-        self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
+        def put() -> None:
+            self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
+
+        spec, shown = self.model.spec, self.model.diagnosis
+        late = mend.late_settings(spec, shown.report, message.remedy) if shown else {}
+        if shown and late:
+            self.offer_to_go_back(mend.MendDialog(spec, shown.report, message.remedy), late, put)
+        else:
+            put()
 
     def action_reset_form(self) -> None:
         self.bench.form.reset()
+
+    def action_find_setting(self) -> None:
+        form = self.bench.form
+        if not form.commit():
+            return
+
+        def chosen(path: str | None) -> None:
+            if path is not None:
+                self.bench.choose("settings")
+                form.select(path)
+                self.call_after_refresh(form.edit)
+
+        self.push_screen(FindSetting(form.draft), chosen)
 
     # --- actions: view --------------------------------------------------------------------------
 
@@ -331,6 +358,24 @@ class Workbench(Replies):
             self._say(f"{name} can't be written: {error.strerror}", "error")
         else:
             self._say(f"saved {name}")
+
+    def action_export(self) -> None:
+        info = self.model.info
+        if info is None or not info.folder:
+            self._say("there is nothing to export: the run is not stored" if info else "there is no run yet", "warning")
+            return
+
+        def chosen(kind: str | None) -> None:
+            if kind in exporting.KINDS:
+                self._say(f"exporting {info.name} as {kind}")
+                self.run_worker(self._export(info.folder, kind), exit_on_error=False)
+
+        self.push_screen(exporting.choose_export(info.name), chosen)
+
+    async def _export(self, folder: str, kind: str) -> None:
+        text, done = await exporting.export(folder, kind)
+        self.session.absorb(p.Noted(text=text, warning=not done, step=self.model.status.step, time=time.time()))
+        self._say(text, "" if done else "error")
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):

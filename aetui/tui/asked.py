@@ -56,7 +56,7 @@ def _changes(commands: list[p.Commands], spec: RunSpec) -> list[str]:
         if isinstance(command, p.Set):
             changes = command.changes
         elif isinstance(command, p.Nudge) and (value := _number(after.get(command.path), spec, command.path)):
-            changes = {command.path: f"{value * 10 ** (command.by / 4):g}"}
+            changes = {command.path: f"{_moved(value, command.by):g}"}
         else:
             continue
         for path, value in changes.items():
@@ -69,6 +69,13 @@ def _present(spec: RunSpec, path: str) -> str:
     section, _, name = path.partition(".")
     value = to_mapping(spec).get(section, {}).get(name, "")
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _moved(value: float, by: int) -> float:
+    reached, (least, most) = value * 10 ** (by / 4), p.NUDGE_ENDS
+    # As many digits as the engine's ladder has, or rounding would pass the end.
+    reached = float(f"{reached:.6g}")
+    return value if (by < 0 and reached < least) or (by > 0 and reached > most) else reached
 
 
 def _number(asked: str | None, spec: RunSpec, path: str) -> float | None:

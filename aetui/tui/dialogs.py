@@ -66,7 +66,7 @@ class Dialog(ModalScreen[Result], Generic[Result]):
     def __init__(self, title: str, text: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._title = plain(title)
-        self._text = "\n".join(line[: len(line) - len(line.lstrip(" "))] + plain(line) for line in text.split("\n"))
+        self._text = _lines_kept(text)
 
     @property
     def waits(self) -> bool:
@@ -83,12 +83,22 @@ class Dialog(ModalScreen[Result], Generic[Result]):
         box.border_title, box.border_subtitle = Content(self._title), Content(self.HINT)
         yield box
 
+    def set_text(self, text: str) -> None:
+        """Another text in place of the first."""
+        self._text = _lines_kept(text)
+        for shown in self.query(".dialog-body Static").results(Static):
+            shown.update(Content(self._text))
+
     def rows_below(self) -> int:
         """Rows that the controls and the frame need."""
         return 2
 
     def on_resize(self, event: events.Resize) -> None:
-        self.query_one(".dialog-body").styles.max_height = max(1, event.size.height - 2 - self.rows_below())
+        self.limit_body()
+
+    def limit_body(self) -> None:
+        """Leave the controls their rows."""
+        self.query_one(".dialog-body").styles.max_height = max(1, self.size.height - 2 - self.rows_below())
 
     def action_scroll_body(self, by: int) -> None:
         body = self.query_one(".dialog-body", VerticalScroll)
@@ -96,6 +106,11 @@ class Dialog(ModalScreen[Result], Generic[Result]):
 
     def action_cancel(self) -> None:
         self.dismiss()
+
+
+def _lines_kept(text: str) -> str:
+    """`text` without what a terminal would obey, its lines and their indents as they are."""
+    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + plain(line) for line in text.split("\n"))
 
 
 class Confirm(Dialog[str]):
@@ -129,12 +144,12 @@ class Confirm(Dialog[str]):
         self.dismiss(self._cancel)
 
 
-def quit_while_training(step: int, stored: bool = False) -> Confirm:
+def quit_while_training(stored: bool = False) -> Confirm:
     """Whether to leave although the run trains and ends with the screen: `stay` or `stop`."""
     ends = "Quitting writes a checkpoint and ends it." if stored else "Quitting ends it."
     return Confirm(
         "Quit",
-        f"The run is training, at step {step:,}. {ends}",
+        f"The run is training. {ends}",
         [Choice("stay", "s", "stay"), Choice("stop", "q", "quit")],
         cancel="stay",
         id="quit",
@@ -148,7 +163,7 @@ def quit_or_detach(step: int, training: bool, screens: int, name: str) -> Confir
     background = "keep training in the background" if training else "leave it paused in the background"
     return Confirm(
         "Quit",
-        f"The run is {'training, at' if training else 'paused at'} step {step:,}.{watched}",
+        f"The run is {'training' if training else f'paused at step {step:,}'}.{watched}",
         [
             Choice("detach", "k", f"{background}; aetui attach {name}".rstrip()),
             Choice("stop", "c", "write a checkpoint and stop"),

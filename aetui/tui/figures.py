@@ -53,6 +53,16 @@ def count(n: float | None, width: int | None = None) -> str:
     return text if width is None else text.rjust(width)
 
 
+def as_of(text: str, measured: int | None, here: int) -> str:
+    """A figure that stands beside step `here`, with the step that it was measured at where that is another.
+
+    `0.812 as of 300`; `-` where that is not known.
+    """
+    if measured is None or text == MISSING:
+        return MISSING
+    return text if measured == here else f"{text} as of {count(measured)}"
+
+
 def short(n: float) -> str:
     """A count in few cells, for axes: `950`, `2k`, `12.5k`, `3M`. Exact to four digits."""
     text = _special(n)

@@ -67,6 +67,13 @@ class RunModel:
         """What stands on the chart: tweaks and stops on the way to where the run stands."""
         return self.record.marks
 
+    def step_of(self, gauge: str) -> int | None:
+        """The step that a gauge is of, None before it is measured."""
+        found = getattr(self, gauge)
+        if gauge == "diagnosis" and found is not None and self.status.diagnosed is not None:
+            return self.status.diagnosed
+        return None if found is None else found.step
+
     def look(self, gauges: list[str], sample: int) -> p.Look:
         """The request for what this model lacks."""
         have = {name: getattr(getattr(self, name), "version", 0) for name in gauges}
@@ -157,7 +164,10 @@ class RunModel:
 
     def _absorb_state(self, event: p.StateChanged) -> None:
         before = self.status.state
-        self.status = replace(self.status, state=event.state, step=max(event.step, self.status.step))
+        # The figures are those of the step that the last view had; the next one, which is on its way, moves both.
+        self.status = replace(self.status, state=event.state)
+        if self.status.loss is None:
+            self.status = _at(self.status, event.step)
         self.reason = event.reason
         self.versions["status"] += 1
         if event.state != before:
@@ -188,8 +198,7 @@ class RunModel:
         if self.info is None:
             self.error = event.text
         elif self.status.state not in ("failed", "non-finite"):
-            step = max(event.step, self.status.step)
-            self.status, self.reason = replace(self.status, state="ended", step=step), event.text
+            self.status, self.reason = replace(_at(self.status, event.step), state="ended"), event.text
         self.versions["status"] += 1
         self._remark(event, "state", event.text)
 
@@ -208,3 +217,11 @@ class RunModel:
     def _log(self, entry: Entry) -> None:
         self.record.add(entry)
         self.versions["journal"] += 1
+
+
+def _at(status: p.Status, step: int) -> p.Status:
+    """A status at a later step, without the figures that are of another."""
+    if step <= status.step:
+        return status
+    gone = {"epoch": None, "steps_per_second": None, "loss": None, "grad_norm": None, "clipped_share": None}
+    return replace(status, step=step, **gone)

@@ -7,6 +7,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from aetui.tui import figures, texts
 from aetui.tui.model import RunModel
 
 ROLES = (
@@ -59,6 +60,7 @@ class Pane(Widget, can_focus=True):
     def show(self, model: RunModel) -> None:
         """Draw `model`, unless nothing that this pane draws has changed since the last time."""
         self.follow(model)
+        self._say_step(model)
         size = self.content_size
         state = (id(model), size, self.app.theme, self.view_state(), *(model.versions[topic] for topic in self.TOPICS))
         if state == self._drawn or not (size.width and size.height):
@@ -66,6 +68,14 @@ class Pane(Widget, can_focus=True):
         self._drawn = state
         lines = self._draw_checked(model, size.width, size.height)
         self._paint(lines, size.width, size.height)
+
+    def _say_step(self, model: RunModel) -> None:
+        """In the title, where what is drawn was measured at another step than the status line has."""
+        of = figures.as_of("", model.step_of(self.GAUGES[0]), model.status.step) if self.GAUGES else ""
+        of = of.replace(figures.MISSING, "")
+        title = texts.cut(self.TITLE, max(1, self.content_size.width - 2 - len(of))) + of if of else self.TITLE
+        if self.TITLE and title != str(self.border_title):
+            self.border_title = title
 
     def redraw(self) -> None:
         """Draw again after a key changed what the pane shows."""

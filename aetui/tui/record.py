@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from aetui import protocol as p
+from aetui.spec import moves_text
 
 _STOPS = {"paused": "pause", "finished": "pause", "failed": "pause", "non-finite": "non-finite"}
 """States that stand on the chart, with the kind of their mark."""
@@ -29,6 +30,11 @@ class Entry:
     seq: int = 0
     change: p.Change | None = None
     """The change of a tweak that has one."""
+    repeat: bool = False
+    """Whether it goes on with the tweak before it."""
+    moves: int = 1
+    last: int = 0
+    """A tweak in several moves: how many, and the step of the last; `step` and `time` are those of the first."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ def state_entry(event: p.StateChanged) -> Entry:
 
 def tweak_entry(event: p.Accepted) -> Entry:
     change = event.changes[0] if len(event.changes) == 1 else None
-    return _entry(event, "tweak", event.text, mark="tweak", change=change)
+    entry = _entry(event, "tweak", event.text, mark="tweak", change=change)
+    return replace(entry, repeat=event.repeat, last=event.step)
 
 
 def remark_entry(event: p.Event, kind: str, text: str) -> Entry:
@@ -120,7 +127,8 @@ def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
 class Record:
     """The journal and the marks of a run, in two forms: as it came, and as it is shown.
 
-    A setting moved again at the same step is shown as one tweak, as far as the run has left both or neither.
+    A setting moved again at the same step, or by a key that is held, is shown as one tweak, as far as the run has left
+    both or neither.
     """
 
     shown: list[Entry] = field(default_factory=list)
@@ -167,24 +175,45 @@ class Record:
             self._show(entry, chart=index >= self._first)
 
     def _show(self, entry: Entry, chart: bool = True) -> None:
-        before = self.shown[-1] if self.shown else None
-        marked = chart and entry.mark and not entry.left
-        if before is not None and _continues(before, entry):
-            assert before.change is not None and entry.change is not None
-            change = p.Change(entry.change.path, before.change.old, entry.change.new)
-            told = f"{change.path} {entry.change.old} ->"
-            text = entry.text.replace(told, f"{change.path} {change.old} ->", 1)
-            entry = replace(entry, change=change, text=text)
-            self.shown.pop()
-            if marked:
-                self.marks.pop()
-        self.shown.append(entry)
-        if marked:
-            self.marks.append(Mark(entry.step, entry.text, entry.mark))
+        at = self._continued(entry)
+        if at is None:
+            self.shown.append(entry)
+        else:
+            before, entry = self.shown[at], _joined(self.shown[at], entry)
+            self.shown[at] = entry
+            if at < len(self.shown) - 1:
+                self.rewrites += 1
+            if chart and (mark := _mark(before)) in self.marks:
+                self.marks.remove(mark)
+        if chart and (mark := _mark(entry)):
+            self.marks.append(mark)
+
+    def _continued(self, entry: Entry) -> int | None:
+        """Which line an entry goes on with; remarks may have come since a key was pressed down."""
+        if entry.change is None:
+            return None
+        for at in range(len(self.shown) - 1, -1, -1):
+            before = self.shown[at]
+            if before.change is not None:
+                same = (entry.change.path, entry.branch, entry.left) == (before.change.path, before.branch, before.left)
+                return at if same and (entry.repeat or entry.step == before.last) else None
+            if not entry.repeat or before.kind == "state":
+                return None
+        return None
 
 
-def _continues(before: Entry, entry: Entry) -> bool:
-    if before.change is None or entry.change is None:
-        return False
-    key = (entry.step, entry.change.path, entry.branch, entry.left)
-    return key == (before.step, before.change.path, before.branch, before.left)
+def _mark(entry: Entry) -> Mark | None:
+    """Where an entry stands on the chart, None for nowhere: as where a setting was never in force."""
+    change = entry.change
+    idle = change is not None and change.old == change.new and entry.step == entry.last
+    return Mark(entry.step, entry.text, entry.mark) if entry.mark and not entry.left and not idle else None
+
+
+def _joined(before: Entry, entry: Entry) -> Entry:
+    """A tweak and what goes on with it, as one from the value before both to the last."""
+    assert before.change is not None and entry.change is not None
+    path, old, new = entry.change.path, before.change.old, entry.change.new
+    moves = before.moves + 1
+    rest = entry.text.removeprefix(f"{path} {entry.change.old or '-'} -> {new or '-'}")
+    text = moves_text(path, old or "-", new or "-", moves, before.step, entry.step) + rest
+    return replace(before, text=text, seq=entry.seq, change=p.Change(path, old, new), moves=moves, last=entry.step)

@@ -92,13 +92,14 @@ class Replies(Travel):
             case p.Accepted(effect="none"):
                 self._say(reply.text)
             case p.Moved():
-                self._arrival = elsewhere + reply.text
+                self._arrival = elsewhere + self.way_back(reply)
                 self._say(self._arrival)
                 self.refresh_places()
                 self._look()
                 first = True
             case p.Refused():
-                self._say(self.way_on(reply.text) if reply.text == self.session.lost else reply.text, "error")
+                text = self.way_to_left(reply)
+                self._say(self.way_on(text) if text == self.session.lost else text, "error")
             case p.Noted(kind="verdict") if self.bench.notice.text:
                 pass  # the line above says it, and what a key has just done stays readable
             case p.Noted() if self.bench.notice.severity != "error":

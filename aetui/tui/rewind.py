@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import events, on
+from textual.binding import Binding
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
 from aetui import protocol as p
 from aetui.tui import figures, texts
+from aetui.tui import places as grouping
 from aetui.tui.dialogs import Dialog
 from aetui.tui.pick import PickList
 
@@ -40,16 +42,19 @@ def head(width: int) -> str:
     return texts.cut("  ".join(_cell(name, name, cells) for name, cells in columns(width)) + "  reason", width)
 
 
-def line(place: p.Place, width: int, now: float) -> str:
-    """A checkpoint as a line of cells. now: seconds since the epoch."""
+def line(row: grouping.Row, width: int, now: float) -> str:
+    """A row of checkpoints as a line of cells. now: seconds since the epoch."""
+    place = row[-1]
     shown = {
         "": whereabouts(place),
         "step": figures.count(place.step),
         "loss": figures.number(place.loss),
-        "expl.": _explained(place),
+        "expl.": _explained(place) if place.explained_step == place.step else figures.MISSING,
         "age": age(now - place.time),
     }
-    return "  ".join([*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(place.reason)])
+    return "  ".join(
+        [*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(grouping.reason(row))]
+    )
 
 
 def _cell(name: str, text: str, cells: int) -> str:
@@ -61,11 +66,14 @@ def whereabouts(place: p.Place) -> str:
     return "here" if place.here else "" if place.on_path else "left"
 
 
-def told(place: p.Place, now: float) -> str:
-    """Everything about a checkpoint, for below the list."""
+def told(row: grouping.Row, now: float) -> str:
+    """Everything about a row's checkpoint, for below the list."""
+    place = row[-1]
     where = f" ({whereabouts(place)})" if whereabouts(place) else ""
-    figured = f"loss {figures.number(place.loss)}, expl. var. {_explained(place)}"
-    return f"step {figures.count(place.step)}{where}, {place.reason}, {figured}, {age(now - place.time)} old"
+    measured = figures.as_of(_explained(place), place.explained_step, place.step)
+    figured = f"loss {figures.number(place.loss)}, expl. var. {measured}"
+    aged = f"{age(now - place.time)} old{grouping.hint(row)}"
+    return f"step {figures.count(place.step)}{where}, {place.reason}, {figured}, {aged}"
 
 
 def _explained(place: p.Place) -> str:
@@ -84,6 +92,11 @@ def age(seconds: float) -> str:
 class RewindDialog(Dialog[int | None]):
     """Which checkpoint to return to; None if the user would rather not. Enter returns, Escape changes nothing."""
 
+    BINDINGS: ClassVar = [
+        Binding("right", "list_all", "List all", show=False),
+        Binding("left", "list_less", "List less", show=False),
+    ]
+
     HINT = "Enter goes there, Esc stays"
     DEFAULT_CSS = """
     RewindDialog {
@@ -98,6 +111,9 @@ class RewindDialog(Dialog[int | None]):
         super().__init__("Rewind to a checkpoint", waiting, **kwargs)
         self.places: tuple[p.Place, ...] | None = None
         """None until they come."""
+        self._rows: list[grouping.Row] = []
+        self._open: set[int] = set()
+        """Checkpoints of the rows whose others are listed too."""
         self._explained = False
 
     def controls(self) -> Sequence[Widget]:
@@ -120,13 +136,43 @@ class RewindDialog(Dialog[int | None]):
 
     def show(self, places: Sequence[p.Place]) -> None:
         """Fill the list; the cursor stays on its checkpoint, or at the newest."""
-        before = self.places[self.picks.cursor].checkpoint if self.places else None
+        before = self._marked_place
         self.places = tuple(places)
-        found = [index for index, place in enumerate(self.places) if place.checkpoint == before]
-        self.picks.cursor = found[0] if found else 0
+        self._list(before)
         if not self.places:
             self.explain("no checkpoint is stored yet: one is written at each pause and before each tweak")
         self._lay_out()
+
+    @property
+    def _marked_place(self) -> p.Place | None:
+        return self._rows[self.picks.cursor][-1] if self._rows else None
+
+    def _list(self, marked: p.Place | None) -> None:
+        """Make rows of the checkpoints, with the cursor on a place, or at the newest."""
+        self._rows = []
+        for row in grouping.grouped(self.places or ()):
+            self._rows += [(place,) for place in row] if row[-1].checkpoint in self._open else [row]
+        wanted = marked.checkpoint if marked else None
+        found = [at for at, row in enumerate(self._rows) if any(place.checkpoint == wanted for place in row)]
+        self.picks.cursor = found[0] if found else 0
+
+    def action_list_all(self) -> None:
+        """List what the marked row stands for, each in a row of its own."""
+        place = self._marked_place
+        if place is not None and len(self._rows[self.picks.cursor]) > 1:
+            self._open.add(place.checkpoint)
+            self._list(place)
+            self._lay_out()
+
+    def action_list_less(self) -> None:
+        """Take what the marked row belongs to together again."""
+        place = self._marked_place
+        for row in grouping.grouped(self.places or ()):
+            if place in row and row[-1].checkpoint in self._open:
+                self._open.discard(row[-1].checkpoint)
+                self._list(place)
+                self._lay_out()
+                return
 
     def explain(self, text: str) -> None:
         """Say why there is no list."""
@@ -147,7 +193,7 @@ class RewindDialog(Dialog[int | None]):
         self.query_one(".rewind-told").styles.height = told_rows
         self.picks.styles.max_height = max(1, self.size.height - 3 - told_rows)
         now, width = time.time(), self._width
-        self.picks.set_lines([line(place, width, now) for place in self.places])
+        self.picks.set_lines([line(row, width, now) for row in self._rows])
         self.query_one(".rewind-head", Static).update(Content(head(width)))
         self._tell()
         self.picks.focus()
@@ -159,8 +205,8 @@ class RewindDialog(Dialog[int | None]):
         return max(1, box - 4 - _AROUND)
 
     def _tell(self) -> None:
-        if self.places:
-            text = told(self.places[self.picks.cursor], time.time())
+        if self._rows:
+            text = told(self._rows[self.picks.cursor], time.time())
             self.query_one(".rewind-told", Static).update(Content(texts.plain(text)))
 
     @on(PickList.Marked)
@@ -169,8 +215,8 @@ class RewindDialog(Dialog[int | None]):
 
     @on(PickList.Picked)
     def _picked(self, event: PickList.Picked) -> None:
-        if self.places:
-            self.dismiss(self.places[event.index].checkpoint)
+        if self._rows:
+            self.dismiss(self._rows[event.index][-1].checkpoint)
 
     def action_scroll_body(self, by: int) -> None:
         self.picks.action_page(by)

@@ -24,6 +24,8 @@ class Session:
         self._link = link
         self._next_id = 1
         self._waiting: dict[int, p.Commands] = {}
+        self._next: dict[int, Callable[[], None]] = {}
+        """What is to be sent once a command is obeyed; nothing where it is refused."""
         self._running = self._stepping = False
         self._state = ""
         self._clip = ""
@@ -58,6 +60,7 @@ class Session:
         self._joining = self._looking = True
         self._lost, self._running, self._stepping, self._clip = "", False, False, ""
         self._waiting.clear()
+        self._next.clear()
         self.show_asked()
         return former
 
@@ -68,6 +71,7 @@ class Session:
         self.was_training = self.training
         self._lost = text
         self._waiting.clear()
+        self._next.clear()
         self._stepping = False
         self.show_asked()
         self._clip = ""
@@ -101,6 +105,14 @@ class Session:
         """Return to a checkpoint, `Place.checkpoint`."""
         self._send(lambda id: p.Rewind(id=id, checkpoint=checkpoint))
 
+    def rewind_and_set(self, checkpoint: int, changes: dict[str, str]) -> None:
+        """Return to a checkpoint and change settings there; a run that trained trains on after both."""
+        go_on = self.run if self.training else None
+        self._send(
+            lambda id: p.Rewind(id=id, checkpoint=checkpoint),
+            lambda: self._send(lambda id: p.Set(id=id, changes=changes), go_on),
+        )
+
     def list_places(self) -> None:
         """Ask for the checkpoints; they come as `Places`."""
         if not self._lost:
@@ -116,9 +128,16 @@ class Session:
             self.show_asked()
             return waits
         self._running = not self._running
-        running = self._running
-        self._send(lambda id: p.Run(id=id) if running else p.Pause(id=id))
+        if self._running:
+            self.run()
+        else:
+            self._send(lambda id: p.Pause(id=id))
         return ""
+
+    def run(self) -> None:
+        """Train on."""
+        self._running = True
+        self._send(lambda id: p.Run(id=id))
 
     def run_steps(self, steps: int) -> None:
         """Train `steps` more steps and pause."""
@@ -145,10 +164,12 @@ class Session:
         changes = {"clip.kind": self._clip}
         self.set(changes if self._clip == "none" else changes | {"clip.threshold": self._threshold})
 
-    def _send(self, make: Callable[[int], p.Commands]) -> None:
+    def _send(self, make: Callable[[int], p.Commands], then: Callable[[], None] | None = None) -> None:
         command = make(self._next_id)
         self._next_id += 1
         self._waiting[command.id] = command
+        if then is not None:
+            self._next[command.id] = then
         if self._lost:
             step, now = self.model.status.step, time.time()
             self._deliver(p.Refused(command=command.id, text=self._lost, step=step, time=now))
@@ -176,8 +197,12 @@ class Session:
             done = self._waiting.pop(reply.command, None)
             # A single step has no state of its own: it is under way until the run rests again.
             self._stepping |= isinstance(reply, p.Accepted) and isinstance(done, p.Run) and done.steps == 1
+            then = self._next.pop(reply.command, None)
+            if then is not None and not isinstance(reply, p.Refused):
+                then()
         if isinstance(reply, p.Failed | p.Ended):
             self._waiting.clear()
+            self._next.clear()
         if isinstance(reply, p.StateChanged | p.Moved | p.Failed | p.Ended | p.Ready):
             self._stepping = False
         if isinstance(reply, p.Event) and self.model.asked != Asked():

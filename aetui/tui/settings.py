@@ -4,9 +4,11 @@ import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from unicodedata import normalize
 
 from msgspec import Meta, Struct, ValidationError, convert, field
-from textual.keys import Keys
+from textual.binding import Binding
+from textual.keys import REPLACED_KEYS, Keys, key_to_character
 
 from aetui.paths import config_folder
 from aetui.spec.errors import nearest
@@ -34,10 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 _NAMED_KEYS = {key.value for key in Keys if not key.value.startswith("<")} | {"space"}
-_CHARACTERS = {
-    "+": "plus", "-": "minus", "=": "equals_sign", "?": "question_mark", "[": "left_square_bracket",
-    "]": "right_square_bracket", ".": "full_stop", "/": "slash", " ": "space",
-}  # fmt: skip
+"""Every key that Textual has a name for; those with ctrl or shift are the ones that terminals send."""
 
 
 def settings_path() -> Path:
@@ -97,11 +96,11 @@ def _keys(wanted: Mapping[str, Any], others: Collection[str], problems: list[str
         except ValidationError:
             problems.append(f"keys.{action}: {text!r} is not allowed; it takes text such as 'f5, space'")
             continue
-        unknown = next((key for key in keys if not _is_key(key)), None)
+        refusal = next(filter(None, map(_refusal, keys)), "")
         if action not in BY_ID and action not in others:
             problems.append(f"keys.{action}: unknown action; {nearest(action, [*BY_ID, *others])}")
-        elif unknown is not None:
-            problems.append(f"keys.{action}: {unknown!r} is not a key; write f5, ctrl+s, alt+x, space or one character")
+        elif refusal:
+            problems.append(f"keys.{action}: {refusal}")
         elif not keys:
             problems.append(f"keys.{action}: no key is given; leave the line out to keep the default")
         else:
@@ -130,13 +129,34 @@ def _split(text: str | list[str]) -> list[str]:
 
 
 def _normal(key: str) -> str:
-    """A key by Textual's name: `?` is `question_mark`."""
-    *modifiers, name = key.split("+") if len(key) > 1 else [key]
-    name = _CHARACTERS.get(name, name if len(name) == 1 else name.lower())
-    return "+".join([*(modifier.strip().lower() for modifier in modifiers), name])
+    """A key by Textual's name: `?` is `question_mark`, `Ctrl+S` is `ctrl+s`."""
+    front, plus, name = key[:-1].rpartition("+") if len(key) > 1 else ("", "", "")
+    if not plus:
+        return _character_name(normalize("NFC", key))
+    name = _character_name(normalize("NFC", (name + key[-1]).strip()))
+    modifiers = [modifier.strip().lower() for modifier in front.split("+")]
+    return "+".join([*modifiers, name.lower() if "ctrl" in modifiers else name])
 
 
-def _is_key(key: str) -> bool:
+def _character_name(name: str) -> str:
+    """Textual's name of a character, and of any other key the name in small letters."""
+    if len(name) > 1:
+        return name.lower()
+    if name == ",":
+        return "comma"
+    return next((binding.key for binding in Binding.make_bindings([(name, "", "")])), name) if name.strip() else "space"
+
+
+def _refusal(key: str) -> str:
+    """Why a key by Textual's name can't be used, '' if it can."""
     *modifiers, name = key.split("+")
-    known = len(name) == 1 or name in _NAMED_KEYS or name in _CHARACTERS.values()
-    return known and all(modifier in ("ctrl", "alt", "shift", "super", "meta", "hyper") for modifier in modifiers)
+    character = key_to_character(REPLACED_KEYS.get(name, name))
+    if not (name in _NAMED_KEYS or (character and character.isprintable())):
+        return f"{key!r} is not a key; write f5, ctrl+s, alt+x, space or one character"
+    if "shift" in modifiers and len(name) == 1 and name.isalpha() and set(modifiers) == {"shift"}:
+        return f"{key!r} is not a key; terminals send the capital letter, write {name.upper()}"
+    plain_alt = modifiers == ["alt"] and (name in _NAMED_KEYS or (len(name) == 1 and name.isascii()))
+    if modifiers and not (plain_alt or key in _NAMED_KEYS):
+        allowed = "ctrl goes with a to z, alt with letters, digits and named keys, shift with named keys"
+        return f"{key!r} is not a key that terminals send; {allowed}"
+    return ""

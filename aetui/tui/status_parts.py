@@ -23,6 +23,8 @@ STATES = {
 OLD = 3.0
 """Seconds after which the figures of a running run are said to be old."""
 GAP = "  "
+_AS_OF = len(" as of 12,345")
+"""Cells kept for the step that a figure is of."""
 
 Piece = tuple[str, str]
 """Text and role."""
@@ -41,8 +43,8 @@ class Part:
 
 
 REDUCTIONS = (
-    *("step", "device", "grad", "loss", "stall", "loss", "expl", "device", "lr", "epoch", "lr", "grad", "grad"),
-    "stall",
+    *("step", "device", "grad", "loss", "stall", "loss", "expl", "expl", "device", "lr", "epoch", "lr", "grad", "grad"),
+    *("expl", "stall"),
 )
 """Parts to shorten, in this order, until the status fits; a part on its last form is skipped."""
 
@@ -152,7 +154,7 @@ def _step(model: RunModel) -> Part:
 
 def _epoch(model: RunModel) -> Part:
     epoch = model.status.epoch
-    text = f"{epoch:.1f}" if epoch < 100 else figures.count(epoch)
+    text = figures.count(epoch) if epoch is None or epoch >= 100 else f"{epoch:.1f}"
     return Part("epoch", ((("epoch ", "muted"), (text, "text")), ()), (11, 0))
 
 
@@ -224,12 +226,19 @@ def _explained(model: RunModel) -> Part:
     status, floors = model.status, model.info.floors if model.info else None
     value = status.explained_variance
     text = figures.MISSING if value is None else f"{value:.3f}" if abs(value) < 10 else figures.number(value)
-    lead: tuple[Piece, ...] = (("expl. var. ", "muted"), (text, _finite(value)))
+    of = figures.as_of(text, status.explained_step, status.step).removeprefix(text)
+    figure: tuple[Piece, ...] = ((text, _finite(value)), (of, "muted")) if of else ((text, _finite(value)),)
+    lead: tuple[Piece, ...] = (("expl. var. ", "muted"), *figure)
+    brief: tuple[Piece, ...] = (("expl. ", "muted"), *figure)
+    kept = max(len(of), _AS_OF) if of else 0
     linear = floors.linear_explained if floors else None
     if linear is None:
-        return Part("expl", (lead,), (17,))
+        return Part("expl", (lead, brief) if of else (lead,), (17 + kept, 12 + kept) if of else (17,))
     full, short = f" (PCA-{_code_width(model)} {linear:.3f})", f" (PCA {linear:.2f})"
-    return Part("expl", ((*lead, (full, "floor")), (*lead, (short, "floor"))), (17 + len(full), 16 + len(short)))
+    forms = ((*lead, (full, "floor")), (*lead, (short, "floor")), (*brief, (short, "floor")), brief)
+    widths = (17 + len(full), 16 + len(short), 11 + len(short), 12)
+    count = len(forms) if of else 2
+    return Part("expl", forms[:count], tuple(width + kept for width in widths[:count]))
 
 
 def _device(model: RunModel) -> Part:

@@ -1,5 +1,6 @@
 """Texts from elsewhere made fit for cells: no control characters, cut or wrapped to a width."""
 
+import re
 import unicodedata
 
 from rich.cells import cell_len, chop_cells, set_cell_size
@@ -23,7 +24,11 @@ def pad(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` as lines of at most `width` cells, broken at spaces, within a word only if it is longer than a line."""
+    """`text` as lines of at most `width` cells, broken at spaces.
+
+    A word longer than a line is broken after a `.`, `_`, `/`, `-` or `,` in it, and within a name only where that
+    alone is too long.
+    """
     width = max(1, width)
     lines: list[str] = []
     line = ""
@@ -34,6 +39,32 @@ def wrap(text: str, width: int) -> list[str]:
             continue
         if line:
             lines.append(line)
-        *full, line = chop_cells(word, width) or [""]
+        *full, line = _broken(word, width)
         lines += full
     return [*lines, line]
+
+
+_JOINTS = re.compile(r"[^._/,\-]*[._/,\-]+|[^._/,\-]+")
+"""The parts of a long name, each with the signs that end it."""
+
+
+def longest_part(text: str) -> int:
+    """Cells that `wrap` needs to break no name of `text` within."""
+    return max((cell_len(part) for word in text.split() for part in _JOINTS.findall(word)), default=0)
+
+
+def _broken(word: str, width: int) -> list[str]:
+    """A word as pieces of at most `width` cells."""
+    if cell_len(word) <= width:
+        return [word]
+    pieces: list[str] = []
+    piece = ""
+    for part in _JOINTS.findall(word):
+        if cell_len(piece + part) <= width:
+            piece += part
+            continue
+        if piece:
+            pieces.append(piece)
+        *full, piece = chop_cells(part, width) or [""]
+        pieces += full
+    return [*pieces, piece]

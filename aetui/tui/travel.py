@@ -9,6 +9,7 @@ from typing import Any
 from aetui import protocol as p
 from aetui.tui import dialogs
 from aetui.tui.actions import key_text
+from aetui.tui.mend import CANCEL, FORM, MendDialog
 from aetui.tui.ordered import OrderedInput
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.session import Session
@@ -65,20 +66,55 @@ class Travel(OrderedInput):
 
     def show_places(self, reply: p.Places) -> None:
         """Fill the list of checkpoints, if it is still open."""
-        for screen in self.screen_stack:
-            if isinstance(screen, RewindDialog):
-                screen.show(reply.places)
+        for screen in self._listing():
+            screen.show(reply.places)
 
     def refresh_places(self) -> None:
         """The run stands elsewhere while the list is open."""
-        if any(isinstance(screen, RewindDialog) for screen in self.screen_stack):
+        if self._listing():
             self.session.list_places()
 
     def explain_places(self, text: str) -> None:
         """No list will come."""
-        for screen in self.screen_stack:
-            if isinstance(screen, RewindDialog) and screen.places is None:
+        for screen in self._listing():
+            if screen.places is None:
                 screen.explain(text)
+
+    def _listing(self) -> list[RewindDialog | MendDialog]:
+        """The dialogs that show checkpoints."""
+        return [screen for screen in self.screen_stack if isinstance(screen, RewindDialog | MendDialog)]
+
+    def offer_to_go_back(self, dialog: MendDialog, changes: dict[str, str], put: Callable[[], None]) -> None:
+        """Ask where to apply a remedy that comes too late. put: puts it into the form."""
+
+        def chosen(answer: str | None) -> None:
+            if answer == FORM:
+                put()
+            elif answer not in (None, CANCEL):
+                self.session.rewind_and_set(int(answer), changes)
+
+        self.push_screen(dialog, chosen)
+        if self.session.lost:
+            dialog.explain(self.session.lost)
+        self.session.list_places()
+
+    def way_back(self, event: p.Moved) -> str:
+        """Where the run went, with the keys that return to where it was; these first where not all of it fits."""
+        redo, rewind = key_text("redo", self.user_keys), key_text("rewind", self.user_keys)
+        if event.redo is not None and redo:
+            later = f", {rewind} after training on" if event.left is not None and rewind else ""
+            way = f"{redo} returns to step {event.redo:,}{later}"
+        elif event.left is not None and rewind:
+            way = f"{rewind} returns to step {event.left:,}"
+        else:
+            return event.text
+        whole = f"{event.text}; {way}"
+        return whole if len(whole) <= self.size.width - 2 else f"{way}: {event.text}"
+
+    def way_to_left(self, event: p.Refused) -> str:
+        """Why a command had no effect, with the key that leads to what the run has left."""
+        rewind = key_text("rewind", self.user_keys)
+        return event.text if event.left is None or not rewind else f"{event.text}; {rewind} lists it"
 
     # --- leaving --------------------------------------------------------------------------------
 
@@ -128,7 +164,7 @@ class Travel(OrderedInput):
             self._ask(dialogs.quit_or_detach(model.status.step, self.session.training, screens, name))
         elif self.session.training:
             stored = bool(model.info and model.info.folder)
-            self._ask(dialogs.quit_while_training(model.status.step, stored))
+            self._ask(dialogs.quit_while_training(stored))
         else:
             self._leave("stop")
 

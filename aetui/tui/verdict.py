@@ -6,7 +6,7 @@ from textual import events
 from textual.strip import Strip
 
 from aetui.report import FINE, LEARNING, Finding
-from aetui.tui import texts
+from aetui.tui import figures, texts
 from aetui.tui.model import RunModel
 from aetui.tui.status import Bar
 from aetui.tui.status_parts import GAP, Piece
@@ -57,14 +57,22 @@ def verdict_line(model: RunModel, width: int, key: str) -> list[Piece]:
         # A probe holds the training up, which is to be seen before what it looks into.
         causes += [""] if found.stage or not causes else []
     lead = (texts.cut(lead[0], width), lead[1])
-    room = width - cell_len(lead[0])
+    of = _as_of(model)
+    heads = [lead, (of, "muted")] if of and cell_len(lead[0]) + cell_len(of) <= width else [lead]
+    room = width - sum(cell_len(text) for text, _ in heads)
     hint = f"{key} why" if key else ""
     if not hint or room < len(GAP) + len(hint):
-        return [lead]
+        return heads
     room -= len(hint) + len(GAP)
     middle = _middle(said, causes, room)
     used = sum(cell_len(text) for text, _ in middle)
-    return [lead, *middle, (" " * (room - used + len(GAP)), "text"), (hint, "muted")]
+    return [*heads, *middle, (" " * (room - used + len(GAP)), "text"), (hint, "muted")]
+
+
+def _as_of(model: RunModel) -> str:
+    """The step that the verdict is of, where that is another than the run's."""
+    found = model.diagnosis
+    return "" if found is None or found.stage else figures.as_of("", model.step_of("diagnosis"), model.status.step)
 
 
 def _middle(said: str, causes: list[str], room: int) -> list[Piece]:
@@ -107,7 +115,9 @@ class VerdictLine(Bar):
         self._key = key
 
     def view_state(self) -> object:
-        return None if self.model is None or self.model.diagnosis is not None else waiting(self.model)
+        if self.model is None:
+            return None
+        return waiting(self.model) if self.model.diagnosis is None else _as_of(self.model)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         (lead, color), *rest = verdict_line(model, width, self._key)

@@ -123,7 +123,7 @@ def test_a_run_in_training_is_left_alone(capsys, held):
     for command in (["runs", "delete", "busy", "--yes"], ["runs", "rename", "busy", "idle"]):
         assert f"is in training by process {os.getpid()}" in refusal(capsys, *command)
     for command in (["resume", "busy", "--headless"], ["resume", "busy", "--json"]):
-        assert "aetui attach busy shows it" in refusal(capsys, *command)
+        assert f"it has no screen to attach; kill {os.getpid()} has it" in refusal(capsys, *command)
     assert main(["runs", "prune", "--days", "0", "--checkpoints", "--yes"]) == 0
     (run,) = outcome(capsys, "runs")
     assert run["step"] == 4 and run["engine"] == os.getpid()
@@ -355,7 +355,7 @@ def test_a_lock_is_held_where_nothing_can_be_written_into_it(monkeypatch):
     lock = folder.lock()
     try:
         assert folder.holder() == -1
-        with pytest.raises(RunError, match="locked is in training; aetui attach"):
+        with pytest.raises(RunError, match="locked is in training; it has no screen to attach; it has to end first"):
             folder.lock()
     finally:
         lock.release()

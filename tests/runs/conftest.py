@@ -110,6 +110,13 @@ class Driver:
         self.run.recording.keeper.wait_saved()
         assert self.run.recording.keeper.flush()
 
+    def wait_for(self, found: Callable[[], Any]) -> None:
+        """Look until something is so."""
+        end = time.monotonic() + PATIENCE
+        while not found():
+            assert time.monotonic() < end, self.events[-5:]
+            time.sleep(0.005)
+
     def notes(self) -> list[str]:
         return [event.text for event in self.events if isinstance(event, p.Noted)]
 

@@ -115,6 +115,14 @@ def machine(check, drive, private_home):
                 assert isinstance(self.driver.do(p.Nudge, by=by), p.Accepted)
             self.before_undo = []
 
+        @rule(count=st.integers(2, 6), by=st.sampled_from([-1, 1]))
+        def hold(self, count: int, by: int) -> None:
+            self.driver.do(p.Run)
+            for _ in range(count):
+                assert isinstance(self.driver.do(p.Nudge, by=by), p.Accepted)
+            self.pause()
+            self.before_undo = []
+
         @rule()
         def undo(self) -> None:
             sha, tweaks = self.sha, self.driver.run.recording.tweaks_on_path()

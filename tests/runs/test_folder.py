@@ -65,7 +65,9 @@ def test_one_process_holds_a_run_until_it_ends():
     assert other.stdout.readline() == "held\n"
     assert folder.holder() == other.pid
     for act in (folder.lock, folder.delete, lambda: folder.rename("other")):
-        with pytest.raises(RunError, match=f"in training by process {other.pid}; aetui attach held shows it"):
+        with pytest.raises(
+            RunError, match=f"in training by process {other.pid}; it has no screen to attach; kill {other.pid} has it"
+        ):
             act()
     other.kill()
     other.communicate()

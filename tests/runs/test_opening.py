@@ -146,7 +146,7 @@ def test_two_engines_do_not_train_one_run(drive, undisturbed):
     refused = drive("other").open(driver.folder)
     assert isinstance(refused, p.Failed)
     assert f"the run test is in training by process {os.getpid()}" in refused.text
-    assert "aetui attach test shows it" in refused.text
+    assert "it has no screen to attach; kill" in refused.text
     driver.steps(5)
     assert driver.trainer.weights_sha256() == undisturbed(SPEC, 10, {})
 

@@ -441,7 +441,7 @@ class FakeLink:
         points = [p.Point(s, 1.08 * float(past[s - 1]), 1 - float(past[s - 1])) for s in range(50, self.step + 1, 50)]
         status = p.Status(
             state=self.state, lr=self.spec.optim.lr, base_lr=self.spec.optim.lr, memory=412_000_000,
-            screens=self.screens, unsaved=self.unsaved,
+            screens=self.screens, unsaved=self.unsaved, diagnosed=self.step if self.diagnosis else None,
         )  # fmt: skip
         if self.step:
             status = structs.replace(
@@ -521,7 +521,9 @@ class FakeLink:
         legs = (leg for leg in self.path if first.get(leg.branch, last + 1) <= last)
         return tuple(p.Leg(leg.branch, last=last if leg.last is None else min(leg.last, last)) for leg in legs)
 
-    def move(self, command: int, step: int, text: str, path: tuple[p.Leg, ...] | None = None) -> None:
+    def move(
+        self, command: int, step: int, text: str, path: tuple[p.Leg, ...] | None = None, **ways: int | None
+    ) -> None:
         """Stand elsewhere, by default further up the path; what comes next is another branch."""
         start, end = min(step, self.step), self.step
         steps = np.arange(start + 1, end + 1)
@@ -532,7 +534,7 @@ class FakeLink:
         path = self._closed() if path is None else path
         self.branch, self.run, self.step = self.branch + 1, self.run + 1, step
         self.path = (*path, p.Leg(self.branch))
-        self.say(p.Moved(command=command, text=text, info=self.info))
+        self.say(p.Moved(command=command, text=text, info=self.info, **ways))
 
     def _open(self, command: p.Open) -> None:
         self.say(p.Loading(stage="reading the record"))

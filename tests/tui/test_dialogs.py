@@ -36,10 +36,10 @@ LIVE = [Difference("optim.lr", "0.001", "0.1", True)]
 @pytest.mark.parametrize(
     ("make", "keys", "answer"),
     [
-        (lambda: quit_while_training(5), ["enter"], "stay"),
-        (lambda: quit_while_training(5), ["escape"], "stay"),
-        (lambda: quit_while_training(5), ["q"], "stop"),
-        (lambda: quit_while_training(5), ["down", "enter"], "stop"),
+        (lambda: quit_while_training(), ["enter"], "stay"),
+        (lambda: quit_while_training(), ["escape"], "stay"),
+        (lambda: quit_while_training(), ["q"], "stop"),
+        (lambda: quit_while_training(), ["down", "enter"], "stop"),
         (lambda: quit_or_detach(5, True, 1, "otter"), ["enter"], "detach"),
         (lambda: quit_or_detach(5, True, 1, "otter"), ["k"], "detach"),
         (lambda: quit_or_detach(5, True, 1, "otter"), ["c"], "stop"),
@@ -114,7 +114,7 @@ async def test_a_text_scrolls_to_its_end_and_is_not_read_as_markup() -> None:
 
 
 async def test_a_click_on_an_answer_takes_it() -> None:
-    app = DialogApp(quit_while_training(5))
+    app = DialogApp(quit_while_training())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.click("PickList", offset=(3, 1))
         await pilot.pause()
@@ -150,7 +150,7 @@ def test_keys_of_one_binding_share_a_row() -> None:
 
 
 async def test_what_is_pressed_in_a_dialog_stays_there() -> None:
-    app = DialogApp(Confirm("a", "b", quit_while_training(1)._choices, "stay"))
+    app = DialogApp(Confirm("a", "b", quit_while_training()._choices, "stay"))
     ran: list[str] = []
     app.bind("x", "bell")
     app.bell = lambda: ran.append("x")

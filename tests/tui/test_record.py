@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from aetui import protocol as p
 from aetui.tui.model import RunModel
 from aetui.tui.panes.journal import JournalPane
@@ -65,6 +67,41 @@ def test_a_tweak_in_several_moves_is_parted_where_the_run_left_some_of_them(run_
     model.absorb(moved(5, 5, p.RunInfo(**_fields(info, path=path((1, 3))))))
     assert lines(model)[-3:] == ["optim.lr 0.1 -> 0.3", "left optim.lr 0.3 -> 0.4", "undone: back at step 5"]
     assert marks(model) == [(5, "optim.lr 0.1 -> 0.3")]
+
+
+def held(seq: int, step: int, value: int) -> p.Accepted:
+    return replace(tweak(seq, step, value), repeat=True)
+
+
+def test_a_key_that_is_held_is_one_line_and_one_mark_whatever_is_said_meanwhile(run_model) -> None:
+    model, info = ready(run_model)
+    note = p.Noted(text="verdict learned", seq=4, branch=1, step=7)
+    events = (tweak(2, 5, 1), held(3, 7, 2), note, held(5, 9, 3))
+    for event in events:
+        model.absorb(event)
+    whole = "optim.lr 0.1 -> 0.4 in 3 moves up to step 9"
+    assert lines(model)[-2:] == [whole, "verdict learned"]
+    assert marks(model) == [(5, whole)]
+    assert model.record.rewrites
+    later = RunModel()
+    later.absorb(p.Ready(seq=9, branch=1, step=9, info=info))
+    later.absorb(past(*events))
+    assert lines(later)[:2] == lines(model)[-2:]
+    assert marks(later) == marks(model)
+    model.absorb(tweak(6, 12, 2))
+    assert lines(model)[-1] == "optim.lr 0.2 -> 0.3"
+
+
+def test_a_value_that_comes_back_to_itself_is_no_tweak_from_it_to_itself(run_model) -> None:
+    model, _ = ready(run_model)
+    back = p.Accepted(
+        command=1, seq=3, branch=1, step=5, text="optim.lr 0.2 -> 0.1", changes=(p.Change("optim.lr", "0.2", "0.1"),)
+    )
+    for event in (tweak(2, 5, 1), back):
+        model.absorb(event)
+    assert (lines(model)[-1], marks(model)) == ("optim.lr moved and back to 0.1", [])
+    model.absorb(replace(tweak(4, 8, 1), repeat=True))
+    assert marks(model) == [(5, "optim.lr 0.1 -> 0.2 in 3 moves up to step 8")]
 
 
 def test_without_a_path_nothing_is_left(run_model) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from textual.app import App
 
 from aetui import protocol as p
-from aetui.tui import rewind
+from aetui.tui import places, rewind
 from aetui.tui.model import RunModel
 from aetui.tui.panes.branches import LeftBranches
 from aetui.tui.panes.loss import LossPane
@@ -20,7 +21,7 @@ NOW = 1_760_000_000.0
 def place(number: int, **changes: object) -> p.Place:
     values: dict[str, object] = {
         "checkpoint": number, "branch": 1, "step": 100 * number, "time": NOW - 60 * number, "reason": "pause",
-        "loss": 0.5 / (1 + number), "explained": 0.8,
+        "loss": 0.5 / (1 + number), "explained": 0.8, "explained_step": 100 * number,
     }  # fmt: skip
     return p.Place(**(values | changes))  # pyright: ignore[reportArgumentType]
 
@@ -226,3 +227,64 @@ def test_the_chart_has_room_for_what_was_left(
 ) -> None:
     model = run_model(100, branches=(branch(90, 1900, np.full(200, 0.3)),), goal=None)
     assert LossPane()._range(model) == (0, 2000)
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def pressed(number: int, step: int, **changes: object) -> p.Place:
+    return place(
+        number, step=step, time=NOW - 100 + number, reason=f"before optim.lr {number} -> {number + 1}", **changes
+    )
+
+
+HELD = (
+    place(9, step=500, here=True),
+    *(pressed(number, 50 + 5 * number) for number in range(6, 1, -1)),
+    place(1, step=55, reason="before clip.kind none -> global, clip.threshold - -> 1"),
+    place(0, reason="start"),
+)
+
+
+@pytest.mark.usefixtures("at_now")
+@pytest.mark.parametrize("size", SIZES)
+async def test_near_checkpoints_are_one_row_that_says_so_and_can_be_listed(size: tuple[int, int]) -> None:
+    app = DialogApp()
+    async with app.run_test(size=size) as pilot:
+        app.dialog.show(HELD)
+        await pilot.pause()
+        assert len(app.dialog.picks.lines) == 4
+        await pilot.press("down")
+        await pilot.pause()
+        assert "before optim.lr 2 -> 3 (+4 like it)" in app.dialog.picks.lines[1]
+        said = " ".join(app.text().replace("│", " ").split())
+        assert size[0] < 80 or "4 more up to step 80, right lists them" in said
+        await pilot.press("right")
+        await pilot.pause()
+        assert len(app.dialog.picks.lines) == 8
+        assert "(+" not in "".join(app.dialog.picks.lines)
+        app.dialog.show((place(10, step=600), *HELD))
+        assert app.dialog.picks.cursor == 6
+        await pilot.press("up", "left")
+        await pilot.pause()
+        assert (len(app.dialog.picks.lines), app.dialog.picks.cursor) == (5, 2)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.answers == [2]
+
+
+def test_only_near_checkpoints_before_tweaks_of_the_same_setting_on_the_same_branch_are_one_row() -> None:
+    one = pressed(5, 1000)
+    assert len(places.grouped([one, pressed(4, 995)])) == 1
+    assert len(places.grouped([one, replace(pressed(4, 100), time=one.time - 1)])) == 1
+    for other in (
+        pressed(4, 995, branch=2),
+        pressed(4, 995, on_path=False),
+        pressed(4, 995, here=True),
+        replace(pressed(4, 995), reason="before optim.beta1 0.9 -> 0.8"),
+        replace(pressed(4, 995), reason="pause"),
+        replace(pressed(4, 900), time=one.time - 60),
+    ):
+        assert len(places.grouped([one, other])) == 2
+    pauses = [place(number, step=100) for number in range(5)]
+    assert len(places.grouped(pauses)) == 5

@@ -371,3 +371,22 @@ def test_one_slow_frame_does_not_freeze_the_screen(monkeypatch: pytest.MonkeyPat
     assert clocks.frame(pacer, 60.0) == 2.0
     delay = [clocks.frame(pacer, 0.01) for _ in range(20)][-1]
     assert delay == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("reply", ["refused", "lost"])
+def test_what_was_to_follow_a_way_back_is_dropped_with_it(fake_link: Any, reply: str) -> None:
+    link = fake_link()
+    session = Session(link, RunSpec())
+    session.connect(session.absorb, session.lose)
+    session.new_run(RunSpec())
+    link.holding = True
+    link.places = (p.Place(checkpoint=1, branch=1, step=0, time=0.0, reason="start"),)
+    link.commands()
+    session.rewind_and_set(1, {"optim.lr": "0.1"})
+    (sent,) = [one for one in link.sent if isinstance(one, p.Rewind)]
+    if reply == "lost":
+        session.lose("the engine was killed")
+        session.absorb(p.Moved(command=sent.id, text="back at step 0", info=link.info))
+    else:
+        session.absorb(p.Refused(command=sent.id, text="the checkpoint is gone"))
+    assert [type(one) for one in link.commands()] == [p.Rewind]

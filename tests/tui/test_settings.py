@@ -49,6 +49,10 @@ def test_no_file_means_the_defaults(tmp_path: Path) -> None:
         ("[keys]\nstepp = 'f2'", "keys.stepp: unknown action; did you mean step?"),
         ("[keys]\nstep = 'f99'", "keys.step: 'f99' is not a key"),
         ("[keys]\nstep = 'hyperspace+x'", "keys.step: 'hyperspace+x' is not a key"),
+        ("[keys]\nstep = 'hyper+q'", "keys.step: 'hyper+q' is not a key that terminals send; ctrl goes with a to z"),
+        ("[keys]\nstep = 'super+x'", "keys.step: 'super+x' is not a key that terminals send"),
+        ("[keys]\nstep = 'ctrl+ö'", "keys.step: 'ctrl+ö' is not a key that terminals send"),
+        ("[keys]\nstep = 'shift+a'", "keys.step: 'shift+a' is not a key; terminals send the capital letter, write A"),
         ("[keys]\nstep = ''", "keys.step: no key is given"),
         ("[keys]\nstep = 7", "keys.step: 7 is not allowed"),
         ("[keys]\nstep = 'f5'", "keys.step: F5 already belongs to run-pause; give run-pause another key too"),
@@ -70,6 +74,25 @@ def test_what_is_right_is_taken_beside_what_is_wrong(tmp_path: Path) -> None:
     assert found.theme == "light"
     assert found.keymap == {"step": "f2"}
     assert len(problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        *(("ö", "ö"), ("o\u0308", "ö"), ("#", "number_sign"), ("€", "euro_sign"), ("字", "字"), ("_", "underscore")),
+        *(
+            (";", "semicolon"),
+            ("ctrl+ g", "ctrl+g"),
+            ("Ctrl+G", "ctrl+g"),
+            ("alt+x", "alt+x"),
+            ("F2", "f2"),
+            ("A", "A"),
+        ),
+    ],
+)
+def test_a_key_is_written_as_it_is_typed(tmp_path: Path, written: str, name: str) -> None:
+    found, problems = loaded(tmp_path, f"[keys]\nstep = '{written}'")
+    assert (found.keymap, problems) == ({"step": name}, [])
 
 
 def test_keys_can_be_swapped(tmp_path: Path) -> None:

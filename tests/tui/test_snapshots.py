@@ -160,7 +160,8 @@ def gone_back(keys: tuple[str, ...]) -> Steps:
         link.places = tuple(
             p.Place(
                 checkpoint=9 - i, branch=1, step=(1500, 1200, 400, 0)[i], time=link.NOW - 60.0 * 7**i, reason=reason,
-                loss=(4.0, 0.16, 0.24, None)[i], explained=(-3.1, 0.84, 0.75, None)[i], on_path=i > 0, here=i == 1,
+                loss=(4.0, 0.16, 0.24, None)[i], explained=(-3.1, 0.84, 0.75, None)[i],
+                explained_step=(1500, 1200, 400, 0)[i], on_path=i > 0, here=i == 1,
             )
             for i, reason in enumerate(reasons)
         )  # fmt: skip

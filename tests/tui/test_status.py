@@ -225,3 +225,29 @@ def test_a_step_that_takes_long_is_said_to_and_where_it_is(render_pane, run_mode
     assert "in forward of Net" in text
     model.status = replace(model.status, state="paused")
     assert "PAUSED busy for 14 s" in "\n".join(render_pane(StatusBar(), model, size))
+
+
+def test_a_figure_of_another_step_says_so(running):
+    here, there = running(), running(explained_step=1150, explained_variance=-2.267)
+    assert "as of" not in "".join(placed(here, 118, 2))
+    assert "expl. var. -2.267 as of 1,150 (PCA" in "".join(placed(there, 118, 2))
+    assert "expl. -2.267 as of 1,150 (PCA 0.74)" in "".join(placed(there, 76, 2))
+    assert "expl. -2.267 as of 0" in "".join(
+        placed(running(step=9_876_543, explained_step=0, explained_variance=-2.267), 76, 2)
+    )
+
+
+def test_a_state_moves_no_step_without_its_figures(running):
+    model = running()
+    model.absorb(p.StateChanged(seq=2, step=1300, state="paused"))
+    assert (model.status.state, model.status.step, model.status.loss) == ("paused", 1200, model.loss.last())
+    model.absorb(p.Ended(seq=3, step=1300, text="stored at step 1,300"))
+    assert (model.status.step, model.status.loss, model.status.grad_norm, model.status.epoch) == (
+        1300,
+        None,
+        None,
+        None,
+    )
+    shown = "".join(placed(model, 118, 2))
+    for part in ("step 1,300", "loss -", "grad -", "epoch -", f"{model.status.explained_variance:.3f} as of 1,200"):
+        assert part in shown

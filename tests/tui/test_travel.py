@@ -77,6 +77,56 @@ async def test_undo_and_redo_move_the_run_and_say_so(workbench: Make, opened: Op
         assert notice(app) == "there is nothing to redo"
 
 
+@pytest.mark.parametrize(
+    ("size", "redo", "left", "said"),
+    [
+        (
+            (120, 40),
+            2600,
+            2600,
+            "undone: lr; now at step 100; ^y returns to step 2,600, F3 after training on",
+        ),
+        (
+            (60, 24),
+            2600,
+            2600,
+            "^y returns to step 2,600, F3 after training on: undone: lr; now at step 100",
+        ),
+        ((80, 24), 2600, None, "undone: lr; now at step 100; ^y returns to step 2,600"),
+        ((80, 24), None, 2600, "undone: lr; now at step 100; F3 returns to step 2,600"),
+        ((80, 24), None, None, "undone: lr; now at step 100"),
+    ],
+)
+async def test_whoever_goes_back_is_told_the_key_that_leads_on(
+    workbench: Make, opened: Open, size: tuple[int, int], redo: int | None, left: int | None, said: str
+) -> None:
+    app, link = workbench()
+    async with opened(app, size=size) as pilot:
+        link.move(9, 100, "undone: lr; now at step 100", redo=redo, left=left)
+        await pilot.pause()
+        assert notice(app) == said
+        link.enter("paused")
+        await pilot.pause()
+        assert notice(app) == said
+
+
+async def test_keys_that_are_mapped_elsewhere_or_nowhere_are_named_as_they_are(workbench: Make, opened: Open) -> None:
+    app, link = workbench(settings=Settings(keys={"redo": "f2", "rewind": []}))
+    async with opened(app, size=(120, 40)) as pilot:
+        link.move(9, 100, "undone", redo=2600, left=2600)
+        await pilot.pause()
+        assert notice(app) == "undone; F2 returns to step 2,600"
+
+
+async def test_a_redo_that_is_too_late_names_the_list_that_has_what_was_left(workbench: Make, opened: Open) -> None:
+    app, link = workbench()
+    async with opened(app) as pilot:
+        link.say(p.Refused(command=9, text="nothing to redo; what was left at step 2,600 is kept", left=2600))
+        await pilot.pause()
+        assert notice(app) == "nothing to redo; what was left at step 2,600 is kept; F3 lists it"
+        assert len("error: " + notice(app)) <= 78
+
+
 async def test_where_the_run_arrives_is_said_although_it_pauses_there(workbench: Make, opened: Open) -> None:
     app, link = workbench()
     async with opened(app) as pilot:

@@ -186,3 +186,12 @@ async def test_the_users_own_key_is_named(workbench: Make, opened: Open) -> None
         assert app.bench.verdict.render_line(0).text.endswith("F3 why")
         await pilot.press("f3")
         assert app.bench.focused_pane == "why"
+
+
+def test_a_verdict_of_another_step_says_so_at_every_width(model: RunModel, reports: dict[str, Report]) -> None:
+    with_report(model, reports["collapsed"])
+    model.status = structs.replace(model.status, diagnosed=900)
+    for width in (118, 78, 58, 38):
+        assert text(model, width).startswith("COLLAPSED as of 900  ")
+    model.status = structs.replace(model.status, diagnosed=model.status.step)
+    assert text(model, 78).startswith("COLLAPSED  outputs")

@@ -8,6 +8,7 @@ from textual.binding import Binding
 from textual.strip import Strip
 
 from aetui.tui import figures, texts
+from aetui.tui.compared import comparison
 from aetui.tui.model import Entry, RunModel
 from aetui.tui.pane import Pane
 
@@ -23,7 +24,7 @@ class JournalPane(Pane):
     """The journal, newest at the bottom; it follows what happens unless scrolled back."""
 
     TITLE = "Journal"
-    TOPICS = ("journal",)
+    TOPICS = ("journal", "points")
     WAITING = "nothing has happened yet: every tweak, pause and warning will be listed here"
     SMALLEST = (24, 2)
     BINDINGS: ClassVar = [
@@ -42,6 +43,8 @@ class JournalPane(Pane):
         self._wrapped: list[Line] = []
         self._starts: list[int] = []
         self._last: Entry | None = None
+        self._tweak: int | None = None
+        """Index of the entry of the last tweak, whose figures change as the run goes on."""
         self._width = 0
         self._height = 1
         self._source: RunModel | None = None
@@ -91,10 +94,10 @@ class JournalPane(Pane):
         """Wrap the entries that came since the last time, or all where the width changed."""
         if model is not self._source or len(model.journal) < len(self._starts):
             self.top, self._source = None, model
-            self._wrapped, self._starts = [], []
+            self._wrapped, self._starts, self._tweak = [], [], None
         elif width != self._width or model.record.rewrites != self._rewrites:
             reading = None if self.top is None else max(0, bisect_right(self._starts, self.top) - 1)
-            self._wrapped, self._starts = [], []
+            self._wrapped, self._starts, self._tweak = [], [], None
             self._extend(model, width)
             self.top = None if reading is None else self._starts[min(reading, len(self._starts) - 1)]
         self._width, self._rewrites = width, model.record.rewrites
@@ -104,13 +107,20 @@ class JournalPane(Pane):
         # The newest entry may have been replaced: a setting moved again at the same step.
         if self._starts and self._last is not model.journal[len(self._starts) - 1]:
             del self._wrapped[self._starts.pop() :]
+        if self._tweak is not None and self._tweak < len(self._starts):
+            del self._wrapped[self._starts[self._tweak] :]
+            del self._starts[self._tweak :]
         self._last = model.journal[-1] if model.journal else None
-        for entry in model.journal[len(self._starts) :]:
+        for index in range(len(self._starts), len(model.journal)):
+            entry = model.journal[index]
+            if entry.kind == "tweak" and not entry.left:
+                self._tweak = index
             self._starts.append(len(self._wrapped))
-            self._wrapped += _lines(entry, width)
+            self._wrapped += _lines(entry, width, comparison(model, model.journal, index))
 
 
-def _lines(entry: Entry, width: int) -> list[Line]:
+def _lines(entry: Entry, width: int, compared: str = "") -> list[Line]:
+    """`compared` says what became of a tweak."""
     clock = time.strftime("%H:%M:%S", time.localtime(entry.time))
     role = _ROLES.get(entry.kind, "text")
     ink = "warning" if role == "warning" else "text"
@@ -119,9 +129,18 @@ def _lines(entry: Entry, width: int) -> list[Line]:
         role, ink, text = "muted", "muted", f"(left) {text}"
     if width < _WIDE:
         head = ((f"{clock}  step {figures.count(entry.step)}  ", "muted"), (entry.kind, role))
-        return [head, *((("  ", "muted"), (line, ink)) for line in texts.wrap(text, width - 2))]
+        return [
+            head,
+            *((("  ", "muted"), (line, ink)) for line in texts.wrap(text, width - 2)),
+            *((("  ", "muted"), (line, "muted")) for line in texts.wrap(compared, width - 2) if line),
+        ]
     margin = f"{clock}  {f'step {figures.count(entry.step)}':<15}  "
     kind = f"{entry.kind:<8}  "
     first, *rest = texts.wrap(text, width - len(margin) - len(kind))
     blank = " " * (len(margin) + len(kind))
-    return [((margin, "muted"), (kind, role), (first, ink)), *(((blank, "muted"), (line, ink)) for line in rest)]
+    below = [line for line in texts.wrap(compared, width - len(blank)) if line]
+    return [
+        ((margin, "muted"), (kind, role), (first, ink)),
+        *(((blank, "muted"), (line, ink)) for line in rest),
+        *(((blank, "muted"), (line, "muted")) for line in below),
+    ]

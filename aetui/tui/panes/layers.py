@@ -101,6 +101,10 @@ class LayersPane(Pane):
         count = len(measured.layers)
         place = f"layers {self.top + 1}-{self.top + shown} of {count}   " if shown < count else ""
         step = f"step {figures.count(measured.step)}"
+        if measured.updated not in (None, measured.step):
+            of = figures.as_of("update", measured.updated, measured.step)
+            long, short = f"{place}update / weights: 1e-4 to 1e-1 is usual   {of}", f"{place}{of}"
+            return long if len(long) <= width else texts.cut(short, width)
         for text in (
             f"{place}update = norm of the last update / norm of the weights, 1e-4 to 1e-1 is usual   {step}",
             f"{place}update / weights: 1e-4 to 1e-1 is usual   {step}",

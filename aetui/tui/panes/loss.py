@@ -12,6 +12,7 @@ from aetui import protocol as p
 from aetui.tui import figures, plot, texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
+from aetui.tui.panes import legend, marks
 from aetui.tui.panes.branches import MOST, LeftBranches
 from aetui.tui.series import Columns, Series
 
@@ -19,6 +20,8 @@ WINDOWS = (0, 100_000, 10_000, 1000, 100)
 """Steps shown; 0 for all."""
 SMOOTHINGS = (0, 10, 100, 1000)
 """Steps that the line averages over; 0 for those of its own column."""
+_TALL = 10
+"""Rows from which the legend may take two."""
 ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
@@ -41,6 +44,8 @@ class LossPane(Pane):
         self.smoothing = 0
         self._points = _Points()
         self._left = LeftBranches()
+        self._head_of: tuple[int, int, int] = (0, 0, 0)
+        self._head_rows = 1
         self._say_view()
 
     def view_state(self) -> object:
@@ -77,7 +82,22 @@ class LossPane(Pane):
         branches = model.info.branches if model.info else ()
         if not len(model.loss) and not branches:
             return self._introduction(model, width, height)
-        rows = height - 1
+        shape = (model.loads, width, height)
+        if shape != self._head_of:
+            self._head_of, self._head_rows = shape, 1
+        # A legend that once needed a second line keeps it, so that the chart does not jump with its figures.
+        head, chart = self._drawn_with(model, width, height - self._head_rows)
+        if len(head) > self._head_rows and self._head_rows < _most_head(height):
+            self._head_rows = min(len(head), _most_head(height))
+            head, chart = self._drawn_with(model, width, height - self._head_rows)
+        head += [[]] * (self._head_rows - len(head))
+        return [*(self.line(*parts) for parts in head), *(self.line(*parts) for parts in chart)]
+
+    def _drawn_with(
+        self, model: RunModel, width: int, rows: int
+    ) -> tuple[list[list[legend.Part]], list[list[tuple[str, str]]]]:
+        """The legend, and the chart in so many rows."""
+        branches = model.info.branches if model.info else ()
         first, last = self._range(model)
         place = plot.layout(width, rows)
         loss = _Trace(model.loss, first, last, place.columns, self.smoothing)
@@ -94,26 +114,28 @@ class LossPane(Pane):
             lines.append(total.line("text", "total"))
             bands += total.bands()
         lines.append(loss.line("train", "train"))
+        marked, thinned = marks.drawn(model.marks, first, last, place.columns)
         chart = plot.render(
             width,
             rows,
             lines=lines,
             bands=bands,
             references=_floors(model),
-            marks=_marks(model),
+            marks=marked,
             gaps=loss.gaps(),
             log=self.logarithmic,
             x_range=(first + 0.5, last + 0.5),
             close=bool(self.latest),
         )
-        notes = list(chart.notes)
+        notes = [*filter(None, (thinned,)), *chart.notes]
         if cut:
-            notes.append("left: cut where it is far from the rest")
+            notes.append("left cut where far off")
         if left:
             notes.insert(0, _legend(len(branches)))
         if len(loss.gaps()):
             notes.insert(0, f"{plot.GAP} not finite")
-        return [self._header(model, notes, width), *(self.line(*parts) for parts in chart.rows)]
+        most = _most_head(rows + self._head_rows)
+        return legend.flowed(_named(model, notes), width, most), chart.rows
 
     def _introduction(self, model: RunModel, width: int, height: int) -> list[Strip]:
         """What the run shows and what to change in it, in the room that the chart will take."""
@@ -146,25 +168,22 @@ class LossPane(Pane):
         power = 10 ** max(0, len(str(whole)) - 2)
         return 0, next((n * power for n in ROUND if n * power >= whole), 10 * power * 10)
 
-    def _header(self, model: RunModel, notes: list[str], width: int) -> Strip:
-        """Names with their latest values, then remarks as far as there is room."""
-        parts: list[tuple[str, str]] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
-        if model.points and model.points[-1].validation is not None:
-            parts.append((f"o val {figures.number(model.points[-1].validation)}", "validation"))
-        if len(model.total):
-            parts.append((f"total {figures.number(model.total.last())}", "text"))
-        parts += [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
-        line: list[tuple[str, str]] = []
-        used = 0
-        for index, (text, role) in enumerate(parts):
-            gap = "   " if index else ""
-            if used + len(gap) + len(text) > width:
-                if used + 2 <= width:
-                    line.append((" …", "muted"))
-                break
-            line.append((gap + text, role))
-            used += len(gap) + len(text)
-        return self.line(*line)
+
+def _most_head(height: int) -> int:
+    """Lines that the legend may take."""
+    return 2 if height >= _TALL else 1
+
+
+def _named(model: RunModel, notes: list[str]) -> list[legend.Part]:
+    """Names with their latest values, then remarks."""
+    parts: list[legend.Part] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
+    if model.points and model.points[-1].validation is not None:
+        point = model.points[-1]
+        held_out = figures.as_of(figures.number(point.validation), point.step, len(model.loss))
+        parts.append((f"o val {held_out}", "validation"))
+    if len(model.total):
+        parts.append((f"total {figures.number(model.total.last())}", "text"))
+    return parts + [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
 
 
 class _Trace:
@@ -260,17 +279,3 @@ def _floors(model: RunModel) -> list[plot.Reference]:
         (floors.entropy, "entropy floor"),
     )
     return [plot.Reference(y, f"{name} {figures.number(y)}") for y, name in names if y is not None]
-
-
-def _marks(model: RunModel) -> list[plot.Mark]:
-    """Pauses first, so that a tweak's label wins the room."""
-    marks = sorted(model.marks, key=lambda mark: (mark.kind != "pause", mark.step))
-    roles = {"non-finite": "warning", "pause": "muted"}
-    return [
-        plot.Mark(
-            mark.step + 0.5,
-            "pause" if mark.kind == "pause" else texts.plain(mark.text),
-            roles.get(mark.kind, "mark"),
-        )
-        for mark in marks
-    ]

@@ -10,9 +10,10 @@ from textual.message import Message
 from textual.strip import Strip
 
 from aetui import protocol as p
-from aetui.report import Finding, Remedy
+from aetui.report import Finding, Remedy, Report
 from aetui.tui import texts, verdict
 from aetui.tui.actions import key_text, shown
+from aetui.tui.mend import late_settings
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.panes import why_text
@@ -201,7 +202,7 @@ class WhyPane(Pane):
         lines += body[self.top : self.top + self._rows]
         if foot:
             lines += [()] * (height - 1 - len(lines))
-            lines.append((Piece(self._foot(width), "muted"),))
+            lines.append((Piece(self._foot(report, width), "muted"),))
         return lines
 
     def _head(self, found: p.Diagnosis, width: int, rows: int) -> list[Line]:
@@ -218,7 +219,7 @@ class WhyPane(Pane):
             (Piece(texts.cut(state.text, width), state.role),),
         ]
 
-    def _foot(self, width: int) -> str:
+    def _foot(self, report: Report, width: int) -> str:
         """Place and keys, as many as fit."""
         finding = self.finding
         parts: list[str] = []
@@ -227,7 +228,8 @@ class WhyPane(Pane):
         if self._length > self._rows:
             parts.append(f"lines {self.top + 1}-{min(self.top + self._rows, self._length)} of {self._length}")
         if finding is not None and finding.remedies:
-            parts.append(f"{self._key('why.take')} into the form")
+            late = self.model and late_settings(self.model.spec, report, finding.remedies[self.remedy])
+            parts.append(f"{self._key('why.take')} {'go back and apply' if late else 'into the form'}")
             if len(finding.remedies) > 1:
                 parts.append(f"{self._key('why.next-remedy')} next remedy")
         text = ""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, LEARNING, VERDICTS, Evidence, Finding, Remedy, Report
+from aetui.report import FINE, LEARNING, TOO_LATE, VERDICTS, Evidence, Finding, Remedy, Report
 from aetui.spec import RunSpec
 from aetui.tui import figures, remedies, texts
 from aetui.tui.model import RunModel
@@ -136,8 +136,9 @@ def finding_lines(findings: Sequence[Finding], selected: int, width: int) -> lis
 
 def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, width: int) -> list[list[Line]]:
     """The finding in parts: evidence, remedies (the chosen one marked), what it does and where that is described."""
+    late = indented(f"{TOO_LATE} {report.ruined}.", width, "warning") if report.ruined else []
     if finding is None:
-        return [_without_finding(report, width)]
+        return [late, _without_finding(report, width)]
     changes = [
         line
         for index, one in enumerate(finding.remedies)
@@ -146,7 +147,7 @@ def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, 
     text = indented(finding.text, width)
     if finding.source:
         text += indented(f"source: {finding.source}", width, "muted")
-    return [_evidence(finding.evidence, width), changes, text]
+    return [late, _evidence(finding.evidence, width), changes, text]
 
 
 def stacked(parts: Iterable[list[Line]], rows: int) -> list[Line]:
@@ -179,7 +180,7 @@ def _evidence(evidence: Sequence[Evidence], width: int) -> list[Line]:
     widths = {i: max(len(head[i]), *(cell_len(row[i]) for row in rows)) for i in used}
     share = (min(width, _WIDEST) - widths[1]) // (len(used) + 1)
     for i in used[2:]:
-        widths[i] = min(widths[i], max(10, share))
+        widths[i] = min(widths[i], max(10, share, *(texts.longest_part(row[i]) for row in rows)))
     room = min(width, _WIDEST) - sum(widths[i] + _GAP for i in used[1:])
     if room < _MEASURE:
         return [line for e in evidence for line in indented(e.text, width, first="- ")]
