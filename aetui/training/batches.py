@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from aetui.training.lengths import steps_per_epoch
+
 
 def least_rows(model: nn.Module) -> int:
     """Rows of the smallest batch that a model takes in training: batch normalization needs two."""
@@ -21,20 +23,22 @@ class BatchOrder:
     """Bytes of rows that are gathered at once: one gather per many steps, little extra memory."""
 
     def __init__(self, data: Tensor, batch_size: int, generator: torch.Generator, least: int = 1) -> None:
-        self.data = data
+        self.data, self.rows = data, len(data)
         self.generator = generator
         self.least = least
         self.order: Tensor | None = None
         self.ready: list[Tensor] = []
         self.batch_size = batch_size
-        self.position = len(data)
+        self.taken = 0
+        """Rows taken since the start, over all epochs."""
+        self.position = self.rows
         """Rows of this epoch that were taken."""
         self.block = 0
         """The position at which the present block was gathered."""
 
     @property
     def size(self) -> int:
-        return min(self.batch_size or len(self.data), len(self.data))
+        return min(self.batch_size or self.rows, self.rows)
 
     def resize(self, batch_size: int) -> None:
         """Use another batch size from the next batch on; the epoch goes on at the next row."""
@@ -44,20 +48,21 @@ class BatchOrder:
     def next(self) -> Tensor:
         """The next batch, [batch, features], on the data's device."""
         size = self.size
-        if size == len(self.data):
+        if size == self.rows:
             self.position = size
+            self.taken += size
             return self.data
         if not self.ready:
             self.gather(size)
         batch = self.ready.pop()
         self.position += len(batch)
+        self.taken += len(batch)
         return batch
 
     def gather(self, size: int) -> None:
-        rows = len(self.data)
-        if self.order is None or rows - self.position < self.least:
+        if self.order is None or self.rows - self.position < self.least:
             # Drawn on the host, so that the order is the same on every device.
-            self.order = torch.randperm(rows, generator=self.generator).to(self.data.device)
+            self.order = torch.randperm(self.rows, generator=self.generator).to(self.data.device)
             self.position = 0
         self.block = self.position
         row_bytes = self.data.shape[1] * self.data.element_size()
@@ -69,23 +74,13 @@ class BatchOrder:
 class Batches(BatchOrder):
     """The same, with where in it a run stands."""
 
-    taken = 0
-    """Rows taken since the start, over all epochs."""
-
     @property
     def epoch(self) -> float:
-        return self.taken / len(self.data)
+        return self.taken / self.rows
 
     @property
     def steps_per_epoch(self) -> int:
-        full, rest = divmod(len(self.data), self.size)
-        return full + (rest >= self.least)
-
-    def next(self) -> Tensor:
-        """The next batch, [batch, features], on the data's device."""
-        batch = super().next()
-        self.taken += len(batch)
-        return batch
+        return steps_per_epoch(self.rows, self.batch_size, self.least)
 
     def state(self) -> tuple[Tensor | None, dict[str, int]]:
         """The order of this epoch's rows, shape (n,), None before the first, and where in it the batches are."""

@@ -43,6 +43,7 @@ class FlatParameters:
         self.values, self.grad_views = flatten([parameter for _, parameter in named])
         assert self.values.grad is not None
         self.grads = self.values.grad
+        self.all_grads = [self.grads]
 
     def _split(self, flat: Tensor) -> Iterator[Tensor]:
         start = 0

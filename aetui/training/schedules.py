@@ -111,7 +111,7 @@ class RateSchedule:
     """
 
     def __init__(self, section: s.Schedule) -> None:
-        self.section = section
+        self._take(section)
         self.origin = 0
         self.plateau = PlateauState()
 
@@ -120,16 +120,13 @@ class RateSchedule:
         if type(section) is not type(self.section):
             self.origin = step
             self.plateau = PlateauState()
+        self._take(section)
+
+    def _take(self, section: s.Schedule) -> None:
         self.section = section
-
-    @property
-    def needs_loss(self) -> bool:
-        return SCHEDULES[type(self.section)].factor is None
-
-    @property
-    def moves(self) -> bool:
+        self.needs_loss = SCHEDULES[type(section)].factor is None
+        self.moves = not isinstance(section, s.Constant)
         """Whether the factor is ever another than 1."""
-        return not isinstance(self.section, s.Constant)
 
     def factor(self, step: int, goal: int | None = None) -> float:
         """Factor for the step after `step` completed ones of a run that ends at `goal`."""

@@ -24,6 +24,7 @@ from aetui.spec.errors import Problem, SpecError
 from aetui.training import clipping, optimizers, weights
 from aetui.training.batches import Batches, least_rows
 from aetui.training.flat import FlatParameters
+from aetui.training.lengths import goal_of
 from aetui.training.losses import Objective
 from aetui.training.recorder import Recorder
 from aetui.training.records import Records
@@ -132,8 +133,7 @@ class Trainer:
     @property
     def goal(self) -> int | None:
         """Step at which the spec ends the run, None where it sets no end."""
-        train = self.spec.train
-        return train.steps or train.epochs * self.batches.steps_per_epoch or None
+        return goal_of(self.spec.train, len(self.train_data), self.batches.least)
 
     @property
     def rate(self) -> float:
@@ -164,7 +164,7 @@ class Trainer:
         loss, total = self.objective(self.model(batch), batch, self.kl_weight)
         objective = loss if total is None else total
         objective.backward()
-        norm = joint_norm([flat.grads])
+        norm = joint_norm(flat.all_grads)
         rates = (self.rate,) if self.schedule.moves else ()
         self.steps += 1
         if self.device.type != "cpu":
@@ -173,7 +173,7 @@ class Trainer:
         return self._finish_on_host(loss.item(), objective.item(), norm.item(), rates)
 
     def _finish_on_host(self, loss: float, total: float, norm: float, rates: tuple[float, ...]) -> bool:
-        clip = partial(clipping.clip_on_host, self.spec.clip, [self.flat.grads], self.flat.grad_views)
+        clip = partial(clipping.clip_on_host, self.spec.clip, self.flat.all_grads, self.flat.grad_views)
         finite, clipped = update_on_host(self.optimizer, rates, clip, total, norm)
         if finite and self.schedule.needs_loss:
             self.schedule.observe(total)
@@ -181,7 +181,7 @@ class Trainer:
         return finite
 
     def _finish_on_device(self, loss: Tensor, total: Tensor | None, norm: Tensor, rates: tuple[float, ...]) -> None:
-        grads, loss = [self.flat.grads], loss.detach()
+        grads, loss = self.flat.all_grads, loss.detach()
         objective = loss if total is None else total.detach()
         clip = partial(clipping.clip_on_device, self.spec.clip, grads, self.flat.grad_views)
         clipped = update_on_device(self.optimizer, rates, clip, grads, objective, norm)

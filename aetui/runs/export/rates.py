@@ -9,6 +9,7 @@ import numpy as np
 from aetui.runs.lineage import Tweak
 from aetui.spec import RunSpec, changed
 from aetui.spec import sections as s
+from aetui.training.lengths import goal_of
 from aetui.training.schedules import RateSchedule
 
 
@@ -25,7 +26,9 @@ def rates(spec: RunSpec, tweaks: Sequence[Tweak], totals: np.ndarray, rows: int 
     at = 0
     for tweak in (*tweaks, None):
         end = len(totals) if tweak is None else min(tweak.step, len(totals))
-        goal = _goal(spec, rows)
+        # Of a model of one's own nobody knows here whether it takes a single row.
+        least = 2 if getattr(spec.model, "batch_norm", False) else 1
+        goal = goal_of(spec.train, rows, least) if rows else spec.train.steps or None
         if isinstance(spec.schedule, s.Constant):
             found[at:end] = spec.optim.lr
         else:
@@ -40,14 +43,3 @@ def rates(spec: RunSpec, tweaks: Sequence[Tweak], totals: np.ndarray, rows: int 
                 schedule.change(new.schedule, tweak.step)
             spec = new
     return found
-
-
-def _goal(spec: RunSpec, rows: int | None) -> int | None:
-    """Steps at which the spec ends the run, as the Trainer has it."""
-    train = spec.train
-    if train.steps or not rows:
-        return train.steps or None
-    size = min(train.batch_size or rows, rows)
-    full, rest = divmod(rows, size)
-    least = 2 if getattr(spec.model, "batch_norm", False) else 1
-    return train.epochs * (full + (rest >= least)) or None

@@ -24,6 +24,7 @@ from aetui.runs.export.standalone.plan import Plan, Tweak
 from aetui.spec import RunSpec, SpecError
 from aetui.spec.change import from_mapping
 from aetui.spec.fields import kind_of
+from aetui.training.lengths import goal_of
 from aetui.training.trainer import Trainer, seeds
 
 __all__ = ["ExportError", "Tweak", "write_script"]
@@ -142,7 +143,12 @@ def write_script(
         with _threads_kept(threads):
             device = None if trainer is None else trainer.device
             start = Trainer(_on(spec, device), dataset=None if trainer is None else trainer.dataset)
-            plan = Plan(start.spec, [one for one in tweaks if one[0] <= steps], _goal(start))
+            rows, least = len(start.train_data), start.batches.least
+
+            def goal(spec: RunSpec) -> int | None:
+                return goal_of(spec.train, rows, least)
+
+            plan = Plan(start.spec, [one for one in tweaks if one[0] <= steps], goal)
             folder.mkdir(parents=True, exist_ok=True)
             paths = [folder / f"{name}.py", folder / f"{name}.npz"]
             initial = {f"weights/{key}": _array(value) for key, value in start.model.state_dict().items()}
@@ -173,14 +179,6 @@ def _on(spec: RunSpec, device: torch.device | None) -> RunSpec:
     if device is None:
         return spec
     return from_mapping({"train": {"device": str(device)}}, spec)
-
-
-def _goal(start: Trainer) -> Any:
-    def goal(spec: RunSpec) -> int | None:
-        start.batches.resize(spec.train.batch_size)
-        return spec.train.steps or spec.train.epochs * start.batches.steps_per_epoch or None
-
-    return goal
 
 
 def _array(tensor: Tensor) -> np.ndarray:

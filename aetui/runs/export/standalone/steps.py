@@ -136,12 +136,14 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
         order = "torch.Generator().manual_seed(ORDER_SEED)"
         before.append(f"batches = BatchOrder(DATA, {plan.get('train.batch_size')}, {order}, {around.least})")
     before += ["plateau = PlateauState()"] * bool(watched)
-    rates = "()"
+    rates, rating = "()", []
     if plan.values("schedule.kind") != ["constant"]:
-        rates = f"({plan.get('optim.lr')} * rate_factor({'step, plateau' if watched else 'step'}),)"
+        factor = f"rate_factor({'step, plateau' if watched else 'step'})"
+        rates, rating = "[rate]", [f"rate = {plan.get('optim.lr')} * {factor}"]
     clip = f"lambda norm: {'False' if around.host else 'None'}"
     if plan.values("clip.kind") != ["none"]:
-        clip = "functools.partial(clip, [flat.grad], views)"
+        clip = "bound"
+        before.append("bound = functools.partial(clip, [flat.grad], views)")
     tweaking = _tweaking(plan, plateau=bool(watched), shuffled=shuffled)
     if tweaking:
         before.append("tweaks = collections.deque(TWEAKS)")
@@ -156,6 +158,7 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
         f"loss = objective(model, {'batches.next()' if shuffled else 'DATA'}, step)",
         "loss.backward()",
         "norm = joint_norm([flat.grad])",
+        *rating,
         update,
         *(_observing(plan, kind, around.host) for kind in watched),
         "if (step + 1) % max(1, steps // 10) == 0:",
@@ -175,8 +178,9 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
 def _observing(plan: Plan, kind: str, host: bool) -> str:
     """The lines of the loop that tell a schedule the loss."""
     conditions = ["finite"] * host + [f'{plan.get("schedule.kind")} == "{kind}"'] * plan.varies("schedule.kind")
-    line = f"plateau.observe(loss.item(){_settings(plan, variants('schedule')[kind])})"
-    return f"if {' and '.join(conditions)}:\n    {line}" if conditions else line
+    settings = _settings(plan, variants("schedule")[kind]).replace(", ", ",\n    ")
+    line = f"plateau.observe(\n    loss.item(){settings},\n)"
+    return f"if {' and '.join(conditions)}:\n{indented(line)}" if conditions else line
 
 
 def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool) -> list[str]:
