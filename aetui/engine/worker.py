@@ -359,7 +359,7 @@ class Engine:
         if value is None:
             self._refuse(command, f"{path}: is not a number that keys can move")
         elif not differences(run.trainer.spec, run.trainer.planned({path: value}, text=True)):
-            self._accept(command, describe.at_the_end(run.trainer.spec, path))
+            self._accept(command, describe.at_the_end(run.trainer.spec, path), effect="none")
         else:
             self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, now, steps))
             self._hold.note(path, now, steps)

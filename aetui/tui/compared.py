@@ -40,10 +40,11 @@ def comparison(model: RunModel, entries: Sequence[Entry], index: int) -> str:
         return ""
     way = [one for one in entries if not one.left]
     place = way.index(entry)
-    tweaks = [one.step for one in way if one.kind == "tweak"]
-    end = min((step for step in tweaks if step > entry.step), default=len(model.loss))
-    start = max((step for step in tweaks if step < entry.step), default=0)
-    before, since = _Stretch(start, min(entry.step, len(model.loss))), _Stretch(entry.step, end)
+    tweaks = [one for one in way if one.kind == "tweak"]
+    # While a key was held the steps had values of its way.
+    end = min((one.step for one in tweaks if one.step > entry.last), default=len(model.loss))
+    start = max((one.last for one in tweaks if one.step < entry.step), default=0)
+    before, since = _Stretch(start, min(entry.step, len(model.loss))), _Stretch(entry.last, end)
     if since.end <= since.start:
         return ""
     parts = [f"before: {_told(model, before, _speed(way, place, -1))}"] if before.end > before.start else []
