@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 
 from aetui import protocol as p
-from aetui.spec import RunSpec, dumps, to_mapping
-from aetui.spec.fields import variants
+from aetui.spec import RunSpec, dumps
 from aetui.tui import asked
 from aetui.tui.asked import Asked
 from aetui.tui.model import RunModel
@@ -28,8 +27,6 @@ class Session:
         """What is to be sent once a command is obeyed; nothing where it is refused."""
         self._running = self._stepping = False
         self._state = ""
-        self._clip = ""
-        self._threshold = "1.0"
         self._looking = self._joining = False
         self._lost = ""
         self.was_training = False
@@ -58,7 +55,7 @@ class Session:
         former, self._link = self._link, link
         # An engine answers no look before it has a run.
         self._joining = self._looking = True
-        self._lost, self._running, self._stepping, self._clip = "", False, False, ""
+        self._lost, self._running, self._stepping = "", False, False
         self._waiting.clear()
         self._next.clear()
         self.show_asked()
@@ -74,7 +71,6 @@ class Session:
         self._next.clear()
         self._stepping = False
         self.show_asked()
-        self._clip = ""
         step, now = self.model.status.step, time.time()
         if self.model.info is None:
             self.absorb(p.Failed(text=text, step=step, time=now, log=log))
@@ -85,12 +81,12 @@ class Session:
 
     def new_run(self, spec: RunSpec, start: bool = False) -> None:
         self.model.spec = spec if self.model.info is None else self.model.spec
-        self._running, self._clip = start, ""
+        self._running = start
         self._send(lambda id: p.New(id=id, spec=dumps(spec), start=start))
 
     def open(self, folder: str, start: bool = False) -> None:
         """Continue a stored run where its record ends."""
-        self._running, self._clip = start, ""
+        self._running = start
         self._send(lambda id: p.Open(id=id, folder=folder, start=start))
 
     def undo(self) -> None:
@@ -155,15 +151,6 @@ class Session:
         self._running = False
         self._send(lambda id: p.Examine(id=id))
 
-    def cycle_clipping(self) -> None:
-        """Next kind of clipping, keeping the threshold last used."""
-        kinds = list(variants("clip"))
-        mapping = to_mapping(self.model.spec)["clip"]
-        self._threshold = str(mapping.get("threshold", self._threshold))
-        self._clip = kinds[(kinds.index(self._clip or mapping["kind"]) + 1) % len(kinds)]
-        changes = {"clip.kind": self._clip}
-        self.set(changes if self._clip == "none" else changes | {"clip.threshold": self._threshold})
-
     def _send(self, make: Callable[[int], p.Commands], then: Callable[[], None] | None = None) -> None:
         command = make(self._next_id)
         self._next_id += 1
@@ -215,12 +202,11 @@ class Session:
             self._state = self.model.status.state
         if isinstance(reply, p.Moved) and self._state != "running":
             self._state = "paused"
-        if isinstance(reply, p.Event | p.Past) and not self._waiting:
-            self._clip = ""
-            # The state that an accepted command brings about is only known from the event after it; a view may be
-            # older than that event.
-            if not isinstance(reply, p.Accepted):
-                self._running = self._state == "running"
+        # The state that an accepted command brings about is only known from the event after it; a view may be older
+        # than that event.
+        told = isinstance(reply, p.Event | p.Past) and not isinstance(reply, p.Accepted)
+        if told and not self._waiting:
+            self._running = self._state == "running"
 
     @property
     def waiting(self) -> bool:

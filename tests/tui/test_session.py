@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, changed, loads
@@ -154,49 +152,6 @@ def test_a_refused_run_leaves_the_toggle_as_it_was(joined: Callable[..., tuple[S
     assert link.commands() == [p.Run(id=0), p.Run(id=0)]
 
 
-# --- clipping -----------------------------------------------------------------------------------
-
-CYCLE = [
-    {"clip.kind": "per-tensor", "clip.threshold": "0.5"},
-    {"clip.kind": "global", "clip.threshold": "0.5"},
-    {"clip.kind": "value", "clip.threshold": "0.5"},
-    {"clip.kind": "none"},
-]
-
-
-@given(answered=st.lists(st.booleans(), min_size=9, max_size=9))
-def test_clipping_cycles_and_keeps_its_threshold_however_late_the_answers_come(
-    fake_link: type, answered: list[bool]
-) -> None:
-    link = fake_link()
-    session = Session(link, RunSpec())
-    session.connect(session.absorb, session.lose)
-    session.new_run(changed(RunSpec(), {"clip.kind": "value", "clip.threshold": 0.5}))
-    link.commands()
-    for answer in answered:
-        link.holding = True
-        session.cycle_clipping()
-        if answer:
-            link.release()
-    assert [one.changes for one in link.commands()] == [CYCLE[(3 + i) % 4] for i in range(9)]
-    link.release()
-    assert link.spec == session.model.spec == changed(RunSpec(), {"clip.kind": "none"})
-
-
-def test_clipping_starts_from_what_is_in_force_once_everything_is_answered(
-    joined: Callable[..., tuple[Session, Any]],
-) -> None:
-    session, link = joined()
-    session.cycle_clipping()
-    session.set({"clip.kind": "value", "clip.threshold": "3"})
-    session.cycle_clipping()
-    session.cycle_clipping()
-    assert [one.changes for one in link.commands()][2:] == [
-        {"clip.kind": "none"},
-        {"clip.kind": "per-tensor", "clip.threshold": "3.0"},
-    ]
-
-
 # --- looks --------------------------------------------------------------------------------------
 
 
@@ -237,7 +192,7 @@ def test_a_lost_engine_refuses_everything_with_its_reason(joined: Callable[..., 
     before = len(session.model.journal)
     session.toggle()
     session.nudge("optim.lr", 1)
-    session.cycle_clipping()
+    session.set({"clip.kind": "none"})
     session.look(["code"], 0)
     assert link.sent == []
     assert [entry.text for entry in session.model.journal[before:]] == ["the engine ended by signal SIGKILL"] * 3
