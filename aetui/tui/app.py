@@ -224,6 +224,10 @@ class Workbench(Replies):
         self.session.nudge("optim.lr", 1)
 
     def action_clipping(self) -> None:
+        if self.session.lost:
+            self._say(self.way_on(self.session.lost), "error")
+            return
+
         def chosen(changes: dict[str, str] | None) -> None:
             if changes is not None:
                 self.session.set(changes)

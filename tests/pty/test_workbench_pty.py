@@ -50,6 +50,9 @@ def test_a_session_from_start_to_quit(start, placement, columns, rows):
     assert program.tweaked("optim.lr 0.001 -> 0.000562341") > 20
     program.wait(lambda: shows(program.rate, RATE * DOWN), "the lower rate")
     program.press("F9")
+    program.wait_for("Gradient clipping", "Joint gradient norm")
+    program.press("down")
+    program.press("enter")
     program.tweaked("clip.kind none -> per-tensor")
 
     program.press("F5")
