@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from aetui.tui.panes.legend import flowed
+from aetui.tui.panes.loss import LossPane
 
 
 def shown(texts, width, most):
@@ -19,8 +21,9 @@ def test_what_has_no_room_at_all_is_counted():
 
 
 @given(
-    st.lists(st.text(alphabet="abc 字", min_size=1, max_size=20), max_size=6), st.integers(24, 100), st.integers(1, 2)
+    st.lists(st.text(alphabet="abc 字", min_size=1, max_size=8), max_size=6), st.integers(24, 100), st.integers(1, 2)
 )
+@example(["a", "bbbbbbbb", "cccccccc", "dddddddd", "e"], 24, 2)
 def test_every_part_is_whole_or_counted(texts, width, most):
     lines = shown(texts, width, most)
     assert len(lines) <= most
@@ -32,10 +35,6 @@ def test_every_part_is_whole_or_counted(texts, width, most):
 
 @pytest.mark.parametrize(("width", "height"), [(74, 22), (50, 14), (30, 8)])
 def test_the_legend_of_a_long_list_of_remarks_is_not_cut(run_model, render_pane, width, height):
-    import numpy as np
-
-    from aetui.tui.panes.loss import LossPane
-
     loss = run_model.history(1200)
     loss[300] = np.nan
     lines = render_pane(LossPane(), run_model(loss=loss), size=(width + 4, height + 2))

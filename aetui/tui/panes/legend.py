@@ -13,29 +13,30 @@ _GAP = "   "
 
 
 def flowed(parts: Sequence[Part], width: int, most: int) -> list[list[Part]]:
-    """`parts` in at most `most` lines of `width` cells, each whole; the last line says how many have no room."""
+    """`parts` in at most `most` lines of `width` cells; the last line says how many have no room.
+
+    A part is cut only where a line of its own is too short for it.
+    """
     lines: list[list[Part]] = [[]]
-    for index, part in enumerate(parts):
-        left = len(parts) - index
-        room = width - _cells(lines[-1])
-        here = cell_len(part[0]) + (len(_GAP) if lines[-1] else 0)
-        last = len(lines) == most
-        # What follows must have room too, or the words for it.
-        reserve = len(_more(left - 1)) if last and left > 1 and not _fit(parts[index:], room, bool(lines[-1])) else 0
-        if here + reserve <= room:
-            lines[-1].append((_GAP + part[0] if lines[-1] else part[0], part[1]))
-        elif not last and lines[-1]:
-            lines.append([(texts.cut(part[0], width), part[1])])
-        elif not lines[-1]:
-            lines[-1].append((texts.cut(part[0], max(1, width - reserve)), part[1]))
+    for index, (text, role) in enumerate(parts):
+        if len(lines) < most and lines[-1] and _cells(lines[-1]) + len(_GAP) + cell_len(text) > width:
+            lines.append([])
+        line, rest = lines[-1], parts[index:]
+        room = width - _cells(line)
+        # The words for what follows must have room where that has none.
+        kept = len(_more(len(rest) - 1)) if len(lines) == most and len(rest) > 1 and not _fit(rest, line, room) else 0
+        if not line:
+            line.append((texts.cut(text, max(1, width - kept)), role))
+        elif len(_GAP) + cell_len(text) + kept <= room:
+            line.append((_GAP + text, role))
         else:
-            lines[-1].append((_more(left)[-room:] if room < len(_more(left)) else _more(left), "muted"))
+            line.append((_more(len(rest)), "muted"))
             break
     return lines
 
 
-def _fit(parts: Sequence[Part], room: int, joined: bool) -> bool:
-    return sum(cell_len(text) + len(_GAP) for text, _ in parts) - (0 if joined else len(_GAP)) <= room
+def _fit(parts: Sequence[Part], line: Sequence[Part], room: int) -> bool:
+    return sum(cell_len(text) + len(_GAP) for text, _ in parts) - (0 if line else len(_GAP)) <= room
 
 
 def _more(count: int) -> str:
