@@ -127,7 +127,7 @@ def test_an_export_runs_the_command_line_and_says_what_came_of_it(tmp_path, monk
 
 
 def tweak(step: int, time: float, **changes: object) -> Entry:
-    return Entry(step, time, "tweak", f"optim.lr at {step}", mark="tweak", **changes)  # pyright: ignore
+    return Entry(step, time, "tweak", f"optim.lr at {step}", mark="tweak", last=step, **changes)  # pyright: ignore
 
 
 def state(step: int, time: float, text: str) -> Entry:
