@@ -42,9 +42,10 @@ def comparison(model: RunModel, entries: Sequence[Entry], index: int) -> str:
     place = way.index(entry)
     tweaks = [one for one in way if one.kind == "tweak"]
     # While a key was held the steps had values of its way.
-    end = min((one.step for one in tweaks if one.step > entry.last), default=len(model.loss))
+    last, known = max(entry.last, entry.step), len(model.loss)
+    end = min((one.step for one in tweaks if one.step > last), default=known)
     start = max((one.last for one in tweaks if one.step < entry.step), default=0)
-    before, since = _Stretch(start, min(entry.step, len(model.loss))), _Stretch(entry.last, end)
+    before, since = _Stretch(start, min(entry.step, known)), _Stretch(last, min(end, known))
     if since.end <= since.start:
         return ""
     parts = [f"before: {_told(model, before, _speed(way, place, -1))}"] if before.end > before.start else []
