@@ -13,7 +13,9 @@ from aetui import protocol as p
 from aetui.spec import RunSpec, changed, loads
 from aetui.tui.actions import ACTIONS, PANES, Action
 from aetui.tui.app import Workbench
+from aetui.tui.clip_dialog import ChooseClipping
 from aetui.tui.dialogs import AskSteps, Confirm, ShowText
+from aetui.tui.find import FindSetting
 from aetui.tui.help import HelpScreen
 from aetui.tui.panes.loss import LossPane
 from aetui.tui.rewind import RewindDialog
@@ -54,7 +56,6 @@ def opens(screen: type) -> Callable[[Workbench, Any], bool]:
     return lambda app, link: isinstance(app.screen, screen) and link.commands() == []
 
 
-CLIPPED = {"clip.kind": "per-tensor", "clip.threshold": "1.0"}
 DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "run-pause": sends(p.Run(id=0)),
     "step": sends(p.Run(id=0, steps=1)),
@@ -66,7 +67,9 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "detach": lambda app, link: notice(app).startswith("can't detach: the run is not stored"),
     "lr-down": sends(p.Nudge(id=0, path="optim.lr", by=-1)),
     "lr-up": sends(p.Nudge(id=0, path="optim.lr", by=1)),
-    "clipping": sends(p.Set(id=0, changes=CLIPPED)),
+    "clipping": opens(ChooseClipping),
+    "find-setting": opens(FindSetting),
+    "export": lambda app, link: "not stored" in notice(app) and link.commands() == [],
     "apply-form": lambda app, link: notice(app) == "no setting is edited" and link.commands() == [],
     "reset-form": lambda app, link: app.bench.form.pending() == [] and not app.bench.form.editing,
     "maximize": lambda app, link: app.bench.alone and len(app.bench.visible_panes) == 1,
