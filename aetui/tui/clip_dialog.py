@@ -37,14 +37,13 @@ class ChooseClipping(Dialog[dict[str, str] | None]):
     ]
     HINT = "Up, Down kind; Enter applies, Esc cancels"
 
-    def __init__(self, model: RunModel, threshold: str = "1", **kwargs: Any) -> None:
-        """`threshold` stands in the field where no clipping is in force."""
+    def __init__(self, model: RunModel, **kwargs: Any) -> None:
         super().__init__("Gradient clipping", _norms(model), id="clipping", **kwargs)
         self._spec = model.spec
         self._kinds = list(variants("clip"))
         self._present = kind_of(model.spec.clip)
         in_force = getattr(model.spec.clip, "threshold", None)
-        self._threshold = threshold if in_force is None else f"{in_force:g}"
+        self._threshold = "1" if in_force is None else f"{in_force:g}"
 
     def controls(self) -> Sequence[Widget]:
         width = max(map(len, self._kinds)) + 2
@@ -52,7 +51,6 @@ class ChooseClipping(Dialog[dict[str, str] | None]):
         kinds = PickList(lines, self._kinds.index(self._present), columns=True)
         kinds.can_focus = False
         threshold = LineInput(self._threshold, compact=True)
-        threshold.border_title = "threshold"
         return [kinds, Static("Threshold:", classes="dialog-label"), threshold, Static(classes="dialog-problem")]
 
     def rows_below(self) -> int:
