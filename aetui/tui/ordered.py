@@ -15,7 +15,7 @@ from textual.screen import Screen
 from aetui.tui.dialogs import Dialog
 
 _INPUT = (events.Key, events.Paste, events.MouseDown, events.MouseUp)
-_LONGEST = 3.0
+LONGEST = 3.0
 """Seconds after which a key is obeyed although something is still under way."""
 _PAUSE = 0.01
 """Seconds between two looks at what works outside of the message queues."""
@@ -54,7 +54,7 @@ class OrderedInput(App[None]):
 
     async def _settle(self) -> None:
         """Wait until the last key's consequences are there, and hand out the next."""
-        end = time.monotonic() + _LONGEST
+        end = time.monotonic() + LONGEST
         quiet = 0
         # A handler may be at work while no queue holds anything; it lets no second round pass.
         while quiet < 2 and (left := end - time.monotonic()) > 0:

@@ -237,7 +237,7 @@ def _explained(model: RunModel) -> Part:
         return Part("expl", (lead, brief), (17 + kept, 12 + kept))
     full, short = f" (PCA-{_code_width(model)} {linear:.3f})", f" (PCA {linear:.2f})"
     forms = ((*lead, (full, "floor")), (*lead, (short, "floor")), (*brief, (short, "floor")), brief)
-    widths = (17 + len(full), 16 + len(short), 11 + len(short), 12)
+    widths = (17 + len(full), 17 + len(short), 12 + len(short), 12)
     return Part("expl", forms, tuple(width + kept for width in widths))
 
 

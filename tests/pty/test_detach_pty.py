@@ -145,7 +145,6 @@ def test_two_screens_share_a_run_and_survive_its_engine(start):
     assert start.engines == []
 
 
-@pytest.mark.skip(reason="depends on the time that a busy machine takes; to be made sure of")
 def test_going_back_by_keys_ends_in_the_weights_that_the_script_has(start, tmp_path, capsys):
     program = start("run", *SMALL, "--name", "back", columns=80, rows=24)
     program.wait_for("PAUSED")
@@ -154,12 +153,14 @@ def test_going_back_by_keys_ends_in_the_weights_that_the_script_has(start, tmp_p
     program.tweaked("optim.lr 0.01 -> 0.00562341")
     run_steps(program, 20, to=60)
     program.press("u")
-    program.wait_for("undone: optim.lr 0.01 -> 0.00562341; the run stands at step 40")
+    program.wait_for("^y returns to step 60", "undone: optim.lr 0.01")
+    rests_at(program, 40)
     assert program.rate == pytest.approx(0.01)
     program.press("U")
     program.wait_for("redone; the run stands at step 60")
     program.press("ctrl+z")
-    program.wait_for("undone: optim.lr 0.01 -> 0.00562341; the run stands at step 40")
+    program.wait_for("^y returns to step 60", "undone: optim.lr 0.01")
+    rests_at(program, 40)
     program.press("F8")
     program.tweaked("optim.lr 0.01 -> 0.0177828")
     run_steps(program, 25, to=65)
@@ -190,7 +191,8 @@ def test_going_back_by_keys_ends_in_the_weights_that_the_script_has(start, tmp_p
     again.press("F6")
     rests_at(again, 66)
     again.press("ctrl+z")
-    again.wait_for("undone: optim.lr 0.01 -> 0.0177828; the run stands at step 40")
+    again.wait_for("^y returns to step 66", "undone: optim.lr 0.01")
+    rests_at(again, 40)
     again.press("b")
     again.wait_for("Rewind to a checkpoint", "left at step 66")
     again.press("F3")

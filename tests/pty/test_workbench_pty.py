@@ -68,7 +68,7 @@ def test_a_session_from_start_to_quit(start, placement, columns, rows):
     program.press("F5")
     program.wait(lambda: program.step > step + 20, "training to go on")
     program.press("ctrl+q")
-    program.wait_for("The run is training, at step")
+    program.wait_for("The run is training.")
     program.press("escape")
     program.wait(lambda: "The run is training" not in program.text, "the question to be gone")
     assert "RUNNING" in program.text and program.process.poll() is None

@@ -238,7 +238,7 @@ def test_a_figure_of_another_step_says_so(running):
     )
 
 
-@pytest.mark.parametrize("width", [118])
+@pytest.mark.parametrize("width", [76, 78, 118])
 def test_a_figure_that_is_now_and_then_of_the_very_step_leaves_its_neighbors_where_they_are(running, width):
     seen, starts = {}, []
     for step, measured in ((900, 0), (1200, 1200), (14_000, 13_000), (26_859, 26_859)):
