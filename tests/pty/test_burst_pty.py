@@ -46,3 +46,18 @@ def test_a_new_run_keeps_data_scaling_and_model_where_the_form_was_never_shown(s
     assert "[3]" in program.lines[0]
     program.press("ctrl+q")
     assert program.wait_end() == 0
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40), (200, 50)])
+def test_a_setting_found_by_name_and_a_threshold_chosen_by_keys_of_one_read(start, columns, rows):
+    program = start("run", columns=columns, rows=rows)
+    program.wait_for("PAUSED")
+    program.press("F9", "down", "tab", "ctrl+u", "0", ".", "5", "enter")
+    program.tweaked("clip.kind none -> per-tensor, clip.threshold - -> 0.5")
+    program.press("/", *"code", "enter", "4", "enter", "\x13")
+    program.wait_for("These changes need a new run", "model.code 10 -> 4")
+    program.press("n")
+    program.wait_for("PAUSED", "-[4]-")
+    program.wait(lambda: re.search(r"per-tensor 0\.500|clip -", program.text) is not None, "the clipping kept")
+    program.press("ctrl+q")
+    assert program.wait_end() == 0
