@@ -1,1 +1,6 @@
-"""Measures the diagnosis on generated cases and on those that people reported: `python -m evaluation.score`."""
+"""Cases that measure the diagnosis of aetui, and its score; a part of the project's checks, not of the package."""
+
+from aetui.openmp import bound_spin
+
+# Before anything here loads torch: the score shares its machine with others.
+bound_spin()
