@@ -13,7 +13,7 @@ from aetui.diagnosis.probing import Progress
 from aetui.engine import describe
 from aetui.engine.history import History
 from aetui.engine.measure import Gauges
-from aetui.engine.meters import ClippedShare, SpeedMeter, memory_in_use
+from aetui.engine.meters import ClippedShare, SpeedMeter, crowded, memory_in_use
 from aetui.engine.steering import Ladder
 from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
@@ -297,4 +297,6 @@ class LiveRun:
             explained_step=point.step if point else 0,
             memory=memory_in_use(trainer.device),
             queued=queued,
+            # Another thread than the one that trains has a number of threads of its own.
+            crowded=state == "running" and (crowded() if epoch is None else self._status.crowded),
         )

@@ -45,6 +45,18 @@ class ClippedShare:
         return float(self._recent.mean()) if len(self._recent) else None
 
 
+def crowded() -> bool:
+    """Whether others want all cores while the calling thread trains with several, which then wait for each other.
+
+    By the load average of the last minute. With two busy programs beside it on two cores, a run with two threads has
+    half the speed of one with a single thread (docs/measurements.md).
+    """
+    threads = torch.get_num_threads()
+    if threads < 2 or not hasattr(os, "getloadavg"):
+        return False
+    return os.getloadavg()[0] - threads >= (os.cpu_count() or 1)
+
+
 def memory_in_use(device: torch.device) -> int | None:
     """Bytes that tensors hold on a GPU; on a CPU the process's resident memory, None where unknown."""
     if device.type == "cuda":

@@ -50,6 +50,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """Why the store does not take the run at present, '' while it does."""
     queued: int = 0
     """Commands that wait for the step in progress."""
+    crowded: bool = False
+    """Whether other programs keep all cores busy, where one thread would serve the run better than its several."""
     stalled: Stall | None = None
     """What takes so long, None while the run gets on or rests."""
 

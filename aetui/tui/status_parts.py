@@ -43,8 +43,24 @@ class Part:
 
 
 REDUCTIONS = (
-    *("step", "device", "grad", "loss", "stall", "loss", "expl", "expl", "device", "lr", "epoch", "lr", "grad", "grad"),
-    *("expl", "stall"),
+    *(
+        "crowd",
+        "step",
+        "device",
+        "grad",
+        "loss",
+        "stall",
+        "loss",
+        "expl",
+        "expl",
+        "device",
+        "lr",
+        "epoch",
+        "lr",
+        "grad",
+        "grad",
+    ),
+    *("expl", "stall", "crowd"),
 )
 """Parts to shorten, in this order, until the status fits; a part on its last form is skipped."""
 
@@ -101,6 +117,7 @@ def status_parts(model: RunModel, now: float) -> list[Part]:
         _explained(model),
         _epoch(model),
         _device(model),
+        *_crowd(model),
     ]
 
 
@@ -246,6 +263,14 @@ def _device(model: RunModel) -> Part:
     memory = "" if model.status.memory is None else f" {figures.bytes_text(model.status.memory)}"
     bare: tuple[Piece, ...] = ((device, "muted"),)
     return Part("device", ((*bare, (memory, "muted")), bare, ()), (len(device) + 8, len(device), 0))
+
+
+def _crowd(model: RunModel) -> list[Part]:
+    """What would serve a run that shares its cores."""
+    if not model.status.crowded or state_word(model) != STATES["running"]:
+        return []
+    forms = ("busy machine: train.threads=1 may be faster", "busy: try 1 thread", "busy")
+    return [Part("crowd", tuple(((form, "warning"),) for form in forms), tuple(map(len, forms)))]
 
 
 def _finite(value: float | None) -> str:

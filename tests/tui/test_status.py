@@ -263,3 +263,12 @@ def test_a_state_moves_no_step_without_its_figures(running):
     shown = "".join(placed(model, 118, 2))
     for part in ("step 1,300", "loss -", "grad -", "epoch -", f"{model.status.explained_variance:.3f} as of 1,200"):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("width", "said"), [(118, "busy machine: train.threads=1 may be faster"), (96, "busy: try 1 thread"), (78, "busy")]
+)
+def test_a_run_that_shares_its_cores_says_what_would_serve_it(running, width, said):
+    assert said in "".join(placed(running(crowded=True), width, 2))
+    assert "busy" not in "".join(placed(running(), width, 2))
+    assert "busy" not in "".join(placed(running(crowded=True, state="paused"), width, 2))
