@@ -13,14 +13,15 @@ from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
-from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.of_training import subject_of_training
+from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.probing import Outcomes, Progress, Rows, length_of, probe_suspects
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
 from aetui.models.base import evaluating
 from aetui.report import FINE, LEARNING, Finding, Report
-from aetui.training.trainer import Trainer
+from aetui.training.interface import Training
 
 KEPT = 48
 """Snapshots that are kept; beyond, every second one of the older half goes."""
@@ -34,18 +35,18 @@ AHEAD = 0.5
 
 
 class LiveDiagnosis:
-    """Watches a trainer. Everything here runs in the thread that trains, and changes nothing of the training.
+    """Watches a training. Everything here runs in the thread that trains, and changes nothing of the training.
 
     The weights at the time of construction are those that probes start from.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._initial = clone(trainer.model)
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._initial = clone(training.measured.module)
         self._settings: object = None
         self._subject: Subject | None = None
         self._facts: Facts | None = None
-        self._rows = probe_rows(len(trainer.train_data))
+        self._rows = probe_rows(0)
         self._snapshots: list[Snapshot] = []
         self._outcomes: Outcomes = {}
         self._spent = 0
@@ -54,8 +55,8 @@ class LiveDiagnosis:
         """What is shown, None before the first look."""
 
     def move(self) -> None:
-        """The trainer stands at another step: what was seen after it is of no concern there."""
-        self._snapshots = [shot for shot in self._snapshots if shot.step <= self._trainer.steps]
+        """The training stands at another step: what was seen after it is of no concern there."""
+        self._snapshots = [shot for shot in self._snapshots if shot.step <= self._training.steps.done]
         self._outcomes, self._spent, self._pending, self.report = {}, 0, "", None
 
     # --- looking --------------------------------------------------------------------------------
@@ -77,7 +78,7 @@ class LiveDiagnosis:
         present = revised(d, present, self._findings(d, present, suspects))
         verdict = present if resting else self._held(present)
         findings = self._findings(d, verdict, suspects)
-        known = self._trainer.floors()
+        known = self._training.measured.floors
         floors = {"mean": known.mean, "linear": known.linear, "entropy": known.entropy}
         self.report = report_of(d, verdict, findings, d.steps, self._spent, "", 0.0, floors)
         return self.report
@@ -93,30 +94,31 @@ class LiveDiagnosis:
             norms,
             (),
             broken=broken,
-            goal=self._trainer.goal,
-            taken=self._trainer.steps,
+            goal=self._training.steps.goal,
+            taken=self._training.steps.done,
         )
 
     def _known(self) -> tuple[Subject, Facts]:
         """Subject and facts under the settings in force."""
-        settings = self._trainer.spec
+        settings = self._training.settings.table(), self._training.measured.loss
         if self._subject is None or self._facts is None or settings != self._settings:
-            self._subject = subject_of_trainer(self._trainer, clone(self._initial))
+            self._subject = subject_of_training(self._training, clone(self._initial))
+            self._rows = probe_rows(self._subject.rows)
             self._facts = gather(self._subject, self._facts)
             self._settings, self._outcomes, self._spent = settings, {}, 0
         return self._subject, self._facts
 
     def _take_snapshot(self, subject: Subject) -> None:
-        trainer = self._trainer
-        if self._snapshots and self._snapshots[-1].step == trainer.steps:
+        module, steps = self._training.measured.module, self._training.steps.done
+        if self._snapshots and self._snapshots[-1].step == steps:
             self._snapshots.pop()
         x, target = subject.inputs[self._rows], subject.targets[self._rows]
-        with evaluating(trainer.model), watching(trainer.model) as watcher:
-            output = trainer.model(x).output
+        with evaluating(module), watching(module) as watcher:
+            output = take_apart(module(x), target.shape).reconstruction
         found = measured(watcher, output)
-        compared = trainer.objective.prediction(output)
+        compared = subject.loss.probabilities(output)
         made = _fit(compared, target)
-        self._snapshots.append(Snapshot(trainer.steps, made, found))
+        self._snapshots.append(Snapshot(steps, made, found))
         if len(self._snapshots) > KEPT:
             half = KEPT // 2
             self._snapshots = [*self._snapshots[:half][::2], *self._snapshots[half:]]

@@ -21,7 +21,8 @@ from aetui.engine.shelf import Shelf
 from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
 from aetui.runs.replay import Interrupted
-from aetui.spec import SpecError, differences
+from aetui.spec import SpecError
+from aetui.training.interface import Training
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +37,20 @@ class Engine:
     Looks are answered at once from what was last published and never wait for a step.
     """
 
-    def __init__(self, name: str, log_file: str = "", *, folder: Path | None = None, store: bool = True) -> None:
-        """`folder` is that of the first run, made if not given; without `store` nothing is kept of any run."""
+    def __init__(
+        self,
+        name: str,
+        log_file: str = "",
+        *,
+        folder: Path | None = None,
+        store: bool = True,
+        training: Training | None = None,
+    ) -> None:
+        """`folder` is that of the first run, made if not given; without `store` nothing is kept of any run.
+
+        training: the first run, where no command brings it.
+        """
+        self._given = training
         self._shelf = Shelf(name, log_file, folder, store)
         self._journal = Journal()
         self.screens = 0
@@ -63,7 +76,7 @@ class Engine:
         """Pieces of work that the worker thread has begun."""
         self._stage = self._where = ""
         """What is being loaded, and what was said of where that is."""
-        self._pulse = pulse.Pulse(lambda: (self._done, self._run and self._run.trainer.steps))
+        self._pulse = pulse.Pulse(lambda: (self._done, self._run and self._run.training.steps.done))
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -148,6 +161,8 @@ class Engine:
 
     def _work(self) -> None:
         try:
+            if self._given is not None:
+                self._begin_with(self._given)
             while not self._stopping:
                 self._done += 1
                 run = self._run
@@ -258,13 +273,19 @@ class Engine:
         self._accept(command, f"loaded {run.info.source}")
         self._start(run, command)
 
+    def _begin_with(self, training: Training) -> None:
+        run = self._shelf.take(training, self._runs + 1)
+        run.refresh()
+        self._take(run, "paused")
+        self._emit(p.StateChanged(state="paused"))
+
     def _open(self, command: p.Open) -> None:
         run, remarks = self._shelf.open(Path(command.folder), self._runs + 1, self._say_stage, self._stop_waits)
         state, reason = self._shelf.state_of(run)
         self._take(run, state)
         for remark in remarks:
             self._emit(p.Noted(text=remark, warning=True))
-        self._accept(command, f"opened {run.info.name} at step {run.trainer.steps:,}")
+        self._accept(command, f"opened {run.info.name} at step {run.training.steps.done:,}")
         if not command.start:
             self._emit(p.StateChanged(state=state, reason=reason))
         self._start(run, command)
@@ -330,10 +351,12 @@ class Engine:
         if run.recording is None or not run.recording.spoiled:
             return run
         remarks = self._shelf.mend(run, self._say_stage, self._stop_waits)
-        return self._arrive(run, p.Pause(id=0), f"back at step {run.trainer.steps:,}, before the failure", remarks)
+        return self._arrive(
+            run, p.Pause(id=0), f"back at step {run.training.steps.done:,}, before the failure", remarks
+        )
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
-        steps, done, goal = command.steps, run.trainer.steps, run.trainer.goal
+        steps, done, goal = command.steps, run.training.steps.done, run.training.steps.goal
         if steps is not None and steps < 1:
             self._refuse(command, f"steps: {steps} is not allowed; it takes at least 1")
             return
@@ -353,24 +376,21 @@ class Engine:
             self._emit(p.StateChanged(state="running", reason=f"running{many}" if many else ""))
 
     def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str]) -> None:
-        trainer = run.trainer
-        old, old_rate = trainer.spec, trainer.rate
-        found = differences(old, trainer.planned(changes, text=True))
+        training = run.training
+        found = training.settings.check(changes)
         if not found:
             self._accept(command, "nothing to change: the settings are in force already")
             return
         run.collect()
         run.save_before(", ".join(map(str, found)))
         run.open_branch()
-        trainer.set(changes, text=True)
-        run.info = describe.updated(run.info, trainer)
+        remark = training.settings.put_in_force(changes)
+        run.info = describe.updated(run.info, training)
         run.publish(self._state, len(self._inbox))
-        text = describe.changes_text(found, trainer, old_rate)
-        shown = tuple(p.Change(item.path, item.old, item.new) for item in found)
-        self._accept(command, text, shown, run.info, dict(changes))
+        self._accept(command, ", ".join(map(str, found)) + remark, found, run.info, dict(changes))
         if self._to_goal and self._state == "running":
-            self._target = trainer.goal
-            if trainer.goal is not None and trainer.goal <= trainer.steps:
+            self._target = goal = training.steps.goal
+            if goal is not None and goal <= training.steps.done:
                 self._finish(run)
 
     def _examine(self, run: LiveRun, command: p.Examine) -> None:
@@ -400,12 +420,13 @@ class Engine:
 
     def _train(self, run: LiveRun) -> None:
         """Train until a command arrives, the target is reached or something is wrong."""
-        trainer, watch, target = run.trainer, run.watch, self._target
-        inbox, clock, advance = self._inbox, time.perf_counter, trainer.advance
+        steps, watch, target = run.training.steps, run.watch, self._target
+        inbox, clock, advance = self._inbox, time.perf_counter, steps.advance
+        assert advance is not None
         leave, come_back = self._between.release, self._between.acquire
         service = clock() + watch.period
         # The layers gauge shows updates, which only a measured step has: the first, and one taken alone.
-        alone = target is not None and target - trainer.steps == 1
+        alone = target is not None and target - steps.done == 1
         measured = "layers" in watch.watched() and (alone or not watch.has_updates)
         try:
             while not inbox:
@@ -417,7 +438,7 @@ class Engine:
                 if not finite:
                     self._stop_at_non_finite(run, run.collect())
                     return
-                if trainer.steps == target:
+                if steps.done == target:
                     self._reach_target(run)
                     return
                 if measured:
@@ -450,19 +471,19 @@ class Engine:
         bad = run.collect()
         if bad is not None:
             self._stop_at_non_finite(run, bad)
-        elif run.trainer.goal == run.trainer.steps:
+        elif run.training.steps.goal == run.training.steps.done:
             self._finish(run)
         else:
             self._settle(run, "paused")
 
     def _finish(self, run: LiveRun) -> None:
-        self._settle(run, "finished", describe.finished(run.trainer.steps))
-        note = describe.finale(run.trainer)
+        self._settle(run, "finished", describe.finished(run.training.steps.done))
+        note = run.training.measured.finale()
         if note:
             self._emit(p.Noted(text=note))
 
     def _stop_at_non_finite(self, run: LiveRun, step: int | None) -> None:
-        self._settle(run, "non-finite", run.non_finite(run.trainer.steps if step is None else step))
+        self._settle(run, "non-finite", run.non_finite(run.training.steps.done if step is None else step))
 
     # --- states and events ----------------------------------------------------------------------
 
