@@ -1,4 +1,4 @@
-"""The engine: one worker thread that drives a trainer and obeys commands between two steps."""
+"""The engine: what it does between two steps of a training, and the worker thread that drives one of ours."""
 
 from __future__ import annotations
 
@@ -69,7 +69,12 @@ class Engine:
         self._to_goal = False
         """Whether the run is to end where its spec says, wherever a tweak moves that."""
         self._between = threading.Lock()
-        """Held by the worker thread but for the time of a step, in which another may touch the run."""
+        """Held between two steps; while one is computed, another thread may touch the run."""
+        self._advance: Callable[[], bool] | None = None
+        self._measured = False
+        """Whether the step under way is measured for the layers gauge."""
+        self._service = 0.0
+        """When the figures are to be published next."""
         self._worker = 0
         self._resting = False
         self._done = 0
@@ -149,31 +154,58 @@ class Engine:
     # --- the worker thread ----------------------------------------------------------------------
 
     def work(self) -> None:
-        """Obey commands and train until told to stop; runs in the worker thread."""
-        self._worker = threading.get_ident()
+        """Drive the loop of a training that is ours, until told to stop; runs in the worker thread."""
         heart = pulse.Heart(self._beat)
         heart.start()
         try:
-            with self._between:
-                self._work()
+            finite = True
+            while self.between_steps(finite):
+                finite = self._step()
         finally:
+            with self._between:
+                self._end()
             heart.stop()
 
-    def _work(self) -> None:
+    def _step(self) -> bool:
+        """One step; False where it was not finite. One that breaks off is told of, and the run rests."""
+        run, advance = self._run, self._advance
+        assert run is not None and advance is not None
         try:
+            return run.step_measured() if self._measured else advance()
+        except (Exception, SystemExit) as error:
+            log.exception("a step failed")
+            with self._between:
+                self._fail(run, error)
+            return True
+
+    def between_steps(self, finite: bool = True) -> bool:
+        """Obey, pause, publish and measure what is due; returns when the next step is to be taken, False for none.
+
+        Whoever drives the loop calls this before the first step and after each. In a pause it does not return.
+
+        Args:
+            finite: False where loss or gradient of the step just taken is known not to be finite.
+        """
+        with self._between:
+            if self._state == "running" and self._run is not None:
+                self._after_step(self._run, finite)
+                if self._state == "running" and not self._inbox:
+                    return True
             if self._given is not None:
-                self._begin_with(self._given)
+                given, self._given = self._given, None
+                self._begin_with(given)
+            self._worker = threading.get_ident()
             while not self._stopping:
                 self._done += 1
                 run = self._run
                 if self._inbox:
                     self._obey(self._inbox.popleft())
                 elif run is not None and self._state == "running":
-                    self._train(run)
+                    self._before_steps(run)
+                    return True
                 else:
                     self._rest(run)
-        finally:
-            self._end()
+            return False
 
     def _end(self) -> None:
         """Write what is to be kept of the run, and say how to go on."""
@@ -418,54 +450,54 @@ class Engine:
 
     # --- training -------------------------------------------------------------------------------
 
-    def _train(self, run: LiveRun) -> None:
-        """Train until a command arrives, the target is reached or something is wrong."""
+    def _before_steps(self, run: LiveRun) -> None:
+        """Prepare for steps without a command between them."""
         steps, watch, target = run.training.steps, run.watch, self._target
-        inbox, clock, advance = self._inbox, time.perf_counter, steps.advance
-        assert advance is not None
-        leave, come_back = self._between.release, self._between.acquire
-        service = clock() + watch.period
+        self._advance = steps.advance
+        self._service = time.perf_counter() + watch.period
         # The layers gauge shows updates, which only a measured step has: the first, and one taken alone.
         alone = target is not None and target - steps.done == 1
-        measured = "layers" in watch.watched() and (alone or not watch.has_updates)
+        self._measured = "layers" in watch.watched() and (alone or not watch.has_updates)
+
+    def _after_step(self, run: LiveRun, finite: bool) -> None:
+        """Stop where the target is reached or something is wrong; publish and measure what is due."""
+        watch = run.watch
         try:
-            while not inbox:
-                leave()
-                try:
-                    finite = run.step_measured() if measured else advance()
-                finally:
-                    come_back()
-                if not finite:
-                    self._stop_at_non_finite(run, run.collect())
+            if not finite:
+                self._stop_at_non_finite(run, run.collect())
+                return
+            if run.training.steps.done == self._target:
+                self._reach_target(run)
+                return
+            if self._measured:
+                self._note_trouble(watch.measure("layers"))
+                self._measured = False
+            if time.perf_counter() >= self._service:
+                bad = run.collect()
+                if bad is not None:
+                    self._stop_at_non_finite(run, bad)
                     return
-                if steps.done == target:
-                    self._reach_target(run)
-                    return
-                if measured:
-                    self._note_trouble(watch.measure("layers"))
-                    measured = False
-                if clock() >= service:
-                    bad = run.collect()
-                    if bad is not None:
-                        self._stop_at_non_finite(run, bad)
-                        return
-                    run.save_if_due()
-                    self._note_storing(run)
-                    # Also before measuring, which may take long.
-                    run.publish("running", len(inbox))
-                    measured = run.measure_due()
-                    self._note_verdict(run)
-                    run.publish("running", len(inbox))
-                    service = clock() + watch.period
+                run.save_if_due()
+                self._note_storing(run)
+                # Also before measuring, which may take long.
+                run.publish("running", len(self._inbox))
+                self._measured = run.measure_due()
+                self._note_verdict(run)
+                run.publish("running", len(self._inbox))
+                self._service = time.perf_counter() + watch.period
         except (Exception, SystemExit) as error:
             log.exception("a step failed")
-            run.collect()
-            run.spoil()
-            self._state, self._target = "failed", None
-            text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
-            run.publish("failed", len(inbox))
-            self._emit(p.Failed(text=text, log=self._shelf.log_file))
-            self._emit(p.StateChanged(state="failed", reason=text))
+            self._fail(run, error)
+
+    def _fail(self, run: LiveRun, error: BaseException) -> None:
+        """A step broke off in the middle: say so, and rest."""
+        run.collect()
+        run.spoil()
+        self._state, self._target = "failed", None
+        text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
+        run.publish("failed", len(self._inbox))
+        self._emit(p.Failed(text=text, log=self._shelf.log_file))
+        self._emit(p.StateChanged(state="failed", reason=text))
 
     def _reach_target(self, run: LiveRun) -> None:
         bad = run.collect()
