@@ -138,7 +138,7 @@ class Tiny:
         )  # fmt: skip
 
 
-class Whole(Tiny):
+class Unsaved(Tiny):
     """One that keeps no state."""
 
     stored = None  # pyright: ignore[reportAssignmentType]
@@ -225,7 +225,7 @@ def test_a_tweak_is_undone_from_the_record(start):
 
 
 def test_one_whose_state_cannot_be_saved_trains_and_says_so(start):
-    driver = start(Whole())
+    driver = start(Unsaved())
     noted = driver.wait(lambda event: isinstance(event, p.Noted) and event.warning)
     assert "its state can't be saved" in noted.text
     driver.do(p.Run, steps=3)
@@ -240,3 +240,64 @@ def test_a_loss_that_is_not_known_leaves_out_the_diagnosis_and_says_so(start):
     driver.look_until(lambda view: view.variance is not None, have=dict.fromkeys(p.GAUGES, 0))
     noted = driver.wait(lambda event: isinstance(event, p.Noted) and "diagnosis" in event.text)
     assert "the loss is not known" in noted.text and "Unknown" not in noted.text
+
+
+def test_a_loop_that_somebody_else_drives_calls_it_from_an_optimizers_hook():
+    training = Tiny()
+    own_step, training.advance = training.advance, None  # pyright: ignore[reportAttributeAccessIssue]
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+    engine = Engine("theirs", store=False, training=training)
+    events: list[p.Reply] = []
+    arrived = threading.Condition()
+    over = threading.Event()
+
+    def take(event: p.Reply) -> None:
+        with arrived:
+            events.append(event)
+            arrived.notify_all()
+
+    def wait(found: Callable[[Any], bool]) -> None:
+        with arrived:
+            assert arrived.wait_for(lambda: any(map(found, events)), 30), events
+
+    def hook(*_: object) -> None:
+        if not engine.between_steps():
+            over.set()
+
+    optimizer.register_step_pre_hook(hook)
+
+    def loop() -> None:
+        while not over.is_set():
+            optimizer.step()
+            if not over.is_set():
+                own_step()
+
+    engine.join(take)
+    theirs = threading.Thread(target=loop, daemon=True)
+    theirs.start()
+    engine.submit(p.Run(id=1, steps=4))
+    wait(lambda event: isinstance(event, p.StateChanged) and event.state == "paused" and event.step == 4)
+    assert training.done == 4 and theirs.is_alive()
+    engine.submit(p.Set(id=2, changes={"optim.lr": "0.5"}))
+    wait(lambda event: isinstance(event, p.Accepted) and event.command == 2)
+    assert (training.done, training.lr) == (4, 0.5)
+    engine.submit(p.Run(id=3, steps=3))
+    wait(lambda event: isinstance(event, p.StateChanged) and event.state == "paused" and event.step == 7)
+    engine.submit(p.Stop(id=4))
+    theirs.join(10)
+    assert not theirs.is_alive() and training.done == 7
+
+
+def test_where_training_again_is_not_exact_an_undo_puts_back_the_state_and_says_what_it_can_not(start):
+    training = Tiny()
+    training.exact = False
+    driver = start(training)
+    driver.do(p.Run, steps=5)
+    driver.settled("paused", 5)
+    driver.do(p.Set, changes={"optim.lr": "0.05"})
+    driver.do(p.Run, steps=4)
+    driver.settled("paused", 9)
+    driver.do(p.Undo)
+    noted = driver.wait(lambda event: isinstance(event, p.Noted) and "step 5" in event.text and event.warning)
+    assert "the data go on from where they are" in noted.text
+    assert (training.done, training.lr) == (5, 0.01)
