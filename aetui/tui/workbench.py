@@ -1,12 +1,13 @@
 """The workbench's layout: every pane once, arranged by the size of the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
@@ -284,6 +285,11 @@ class WorkbenchScreen(Screen[None]):
                 return node.id
             node = node.parent if isinstance(node.parent, Widget) else None
         return None
+
+    @property
+    def pane_bindings(self) -> list[tuple[str, Sequence[BindingType]]]:
+        """Titles of the panes that have keys of their own, with these."""
+        return [(title, type(self.panes[name]).BINDINGS) for name, title in PANES if type(self.panes[name]).BINDINGS]
 
     # --- drawing --------------------------------------------------------------------------------
 
