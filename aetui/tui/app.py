@@ -23,8 +23,8 @@ from aetui.tui.line import Line
 from aetui.tui.model import RunModel
 from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
-from aetui.tui.panes.pairs import PairsPane
-from aetui.tui.panes.why import WhyPane
+from aetui.tui.panes.pairs_pane import PairsPane
+from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.session import Session
 from aetui.tui.settings import Settings
 from aetui.tui.shell import Shell
@@ -235,13 +235,13 @@ class Workbench(OrderedInput):
             self.bench.set_focus(None)
 
     async def action_chart_log(self) -> None:
-        await self.run_action("toggle_log", self.bench.panes["loss"])
+        await self.bench.panes["loss"].run_action("toggle_log")
 
     async def action_chart_window(self) -> None:
-        await self.run_action("cycle_window", self.bench.panes["loss"])
+        await self.bench.panes["loss"].run_action("cycle_window")
 
     async def action_chart_smoothing(self) -> None:
-        await self.run_action("cycle_smoothing", self.bench.panes["loss"])
+        await self.bench.panes["loss"].run_action("cycle_smoothing")
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from aetui import protocol as p
-from aetui.tui.mend import CANCEL, FORM, MendDialog
+from aetui.tui.late_remedy import CANCEL, FORM, LateRemedyDialog
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
@@ -37,7 +37,7 @@ class Moving:
         self._shell.ask(dialog, chosen)
         session.list_places()
 
-    def offer_to_go_back(self, dialog: MendDialog, changes: dict[str, str], put: Callable[[], None]) -> None:
+    def offer_to_go_back(self, dialog: LateRemedyDialog, changes: dict[str, str], put: Callable[[], None]) -> None:
         """Ask where to apply a remedy that comes too late. put: puts it into the form."""
 
         def chosen(answer: str | None) -> None:
@@ -70,8 +70,8 @@ class Moving:
                 dialog.explain(text)
 
     @property
-    def _lists(self) -> list[RewindDialog | MendDialog]:
-        return [screen for screen in self._shell.screens if isinstance(screen, RewindDialog | MendDialog)]
+    def _lists(self) -> list[RewindDialog | LateRemedyDialog]:
+        return [screen for screen in self._shell.screens if isinstance(screen, RewindDialog | LateRemedyDialog)]
 
     # --- what is said ---------------------------------------------------------------------------
 

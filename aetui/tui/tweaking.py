@@ -1,9 +1,9 @@
 """Changing settings: the form, a remedy that goes into it, the search for a setting, the choice of clipping."""
 
 from aetui.report import Remedy
-from aetui.tui import dialogs, mend, remedies
+from aetui.tui import dialogs, late_remedy, remedies
 from aetui.tui.clip_dialog import ChooseClipping
-from aetui.tui.find import FindSetting
+from aetui.tui.find_setting import FindSetting
 from aetui.tui.moving import Moving
 from aetui.tui.resuming import Resuming
 from aetui.tui.session import Session
@@ -48,9 +48,9 @@ class Tweaking:
             self._shell.say(*remedies.put(self._shell.bench.form, remedy, self._shell.key("apply-form")))
 
         spec, shown = self._session.model.spec, self._session.model.diagnosis
-        late = mend.late_settings(spec, shown.report, remedy) if shown else {}
+        late = late_remedy.late_settings(spec, shown.report, remedy) if shown else {}
         if shown and late:
-            self._moving.offer_to_go_back(mend.MendDialog(spec, shown.report, remedy), late, put)
+            self._moving.offer_to_go_back(late_remedy.LateRemedyDialog(spec, shown.report, remedy), late, put)
         else:
             put()
 
