@@ -55,6 +55,10 @@ class Shell:
         """Have the screen's thread call something after what it has been told before; from any thread."""
         self._app.call_later(call)
 
+    def after_refresh(self, call: Callable[[], None]) -> None:
+        """Call something once what has changed is laid out."""
+        self._app.call_after_refresh(call)
+
     def in_a_moment(self, call: Callable[[], None]) -> None:
         """Call something once a user who waits would want to see something, so that nothing flickers before."""
         self._app.set_timer(_MOMENT, call)

@@ -64,7 +64,7 @@ class Tweaking:
             if path is not None:
                 bench.choose("settings")
                 bench.form.select(path)
-                bench.call_after_refresh(bench.form.edit)
+                self._shell.after_refresh(bench.form.edit)
 
         self._shell.ask(FindSetting(bench.form.draft), chosen)
 
