@@ -155,7 +155,7 @@ class _Screen:
                 log_file=str(self._folder.log),
                 open_folder=open_folder,
                 attached=attached,
-                revive=self._another(),
+                new_engine=self._another(),
             )
         except BaseException:
             link.close()

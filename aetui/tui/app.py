@@ -1,12 +1,11 @@
-"""The app: one session, one workbench, and the actions that join them."""
+"""The app: one workbench and the run that it shows, composed of their parts, and the actions that reach them."""
 
 import asyncio
 import logging
 import signal
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.driver import Driver
@@ -14,37 +13,30 @@ from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.spec import RunSpec
-from aetui.tui import characters, dialogs, exporting, mend, remedies
-from aetui.tui.actions import PANES, ActionProvider, bindings, key_text, keymap_for
-from aetui.tui.asked import Asked
-from aetui.tui.clip_dialog import ChooseClipping
-from aetui.tui.find import FindSetting
+from aetui.tui import characters, dialogs
+from aetui.tui.actions import ActionProvider, bindings, keymap_for
 from aetui.tui.form import SpecForm
+from aetui.tui.frames import Frames
 from aetui.tui.help import HelpScreen
+from aetui.tui.leaving import Leaving
 from aetui.tui.line import Line
+from aetui.tui.model import RunModel
+from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
-from aetui.tui.panes.pairs import PairsPane
-from aetui.tui.panes.why import WhyPane
-from aetui.tui.replies import Replies
-from aetui.tui.session import FramePacer, Session
+from aetui.tui.panes.pairs_pane import PairsPane
+from aetui.tui.panes.why_pane import WhyPane
+from aetui.tui.session import Session
 from aetui.tui.settings import Settings
+from aetui.tui.shell import Shell
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
+from aetui.tui.watched import WatchedRun
 from aetui.tui.workbench import WorkbenchScreen
 
 log = logging.getLogger(__name__)
 
-FRAME_SHARE = {"process": 0.1, "thread": 0.04}
-"""Share of a core that drawing may take; in a thread it takes it from the training."""
-_PANE_PERIOD = 0.9
-"""Seconds between two pictures of the panes while training."""
-_IDLE_PERIOD = 1.0
-"""Seconds between looks while nothing trains."""
-_MOMENT = 0.1
-"""Seconds within which an answer is at once; what is asked for is shown where it takes longer, so nothing flickers."""
 
-
-class Workbench(Replies):
+class Workbench(OrderedInput):
     """The terminal workbench on one engine."""
 
     TITLE = "aetui"
@@ -60,35 +52,47 @@ class Workbench(Replies):
         start: bool = False,
         theme: str | None = None,
         settings: Settings | None = None,
-        problems: list[str] | None = None,
+        problems: Sequence[str] = (),
         placement: str = "process",
         log_file: str = "",
         open_folder: str = "",
         attached: bool = False,
-        revive: Callable[[], p.Link] | None = None,
+        new_engine: Callable[[], p.Link] | None = None,
     ) -> None:
         """`problems` are sentences about the user's own files, shown once.
 
         open_folder: the stored run to continue, instead of a new one of `spec`. attached: the engine has a run
-        already, which is watched. revive: see `Travel`.
+        already, which is watched. new_engine: starts another engine where the present one is gone.
         """
         super().__init__()
         self.settings = settings or Settings()
         self.terminal = characters.of_environment(self.settings.characters)
         self.line = Line()
         self.user_keys = self.settings.keymap
-        self.session = Session(link, spec)
-        self._spec, self._start, self._log_file = spec, start, log_file
-        self.placement, self.attached, self.revive, self._folder = placement, attached, revive, open_folder
-        self._problems = list(problems or [])
-        self._pacer = FramePacer(1 / self.settings.refresh, FRAME_SHARE[placement])
-        self._next_panes = 0.0
-        self._asked = Asked()
-        """What was on its way when the screen last said so."""
-        self._wanted_theme = theme or self.settings.theme
-        self._themes: list[str] = []
         self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys)
+        session = Session(link, spec)
+        self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
+        self.shell = Shell(self, self.bench, self._frames, self.user_keys)
+        self.watched = WatchedRun(session, self.shell, log_file=log_file, new_engine=new_engine)
+        self._leaving = Leaving(session, self.shell, placement=placement, attached=attached)
+        self._begin = lambda: self.watched.begin(spec, start=start, folder=open_folder, attached=attached)
+        self._problems = list(problems)
+        self._wanted_theme = theme or self.settings.theme
+        self._themes: list[str] = []
+
+    @property
+    def session(self) -> Session:
+        return self.watched.session
+
+    @property
+    def model(self) -> RunModel:
+        return self.watched.model
+
+    @property
+    def leaving(self) -> str:
+        """What is to become of the engine: `stop` or `detach`."""
+        return self._leaving.how
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return variable_defaults()
@@ -116,25 +120,17 @@ class Workbench(Replies):
     def on_mount(self) -> None:
         self._use_themes()
         self.set_keymap(keymap_for(self.user_keys))
-        self.bench.notice.hint = self._hint()
+        self.bench.notice.hint = self.watched.replies.hint()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             try:
                 loop.add_signal_handler(number, self.exit)
             except (ValueError, RuntimeError, NotImplementedError):
                 log.info("no handler for signal %s here", number)
-        self.session.on_sent = self._await_answer
-        self._redraw()
-        self._connect()
-        if self._folder:
-            self.session.open(self._folder, start=self._start)
-        elif self.attached:
-            self.model.stage = "joining the run"
-        else:
-            self.session.new_run(self._spec, start=self._start)
-        self.set_timer(self._pacer.period, self._frame)
-        for problem in self._problems:
-            self._remark(problem)
+        self._frames.redraw()
+        self._begin()
+        self.set_timer(self._frames.period, self._frame)
+        self.watched.replies.tell(self._problems)
 
     def _use_themes(self) -> None:
         themes, problems = load_themes()
@@ -145,64 +141,22 @@ class Workbench(Replies):
         self.theme = name
         self._problems += problems + ([problem] if problem else [])
 
-    def _remark(self, text: str) -> None:
-        """A sentence about the user's own files: into the journal, and the notice."""
-        self.session.absorb(p.Noted(text=text, warning=True, time=time.time()))
-        self.bench.notice.show_text(text, "warning")
-
     def _frame(self) -> None:
-        """Ask for the next view and plan the one after it; leave where the terminal is gone."""
+        """Draw the next frame and plan the one after it; leave where the terminal is gone."""
         if not self.is_headless and hung_up():
             self.exit()
-            return
-        self._look()
-        delay = self._pacer.next_delay()
-        if not self.session.training and not self.session.waiting:
-            delay = max(delay, _IDLE_PERIOD)
-        self._redraw()
-        self.set_timer(delay, self._frame)
-
-    def _await_answer(self) -> None:
-        """Show what a key has asked for, where that is not done within a moment."""
-        self.set_timer(_MOMENT, self._show_asked)
-
-    def _show_asked(self) -> None:
-        found = self.session.show_asked()
-        if found.text and self._asked != found:
-            self._say(found.text)
-        self._asked = found
-        self._redraw()
-
-    def _look(self) -> None:
-        self.session.look(self.bench.gauges, self.bench.pairs.sample)
-
-    def _redraw(self, panes: bool = False) -> None:
-        """Draw what has changed: the bars at once, the panes at their own pace while training.
-
-        So the effect of a key never waits behind a chart. On a thin line a picture waits until the last has arrived,
-        and pictures take half of the line's time.
-        """
-        now = time.monotonic()
-        at_rest = not self.session.training and not self.model.behind
-        if panes or at_rest or (now >= self._next_panes and self.line.idle):
-            self._next_panes = now + max(_PANE_PERIOD, self._pacer.period, 2 * self.line.took)
-            panes = True
-        self.bench.show(self.model, panes)
+        else:
+            self.set_timer(self._frames.next(), self._frame)
 
     def _handle_exception(self, error: Exception) -> None:
         # Textual's own account is as wide as the terminal, which may be a few columns.
         log.error("the screen failed", exc_info=error)
         super()._handle_exception(error)
 
-    # --- actions: training ----------------------------------------------------------------------
+    # --- actions: the run -----------------------------------------------------------------------
 
     def action_run_pause(self) -> None:
-        if self.revivable:
-            self.start_reviving()
-        else:
-            waits = self.session.toggle()
-            if waits:
-                self._say(waits)
+        self.watched.run_or_pause()
 
     def action_step(self) -> None:
         self.session.run_steps(1)
@@ -212,10 +166,19 @@ class Workbench(Replies):
             if steps is not None:
                 self.session.run_steps(steps)
 
-        self.push_screen(dialogs.AskSteps(), chosen)
+        self.shell.ask(dialogs.AskSteps(), chosen)
 
     def action_examine(self) -> None:
         self.session.examine()
+
+    def action_undo(self) -> None:
+        self.session.undo()
+
+    def action_redo(self) -> None:
+        self.session.redo()
+
+    def action_rewind(self) -> None:
+        self.watched.moving.rewind()
 
     def action_lr_down(self) -> None:
         self.session.nudge("optim.lr", -1)
@@ -224,70 +187,31 @@ class Workbench(Replies):
         self.session.nudge("optim.lr", 1)
 
     def action_clipping(self) -> None:
-        if self.session.lost:
-            self._say(self.way_on(self.session.lost), "error")
-            return
-
-        def chosen(changes: dict[str, str] | None) -> None:
-            if changes is not None:
-                self.session.set(changes)
-
-        self.push_screen(ChooseClipping(self.model), chosen)
-
-    # --- actions: the form ----------------------------------------------------------------------
+        self.watched.tweaking.choose_clipping()
 
     def action_apply_form(self) -> None:
-        form = self.bench.form
-        if not form.commit():
-            return
-        if self.model.error and self.model.info is None:
-            self.session.new_run(form.draft)
-            return
-        live, structural = form.live_and_structural()
-        if structural:
-            applicable = [item for item in form.pending() if item.path in live]
-
-            def chosen(answer: str | None) -> None:
-                if answer == "new":
-                    self.session.new_run(form.draft)
-                elif answer == "live":
-                    self.session.set(live)
-
-            self.push_screen(dialogs.offer_new_run(structural, applicable), chosen)
-        elif live:
-            self.session.set(live)
-        else:
-            self._say("no setting is edited")
+        self.watched.tweaking.apply_form()
 
     def on_spec_form_apply_requested(self, message: SpecForm.ApplyRequested) -> None:
         self.action_apply_form()
 
     def on_why_pane_taken(self, message: WhyPane.Taken) -> None:
-        def put() -> None:
-            self._say(*remedies.put(self.bench.form, message.remedy, key_text("apply-form", self.user_keys)))
-
-        spec, shown = self.model.spec, self.model.diagnosis
-        late = mend.late_settings(spec, shown.report, message.remedy) if shown else {}
-        if shown and late:
-            self.offer_to_go_back(mend.MendDialog(spec, shown.report, message.remedy), late, put)
-        else:
-            put()
+        self.watched.tweaking.take(message.remedy)
 
     def action_reset_form(self) -> None:
         self.bench.form.reset()
 
     def action_find_setting(self) -> None:
-        form = self.bench.form
-        if not form.commit():
-            return
+        self.watched.tweaking.find()
 
-        def chosen(path: str | None) -> None:
-            if path is not None:
-                self.bench.choose("settings")
-                form.select(path)
-                self.call_after_refresh(form.edit)
+    def action_export(self) -> None:
+        self.watched.exporting.offer()
 
-        self.push_screen(FindSetting(form.draft), chosen)
+    def action_detach(self) -> None:
+        self._leaving.detach()
+
+    async def action_quit(self) -> None:
+        self._leaving.quit()
 
     # --- actions: view --------------------------------------------------------------------------
 
@@ -295,20 +219,14 @@ class Workbench(Replies):
         self.bench.choose(name)
 
     def on_workbench_screen_arranged(self) -> None:
-        self._redraw(panes=True)
-        self._look()
+        self._frames.redraw(panes=True)
+        self._frames.look()
 
     def action_maximize(self) -> None:
         if self.bench.narrow and not self.bench.alone:
-            self._say("the pane has the whole screen already; a larger terminal shows several at once")
+            self.shell.say("the pane has the whole screen already; a larger terminal shows several at once")
         else:
             self.bench.toggle_maximize()
-
-    def action_focus_next(self) -> None:
-        self.screen.focus_next()
-
-    def action_focus_previous(self) -> None:
-        self.screen.focus_previous()
 
     def action_leave(self) -> None:
         if self.bench.alone:
@@ -316,17 +234,14 @@ class Workbench(Replies):
         else:
             self.bench.set_focus(None)
 
-    def action_chart_log(self) -> None:
-        self._chart("toggle_log")
+    async def action_chart_log(self) -> None:
+        await self.bench.panes["loss"].run_action("toggle_log")
 
-    def action_chart_window(self) -> None:
-        self._chart("cycle_window")
+    async def action_chart_window(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_window")
 
-    def action_chart_smoothing(self) -> None:
-        self._chart("cycle_smoothing")
-
-    def _chart(self, name: str) -> None:
-        getattr(self.bench.panes["loss"], f"action_{name}")()
+    async def action_chart_smoothing(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_smoothing")
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)
@@ -335,63 +250,37 @@ class Workbench(Replies):
         self.bench.pairs.action_turn(-1)
 
     def on_pairs_pane_turned(self, message: PairsPane.Turned) -> None:
-        self._look()
+        self._frames.look()
 
     def action_next_theme(self) -> None:
         later = [name for name in self._themes if name > self.theme]
         self.theme = (later or self._themes or [self.theme])[0]
-        self._say(f"theme {self.theme}")
-        self._redraw(panes=True)
+        self.shell.say(f"theme {self.theme}")
+        self._frames.redraw(panes=True)
 
     # --- actions: program -----------------------------------------------------------------------
 
     def action_about(self) -> None:
-        info = self.model.info
-        if info is None:
-            self._say("there is no run yet")
-            return
-        knobs = "".join(f"\n  {knob}" for knob in info.knobs)
-        text = (info.text or "This run has no description.") + (f"\n\nSettings to try:{knobs}" if knobs else "")
-        self.push_screen(dialogs.ShowText(info.title or info.source, text))
+        if self.model.info is None:
+            self.shell.say("there is no run yet")
+        else:
+            self.push_screen(dialogs.about(self.model.info))
 
     def action_save_screen(self) -> None:
         name = f"aetui-{self.model.info.name if self.model.info else 'screen'}-{self.model.status.step}.svg"
         try:
             Path(name).write_text(self.export_screenshot(title="aetui"), encoding="utf-8")
         except OSError as error:
-            self._say(f"{name} can't be written: {error.strerror}", "error")
+            self.shell.say(f"{name} can't be written: {error.strerror}", "error")
         else:
-            self._say(f"saved {name}")
-
-    def action_export(self) -> None:
-        info = self.model.info
-        if info is None or not info.folder:
-            self._say("there is nothing to export: the run is not stored" if info else "there is no run yet", "warning")
-            return
-
-        def chosen(kind: str | None) -> None:
-            if kind in exporting.KINDS:
-                self._say(f"exporting {info.name} as {kind}")
-                self.run_worker(self._export(info.folder, kind), exit_on_error=False)
-
-        self.push_screen(exporting.choose_export(info.name), chosen)
-
-    async def _export(self, folder: str, kind: str) -> None:
-        text, done = await exporting.export(folder, kind)
-        self.session.absorb(p.Noted(text=text, warning=not done, step=self.model.status.step, time=time.time()))
-        self._say(text, "note" if done else "error")
+            self.shell.say(f"saved {name}")
 
     def action_help(self) -> None:
         if isinstance(self.screen, HelpScreen):
             self.screen.dismiss()
-            return
-        panes: list[tuple[str, Any]] = [
-            (title, type(pane).BINDINGS)
-            for name, title in PANES
-            if isinstance(pane := self.bench.panes[name], Pane) and type(pane).BINDINGS
-        ]
-        self.push_screen(HelpScreen(self.user_keys, panes))
+        else:
+            self.push_screen(HelpScreen(self.user_keys, self.bench.pane_bindings))
 
     def action_help_quit(self) -> None:
         """What ctrl+c does, which many press to leave."""
-        self._say(f"{key_text('quit', self.user_keys)} quits")
+        self.shell.say(f"{self.shell.key('quit')} quits")

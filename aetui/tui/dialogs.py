@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from aetui import protocol as p
 from aetui.spec import Difference
 from aetui.tui.line_input import LineInput
 from aetui.tui.pick import PickList
@@ -240,3 +241,10 @@ class ShowText(Dialog[None]):
 
     def action_scroll_body_by(self, rows: int) -> None:
         self.query_one(".dialog-body", VerticalScroll).scroll_relative(y=rows, animate=False, immediate=True)
+
+
+def about(info: p.RunInfo) -> ShowText:
+    """What a run shows, and which settings to try."""
+    knobs = "".join(f"\n  {knob}" for knob in info.knobs)
+    text = (info.text or "This run has no description.") + (f"\n\nSettings to try:{knobs}" if knobs else "")
+    return ShowText(info.title or info.source, text)

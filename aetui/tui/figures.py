@@ -1,8 +1,7 @@
 """Numbers as text: three significant digits, thousands separated, columns that keep their width.
 
-Every function takes an optional `width`: the text is then right-aligned in that many cells, so
-that a column does not move as its digits change. `NUMBER`, `COUNT`, `SHARE`, `TIME` and `SIZE`
-are widths that hold the usual values of each family.
+With a `width` the text is right-aligned in that many cells, so that a column does not move as its
+digits change. `NUMBER` and `SHARE` are widths that hold the usual values.
 """
 
 import re
@@ -13,14 +12,8 @@ from numbers import Integral
 
 NUMBER = 8
 """Cells of a number: `12,300`, `0.00316`, `3.16e-10`."""
-COUNT = 11
-"""Cells of a count below 100 million, with a sign."""
 SHARE = 7
 """Cells of a share from `<0.1 %` to `>99.9 %` and `-100 %`."""
-TIME = 11
-"""Cells of a duration below 100 days: `59 min 05 s`, `23 h 59 min`."""
-SIZE = 7
-"""Cells of a number of bytes."""
 
 MISSING = "-"
 _FIXED_LOW, _FIXED_HIGH = -3, 6
@@ -44,13 +37,23 @@ def number(x: float | None, width: int | None = None) -> str:
     return text if width is None else text.rjust(width)
 
 
-def count(n: float | None, width: int | None = None) -> str:
+def count(n: float | None) -> str:
     """A whole number, thousands separated: `12,345`; `-` for None."""
     text = _special(n)
     if text is None:
         assert n is not None
         text = f"{round(n):,}"
-    return text if width is None else text.rjust(width)
+    return text
+
+
+def explained(value: float | None) -> str:
+    """Explained variance to three decimals: `0.812`, `-12.3`; `-` for None."""
+    return f"{value:.3f}" if value is not None and abs(value) < 10 else number(value)
+
+
+def role(value: float | None) -> str:
+    """The role of a figure's color: one that is not finite warns."""
+    return "text" if value is None or isfinite(value) else "warning"
 
 
 def as_of(text: str, measured: int | None, here: int) -> str:
@@ -83,27 +86,14 @@ def share(x: float | None, width: int | None = None) -> str:
     return text if width is None else text.rjust(width)
 
 
-def seconds(t: float | None, width: int | None = None) -> str:
-    """A duration: `3.2 ms`, `12 s`, `3 min 05 s`, `2 h 07 min`, `4 d 03 h`."""
-    text = _special(t)
-    if text is None:
-        assert t is not None
-        text = ("-" if t < 0 else "") + _duration(abs(float(t)))
-    return text if width is None else text.rjust(width)
-
-
-def bytes_text(n: float | None, width: int | None = None) -> str:
+def bytes_text(n: float) -> str:
     """A number of bytes in decimal units: `512 B`, `1.20 MB`, `24.0 GB`."""
-    text = _special(n)
-    if text is None:
-        assert n is not None
-        value, unit = float(n), "B"
-        for larger in ("kB", "MB", "GB", "TB", "PB"):
-            if abs(value) < 999.5:
-                break
-            value, unit = value / 1000, larger
-        text = f"{round(value)} {unit}" if unit == "B" else f"{_significant(value, 3)} {unit}"
-    return text if width is None else text.rjust(width)
+    value, unit = float(n), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if abs(value) < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{round(value)} {unit}" if unit == "B" else f"{_significant(value, 3)} {unit}"
 
 
 def step_labels(steps: Iterable[int]) -> list[str]:
@@ -136,13 +126,6 @@ def tick_labels(values: Iterable[float]) -> list[str]:
 def log_labels(values: Iterable[float]) -> list[str]:
     """Labels of a log axis, each as short as it is exact to two digits: `0.05`, `1`, `200`, `1e-4`."""
     return [f"{v:,.10g}" if 1e-3 <= v < 1e5 else re.sub(r"\.0e|e", "e", _exponent(v, 2)) for v in values]
-
-
-def aligned(texts: Iterable[str]) -> list[str]:
-    """The texts, right-aligned to the widest."""
-    texts = list(texts)
-    width = max(map(len, texts), default=0)
-    return [text.rjust(width) for text in texts]
 
 
 def _special(x: float | None) -> str | None:
@@ -182,26 +165,3 @@ def _percent(p: float) -> str:
     if 99.5 <= p < 100:
         return f"{p:.1f}" if p < 99.95 else ">99.9"
     return f"{p:,.1f}" if abs(p) < 9.95 else f"{p:,.0f}"
-
-
-def _duration(t: float) -> str:
-    if t == 0:
-        return "0 s"
-    if t < 0.5e-6:
-        return "<1 us"
-    if t < 0.9995e-3:
-        return f"{_significant(1e6 * t, 2)} us"
-    if t < 0.9995:
-        return f"{_significant(1e3 * t, 2)} ms"
-    if t < 9.95:
-        return f"{t:.1f} s"
-    whole = round(t)
-    if whole < 60:
-        return f"{whole} s"
-    for large, small, ratio in (("min", "s", 60), ("h", "min", 60), ("d", "h", 24)):
-        unit = {"s": 1, "min": 60, "h": 3600}[small]
-        amount = round(t / unit)
-        top, rest = divmod(amount, ratio)
-        if top < {"min": 60, "h": 24}.get(large, 10**18):
-            return f"{top:,} {large} {rest:02} {small}"
-    return f"{t:.0f} s"

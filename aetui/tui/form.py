@@ -1,11 +1,12 @@
 """The hyperparameters as a form, generated from the spec: one scrolling widget, one editor at a time."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.events import DescendantFocus
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
@@ -14,11 +15,7 @@ from aetui.spec import Difference, RunSpec, SpecError, changed, differences
 from aetui.tui import form_fields as fields
 from aetui.tui.form_editors import ChoiceList, TextEditor
 from aetui.tui.form_rows import FormRows
-
-if TYPE_CHECKING:
-    from textual.events import DescendantFocus
-
-    from aetui.tui.model import RunModel
+from aetui.tui.model import RunModel
 
 Editor = TextEditor | ChoiceList
 
@@ -51,27 +48,8 @@ class SpecForm(Widget):
     }
     """
 
-    class Edited(Message):
-        """The draft changed."""
-
-        def __init__(self, form: "SpecForm") -> None:
-            super().__init__()
-            self.form = form
-
-        @property
-        def control(self) -> "SpecForm":
-            return self.form
-
     class ApplyRequested(Message):
         """The user asked, with the mouse, to apply the draft."""
-
-        def __init__(self, form: "SpecForm") -> None:
-            super().__init__()
-            self.form = form
-
-        @property
-        def control(self) -> "SpecForm":
-            return self.form
 
     def __init__(self, spec: RunSpec | None = None, apply_key: str = "^s", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -113,7 +91,7 @@ class SpecForm(Widget):
         self.applied = spec
         self._refresh_rows()
 
-    def follow(self, model: "RunModel") -> None:
+    def follow(self, model: RunModel) -> None:
         """Keep to the run's settings, drawn or not; another run starts with its own."""
         state = (id(model), model.loads, model.versions["run"])
         if state == self._shown:
@@ -125,7 +103,7 @@ class SpecForm(Widget):
         else:
             self.load(model.spec)
 
-    def show(self, model: "RunModel") -> None:
+    def show(self, model: RunModel) -> None:
         """As a pane does; the rows draw themselves."""
         self.follow(model)
 
@@ -294,12 +272,9 @@ class SpecForm(Widget):
         return changed(self.draft, {**kinds, path: text}, text=True)
 
     def _take(self, draft: RunSpec) -> None:
-        edited = draft != self.draft
         self.draft = draft
         self._problem = ""
         self._refresh_rows()
-        if edited:
-            self.post_message(self.Edited(self))
 
     def _say(self, problem: str) -> None:
         self._problem = problem
@@ -395,10 +370,10 @@ class SpecForm(Widget):
             kind = editor.choices[event.index]
             self._update_help(f"{kind}: {fields.kind_help(editor.path.partition('.')[0], kind)}")
 
-    def on_descendant_focus(self, event: "DescendantFocus") -> None:
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._rows.refresh()
 
     def on_click(self) -> None:
         """A click on the frame, where the pending changes are counted, asks to apply them."""
         if self.pending() and not self.editing:
-            self.post_message(self.ApplyRequested(self))
+            self.post_message(self.ApplyRequested())

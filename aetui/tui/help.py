@@ -67,13 +67,10 @@ class HelpScreen(ModalScreen[None]):
     """Scrolls by keys; the keys that opened it close it."""
 
     BINDINGS: ClassVar = [
-        Binding("escape,f1,q,question_mark,enter", "close", "Close", show=False),
-        Binding("up,k", "by(-1)", "Up", show=False),
-        Binding("down,j", "by(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown,space", "page(1)", "Page down", show=False),
-        Binding("home", "end(False)", "Top", show=False),
-        Binding("end", "end(True)", "End", show=False),
+        Binding("escape,f1,q,question_mark,enter", "dismiss", "Close", show=False),
+        Binding("k", "scroll('up')", "Up", show=False),
+        Binding("j", "scroll('down')", "Down", show=False),
+        Binding("space", "scroll('page_down')", "Page down", show=False),
     ]
 
     DEFAULT_CSS = """
@@ -121,7 +118,7 @@ class HelpScreen(ModalScreen[None]):
         return found
 
     def compose(self) -> ComposeResult:
-        scroll = VerticalScroll(can_focus=False)
+        scroll = VerticalScroll()
         scroll.border_title, scroll.border_subtitle = "Help", "up down scroll, Esc closes"
         with scroll:
             for title, rows in self.sections():
@@ -136,21 +133,5 @@ class HelpScreen(ModalScreen[None]):
             table.add_row(Text(left, style="bold"), Text(right))
         return table
 
-    @property
-    def _body(self) -> VerticalScroll:
-        return self.query_one(VerticalScroll)
-
-    def action_close(self) -> None:
-        self.dismiss()
-
-    def action_by(self, rows: int) -> None:
-        self._body.scroll_relative(y=rows, animate=False, immediate=True)
-
-    def action_page(self, pages: int) -> None:
-        self._body.scroll_relative(y=pages * max(1, self._body.size.height - 2), animate=False, immediate=True)
-
-    def action_end(self, bottom: bool) -> None:
-        if bottom:
-            self._body.scroll_end(animate=False, immediate=True)
-        else:
-            self._body.scroll_home(animate=False, immediate=True)
+    async def action_scroll(self, how: str) -> None:
+        await self.query_one(VerticalScroll).run_action(f"scroll_{how}")

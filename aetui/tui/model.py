@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, loads
-from aetui.tui import record
+from aetui.tui import journal_entries
 from aetui.tui.asked import Asked
-from aetui.tui.record import Entry, Mark, Record
+from aetui.tui.journal_entries import Entry, JournalEntries, Mark
 from aetui.tui.series import Series
 
 
@@ -51,7 +51,7 @@ class RunModel:
     pairs: p.Pairs | None = None
     layers: p.Layers | None = None
     diagnosis: p.Diagnosis | None = None
-    record: Record = field(default_factory=Record)
+    entries: JournalEntries = field(default_factory=JournalEntries)
     versions: Counter[str] = field(default_factory=Counter)
     behind: bool = False
     """The engine has more history to fetch."""
@@ -60,12 +60,17 @@ class RunModel:
 
     @property
     def journal(self) -> Sequence[Entry]:
-        return self.record.shown
+        return self.entries.shown
 
     @property
     def marks(self) -> Sequence[Mark]:
         """What stands on the chart: tweaks and stops on the way to where the run stands."""
-        return self.record.marks
+        return self.entries.marks
+
+    @property
+    def code_width(self) -> int:
+        """As the engine found it, where the spec leaves it to a user's own model."""
+        return (self.info.code if self.info else 0) or self.spec.model.code
 
     def step_of(self, gauge: str) -> int | None:
         """The step that a gauge is of, None before it is measured."""
@@ -122,6 +127,7 @@ class RunModel:
                 self.versions[name] += 1
 
     def _absorb_event(self, event: p.Event) -> None:
+        before = self.status.state
         match event:
             case p.Loading():
                 if event.stage != self.stage:
@@ -136,53 +142,46 @@ class RunModel:
                 if event.info is not None:
                     self.info, self.spec = event.info, loads(event.info.spec)
                     self.versions["run"] += 1
-                if event.changes:
-                    self._log(record.tweak_entry(event))
-            case p.Refused():
-                self._remark(event, "error", event.text)
             case p.StateChanged():
                 self._absorb_state(event)
-            case p.Noted():
-                self._remark(event, "warning" if event.warning else "note", event.text)
             case p.Failed():
                 self.error = event.text
-                self._remark(event, "error", event.text)
                 self.versions["status"] += 1
             case p.Ended():
                 self._end(event)
             case _:
                 pass
+        line = journal_entries.entry_of(event)
+        if line is not None and not (isinstance(event, p.StateChanged) and event.state == before):
+            self._log(line)
+        if isinstance(event, p.Ready):
+            for warning in event.info.warnings:
+                self._log(journal_entries.entry(event, "warning", warning))
 
     def _absorb_past(self, past: p.Past) -> None:
         """Into the journal and onto the chart; the last state is the run's own."""
-        entries, last = record.past_entries(past.events)
-        self.record.insert_past(entries, self.info.path if self.info else ())
+        entries, last = journal_entries.past_entries(past.events)
+        self.entries.insert_past(entries, self.info.path if self.info else ())
         self.versions["journal"] += 1
         if last is not None:
             self.status, self.reason = replace(self.status, state=last.state), last.reason
             self.versions["status"] += 1
 
     def _absorb_state(self, event: p.StateChanged) -> None:
-        before = self.status.state
         # The figures are those of the step that the last view had; the next one, which is on its way, moves both.
         self.status = replace(self.status, state=event.state)
         if self.status.loss is None:
             self.status = _at(self.status, event.step)
         self.reason = event.reason
         self.versions["status"] += 1
-        if event.state != before:
-            self._log(record.state_entry(event))
 
     def _load(self, event: p.Ready) -> None:
         info = event.info
         same = self.info is not None and bool(info.folder) and info.folder == self.info.folder
         self.loads += not same
-        self.record.start_over(same)
+        self.entries.start_over(same)
         self._take(info, p.Status(state="paused", step=event.step))
         self.error, self.stage, self.reason = "", "", ""
-        self._remark(event, "state", record.loaded_text(info))
-        for warning in info.warnings:
-            self._remark(event, "warning", warning)
 
     def _move(self, event: p.Moved) -> None:
         """The same run with another history: what it has left stays in the journal, and leaves the chart."""
@@ -191,8 +190,7 @@ class RunModel:
             state, self.reason = "paused", ""
         self.error = ""
         self._take(event.info, p.Status(state=state, step=event.step))
-        self._log(record.travel_entry(event))
-        self.record.follow(event.info.path)
+        self.entries.follow(event.info.path)
 
     def _end(self, event: p.Ended) -> None:
         if self.info is None:
@@ -200,7 +198,6 @@ class RunModel:
         elif self.status.state not in ("failed", "non-finite"):
             self.status, self.reason = replace(_at(self.status, event.step), state="ended"), event.text
         self.versions["status"] += 1
-        self._remark(event, "state", event.text)
 
     def _take(self, info: p.RunInfo, status: p.Status) -> None:
         """Begin a history."""
@@ -211,11 +208,8 @@ class RunModel:
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1
 
-    def _remark(self, event: p.Event, kind: str, text: str) -> None:
-        self._log(record.remark_entry(event, kind, text))
-
     def _log(self, entry: Entry) -> None:
-        self.record.add(entry)
+        self.entries.add(entry)
         self.versions["journal"] += 1
 
 

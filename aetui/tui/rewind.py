@@ -11,8 +11,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from aetui import protocol as p
-from aetui.tui import figures, texts
-from aetui.tui import places as grouping
+from aetui.tui import checkpoint_rows, figures, texts
 from aetui.tui.dialogs import Dialog
 from aetui.tui.pick import PickList
 
@@ -42,18 +41,18 @@ def head(width: int) -> str:
     return texts.cut("  ".join(_cell(name, name, cells) for name, cells in columns(width)) + "  reason", width)
 
 
-def line(row: grouping.Row, width: int, now: float) -> str:
+def line(row: checkpoint_rows.Row, width: int, now: float) -> str:
     """A row of checkpoints as a line of cells. now: seconds since the epoch."""
     place = row[-1]
     shown = {
         "": whereabouts(place),
         "step": figures.count(place.step),
         "loss": figures.number(place.loss),
-        "expl.": _explained(place) if place.explained_step == place.step else figures.MISSING,
+        "expl.": figures.explained(place.explained) if place.explained_step == place.step else figures.MISSING,
         "age": age(now - place.time),
     }
     return "  ".join(
-        [*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(grouping.reason(row))]
+        [*(_cell(name, shown[name], cells) for name, cells in columns(width)), texts.plain(checkpoint_rows.reason(row))]
     )
 
 
@@ -66,18 +65,14 @@ def whereabouts(place: p.Place) -> str:
     return "here" if place.here else "" if place.on_path else "left"
 
 
-def told(row: grouping.Row, now: float) -> str:
+def details(row: checkpoint_rows.Row, now: float) -> str:
     """Everything about a row's checkpoint, for below the list."""
     place = row[-1]
     where = f" ({whereabouts(place)})" if whereabouts(place) else ""
-    measured = figures.as_of(_explained(place), place.explained_step, place.step)
+    measured = figures.as_of(figures.explained(place.explained), place.explained_step, place.step)
     figured = f"loss {figures.number(place.loss)}, expl. var. {measured}"
-    aged = f"{age(now - place.time)} old{grouping.hint(row)}"
+    aged = f"{age(now - place.time)} old{checkpoint_rows.hint(row)}"
     return f"step {figures.count(place.step)}{where}, {place.reason}, {figured}, {aged}"
-
-
-def _explained(place: p.Place) -> str:
-    return figures.MISSING if place.explained is None else f"{place.explained:.3f}"
 
 
 def age(seconds: float) -> str:
@@ -103,7 +98,7 @@ class RewindDialog(Dialog[int | None]):
         & > .dialog { width: 96%; max-width: 110; }
         & .rewind-head { color: $series-muted; height: 1; padding-left: 2; }
         & PickList { margin-top: 0; }
-        & .rewind-told { color: $series-muted; height: 3; }
+        & .rewind-details { color: $series-muted; height: 3; }
     }
     """
 
@@ -111,13 +106,13 @@ class RewindDialog(Dialog[int | None]):
         super().__init__("Rewind to a checkpoint", waiting, **kwargs)
         self.places: tuple[p.Place, ...] | None = None
         """None until they come."""
-        self._rows: list[grouping.Row] = []
+        self._rows: list[checkpoint_rows.Row] = []
         self._open: set[int] = set()
         """Checkpoints of the rows whose others are listed too."""
         self._explained = False
 
     def controls(self) -> Sequence[Widget]:
-        return [Static(classes="rewind-head"), PickList([], columns=True), Static(classes="rewind-told")]
+        return [Static(classes="rewind-head"), PickList([], columns=True), Static(classes="rewind-details")]
 
     def on_mount(self) -> None:
         self._lay_out()
@@ -150,7 +145,7 @@ class RewindDialog(Dialog[int | None]):
     def _list(self, marked: p.Place | None) -> None:
         """Make rows of the checkpoints, with the cursor on a place, or at the newest."""
         self._rows = []
-        for row in grouping.grouped(self.places or ()):
+        for row in checkpoint_rows.grouped(self.places or ()):
             self._rows += [(place,) for place in row] if row[-1].checkpoint in self._open else [row]
         wanted = marked.checkpoint if marked else None
         found = [at for at, row in enumerate(self._rows) if any(place.checkpoint == wanted for place in row)]
@@ -167,7 +162,7 @@ class RewindDialog(Dialog[int | None]):
     def action_list_less(self) -> None:
         """Take what the marked row belongs to together again."""
         place = self._marked_place
-        for row in grouping.grouped(self.places or ()):
+        for row in checkpoint_rows.grouped(self.places or ()):
             if place in row and row[-1].checkpoint in self._open:
                 self._open.discard(row[-1].checkpoint)
                 self._list(place)
@@ -185,17 +180,17 @@ class RewindDialog(Dialog[int | None]):
     def _lay_out(self) -> None:
         shown = bool(self.places)
         self.query_one(".dialog-body").display = not shown
-        for selector in (".rewind-head", ".rewind-told", "PickList"):
+        for selector in (".rewind-head", ".rewind-details", "PickList"):
             self.query_one(selector).display = shown
         if not self.places:
             return
-        told_rows = 3 if self.size.height < 20 or self.size.width < 70 else 2
-        self.query_one(".rewind-told").styles.height = told_rows
-        self.picks.styles.max_height = max(1, self.size.height - 3 - told_rows)
+        detail_rows = 3 if self.size.height < 20 or self.size.width < 70 else 2
+        self.query_one(".rewind-details").styles.height = detail_rows
+        self.picks.styles.max_height = max(1, self.size.height - 3 - detail_rows)
         now, width = time.time(), self._width
         self.picks.set_lines([line(row, width, now) for row in self._rows])
         self.query_one(".rewind-head", Static).update(Content(head(width)))
-        self._tell()
+        self._show_details()
         self.picks.focus()
 
     @property
@@ -204,14 +199,14 @@ class RewindDialog(Dialog[int | None]):
         box = min(110, self.size.width * 96 // 100)
         return max(1, box - 4 - _AROUND)
 
-    def _tell(self) -> None:
+    def _show_details(self) -> None:
         if self._rows:
-            text = told(self._rows[self.picks.cursor], time.time())
-            self.query_one(".rewind-told", Static).update(Content(texts.plain(text)))
+            text = details(self._rows[self.picks.cursor], time.time())
+            self.query_one(".rewind-details", Static).update(Content(texts.plain(text)))
 
     @on(PickList.Marked)
     def _marked(self, event: PickList.Marked) -> None:
-        self._tell()
+        self._show_details()
 
     @on(PickList.Picked)
     def _picked(self, event: PickList.Picked) -> None:

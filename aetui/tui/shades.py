@@ -188,6 +188,17 @@ def bars(values: np.ndarray, low: float, high: float, rows: int = 1) -> list[str
     return lines
 
 
+def widened(line: str, cells: int) -> str:
+    """A line of columns with so many cells for each, the last of them left free where it has more than two."""
+    return "".join(c * (cells - 1) + " " if cells > 2 else c * cells for c in line)
+
+
+def level_bar(cells: float) -> str:
+    """A bar from the left, as long as so many cells to an eighth of one."""
+    full, rest = divmod(round(8 * cells), 8)
+    return "█" * full + ("▏▎▍▌▋▊▉"[rest - 1] if rest else "")
+
+
 def condense(values: np.ndarray, columns: int) -> np.ndarray:
     """At most `columns` values, each the average of its neighbors; NaN where any of them is not finite."""
     values = np.asarray(values, dtype=np.float64)

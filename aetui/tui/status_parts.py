@@ -198,7 +198,7 @@ def _gradient(model: RunModel) -> Part:
 
 def _norm(model: RunModel) -> Part:
     status, clip = model.status, model.spec.clip
-    lead: tuple[Piece, ...] = (("grad ", "muted"), (figures.number(status.grad_norm), _finite(status.grad_norm)))
+    lead: tuple[Piece, ...] = (("grad ", "muted"), (figures.number(status.grad_norm), figures.role(status.grad_norm)))
     if isinstance(clip, sections.NoClip):
         return Part("grad", (lead,), (13,))
     kind = {sections.GlobalNorm: "global", sections.PerTensor: "per-tensor", sections.ValueClip: "value"}[type(clip)]
@@ -215,18 +215,13 @@ def _norm(model: RunModel) -> Part:
     )
 
 
-def _code_width(model: RunModel) -> int:
-    """As the engine found it, where the spec leaves it to a user's own model."""
-    return (model.info.code if model.info else 0) or model.spec.model.code
-
-
 def _loss(model: RunModel) -> Part:
     """The loss between its floors."""
     status, floors = model.status, model.info.floors if model.info else None
-    lead: tuple[Piece, ...] = (("loss ", "muted"), (figures.number(status.loss), _finite(status.loss)))
+    lead: tuple[Piece, ...] = (("loss ", "muted"), (figures.number(status.loss), figures.role(status.loss)))
     named = []
     if floors is not None:
-        pca = f"PCA-{_code_width(model)}"
+        pca = f"PCA-{model.code_width}"
         pairs = (("mean", floors.mean), (pca, floors.linear), ("least", floors.entropy))
         named = [(name, figures.number(value)) for name, value in pairs if value is not None]
     forms = [named, named[:2], [(name.partition("-")[0], value) for name, value in named[:2]]]
@@ -242,9 +237,9 @@ def _loss(model: RunModel) -> Part:
 def _explained(model: RunModel) -> Part:
     status, floors = model.status, model.info.floors if model.info else None
     value = status.explained_variance
-    text = figures.MISSING if value is None else f"{value:.3f}" if abs(value) < 10 else figures.number(value)
+    text = figures.explained(value)
     of = figures.as_of(text, status.explained_step, status.step).removeprefix(text)
-    figure: tuple[Piece, ...] = ((text, _finite(value)), (of, "muted")) if of else ((text, _finite(value)),)
+    figure: tuple[Piece, ...] = ((text, figures.role(value)), (of, "muted")) if of else ((text, figures.role(value)),)
     lead: tuple[Piece, ...] = (("expl. var. ", "muted"), *figure)
     brief: tuple[Piece, ...] = (("expl. ", "muted"), *figure)
     # In training the figure is now and then of the very step, and its neighbors are to stay where they are.
@@ -252,7 +247,7 @@ def _explained(model: RunModel) -> Part:
     linear = floors.linear_explained if floors else None
     if linear is None:
         return Part("expl", (lead, brief), (17 + kept, 12 + kept))
-    full, short = f" (PCA-{_code_width(model)} {linear:.3f})", f" (PCA {linear:.2f})"
+    full, short = f" (PCA-{model.code_width} {linear:.3f})", f" (PCA {linear:.2f})"
     forms = ((*lead, (full, "floor")), (*lead, (short, "floor")), (*brief, (short, "floor")), brief)
     widths = (17 + len(full), 17 + len(short), 12 + len(short), 12)
     return Part("expl", forms, tuple(width + kept for width in widths))
@@ -271,10 +266,6 @@ def _crowd(model: RunModel) -> list[Part]:
         return []
     forms = ("busy machine: train.threads=1 may be faster", "busy: try 1 thread", "busy")
     return [Part("crowd", tuple(((form, "warning"),) for form in forms), tuple(map(len, forms)))]
-
-
-def _finite(value: float | None) -> str:
-    return "warning" if value is not None and value - value != 0 else "text"
 
 
 def flow(parts: Sequence[Part], width: int, lines: int, seen: dict[tuple[str, int], int]) -> list[list[Piece]]:

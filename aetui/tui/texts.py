@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
@@ -21,6 +22,24 @@ def cut(text: str, width: int) -> str:
 def pad(text: str, width: int) -> str:
     """`text` in exactly `width` cells."""
     return set_cell_size(cut(text, width), width)
+
+
+def first_fitting(forms: Iterable[str], width: int) -> str:
+    """The first of the forms of a text, fullest first, that fits in `width` cells; the last one cut where none does."""
+    form = ""
+    for form in forms:
+        if cell_len(form) <= width:
+            return form
+    return cut(form, width)
+
+
+def joined(parts: Iterable[str], width: int, gap: str = "   ") -> str:
+    """The parts in a row, without those for which `width` cells have no room."""
+    row = ""
+    for part in parts:
+        longer = f"{row}{gap}{part}" if row else part
+        row = longer if cell_len(longer) <= width else row
+    return row
 
 
 def wrap(text: str, width: int) -> list[str]:

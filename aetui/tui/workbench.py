@@ -1,12 +1,13 @@
 """The workbench's layout: every pane once, arranged by the size of the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
@@ -17,15 +18,15 @@ from aetui.tui.actions import PANES, footer_items, key_text
 from aetui.tui.form import SpecForm
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
-from aetui.tui.panes.code import CodePane
-from aetui.tui.panes.journal import JournalPane
-from aetui.tui.panes.layers import LayersPane
-from aetui.tui.panes.loss import LossPane
-from aetui.tui.panes.pairs import PairsPane
-from aetui.tui.panes.variance import VariancePane
-from aetui.tui.panes.why import WhyPane
+from aetui.tui.panes.code_pane import CodePane
+from aetui.tui.panes.journal_pane import JournalPane
+from aetui.tui.panes.layers_pane import LayersPane
+from aetui.tui.panes.loss_pane import LossPane
+from aetui.tui.panes.pairs_pane import PairsPane
+from aetui.tui.panes.variance_pane import VariancePane
+from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.status import HeaderLine, Notice, StatusBar
-from aetui.tui.verdict import VerdictLine
+from aetui.tui.verdict_line import VerdictLine
 
 _MEDIUM = 100, 30
 _WIDE = 160, 40
@@ -37,17 +38,35 @@ _COVERED = {"medium": "variance", "wide": "code"}
 """The pane before the last place, which the Why pane takes too: it has sentences to say."""
 
 
-class TabLine(Widget):
-    """The panes by number, the visible ones marked; a click chooses."""
+_PLAIN, _BOLD, _MARKED = Style(), Style(bold=True), Style(bold=True, reverse=True)
+
+
+class ClickLine(Widget):
+    """A line of texts that act on a click."""
 
     DEFAULT_CSS = """
-    TabLine { height: 1; color: $series-muted; padding: 0 1; }
+    ClickLine { height: 1; color: $series-muted; padding: 0 1; }
     """
 
-    class Chosen(Message):
-        def __init__(self, pane: str) -> None:
-            super().__init__()
-            self.pane = pane
+    def texts(self) -> Iterable[tuple[str, Style, str]]:
+        """Texts from the left, each with what it adds to the line's style and with its command."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        base = self.rich_style
+        line = Strip([Segment(text, base + style) for text, style, _ in self.texts()])
+        return line.adjust_cell_length(self.content_size.width, base)
+
+    async def on_click(self, event: events.Click) -> None:
+        at = event.x - self.gutter.left
+        for text, _, command in self.texts():
+            if 0 <= at < len(text):
+                await self.app.run_action(command)
+            at -= len(text)
+
+
+class TabLine(ClickLine):
+    """The panes by number, the visible ones marked; a click chooses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,38 +77,22 @@ class TabLine(Widget):
             self._visible = visible
             self.refresh()
 
-    def _tabs(self) -> list[tuple[str, str]]:
-        """Name and text of each tab: apart, close together, or the hidden ones by number only, as there is room."""
+    def texts(self) -> Iterable[tuple[str, Style, str]]:
+        """Each tab: apart, close together, or the hidden ones by number only, as there is room."""
         named = [(name, f" {number} {title} ") for number, (name, title) in enumerate(PANES, start=1)]
-        brief = [(name, text if name in self._visible else text[:3]) for name, text in named]
-        apart = [(name, f"{text} ") for name, text in named]
-        fitting = (tabs for tabs in (apart, named) if sum(len(text) for _, text in tabs) <= self.content_size.width)
-        return next(fitting, brief)
-
-    def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        marked = base + Style(bold=True, reverse=True)
-        parts = []
-        for name, text in self._tabs():
-            tab = text[:-1] if text.endswith("  ") else text
-            parts += [Segment(tab, marked if name in self._visible else base), Segment(text[len(tab) :], base)]
-        return Strip(parts).adjust_cell_length(self.content_size.width, base)
-
-    def on_click(self, event: events.Click) -> None:
-        at = event.x - self.gutter.left
-        for name, text in self._tabs():
-            if 0 <= at < len(text):
-                self.post_message(self.Chosen(name))
-                return
-            at -= len(text)
+        gap, room = " ", self.content_size.width
+        if sum(len(text) + 1 for _, text in named) > room:
+            gap = ""
+            if sum(len(text) for _, text in named) > room:
+                named = [(name, text if name in self._visible else text[:3]) for name, text in named]
+        for name, text in named:
+            command = f"show_pane('{name}')"
+            yield text, _MARKED if name in self._visible else _PLAIN, command
+            yield gap, _PLAIN, command
 
 
-class KeyLine(Widget):
+class KeyLine(ClickLine):
     """The keys of the footer, as many as fit; a click on one acts."""
-
-    DEFAULT_CSS = """
-    KeyLine { height: 1; color: $series-muted; padding: 0 1; }
-    """
 
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
@@ -102,32 +105,17 @@ class KeyLine(Widget):
             self._training = training
             self.refresh()
 
-    def _spans(self) -> list[tuple[int, str, str, str]]:
-        """Start, key, label and command of each item that fits the width."""
-        found: list[tuple[int, str, str, str]] = []
-        at, room = 0, self.content_size.width
+    def texts(self) -> Iterable[tuple[str, Style, str]]:
+        room = self.content_size.width
         for key, label, command in footer_items(self._keymap, room):
             if command == "run_pause":
                 label = "pause" if self._training else "run"
-            width = len(key) + 1 + len(label)
-            if at + width > room:
-                break
-            found.append((at, key, label, command))
-            at += width + 2
-        return found
-
-    def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        parts = []
-        for _, key, label, _ in self._spans():
-            parts += [Segment(key, base + Style(bold=True)), Segment(f" {label}  ", base)]
-        return Strip(parts).adjust_cell_length(self.content_size.width, base)
-
-    async def on_click(self, event: events.Click) -> None:
-        at = event.x - self.gutter.left
-        for start, key, label, command in self._spans():
-            if start <= at <= start + len(key) + len(label):
-                await self.app.run_action(command)
+            room -= len(key) + 1 + len(label)
+            if room < 0:
+                return
+            yield key, _BOLD, command
+            yield f" {label}  ", _PLAIN, command
+            room -= 2
 
 
 class WorkbenchScreen(Screen[None]):
@@ -285,6 +273,11 @@ class WorkbenchScreen(Screen[None]):
             node = node.parent if isinstance(node.parent, Widget) else None
         return None
 
+    @property
+    def pane_bindings(self) -> list[tuple[str, Sequence[BindingType]]]:
+        """Titles of the panes that have keys of their own, with these."""
+        return [(title, type(self.panes[name]).BINDINGS) for name, title in PANES if type(self.panes[name]).BINDINGS]
+
     # --- drawing --------------------------------------------------------------------------------
 
     @property
@@ -308,6 +301,3 @@ class WorkbenchScreen(Screen[None]):
         if panes:
             for pane in self.visible_panes:
                 pane.show(model)
-
-    def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
-        self.choose(message.pane)

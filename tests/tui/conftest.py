@@ -18,9 +18,9 @@ from aetui.report import Evidence, Explained, Finding, Remedy, Report
 from aetui.spec import RunSpec, SpecError, changed, differences, dumps, loads
 from aetui.tui import status_parts
 from aetui.tui.app import Workbench
+from aetui.tui.journal_entries import Mark
 from aetui.tui.model import RunModel
 from aetui.tui.pane import ROLES, Pane
-from aetui.tui.record import Mark
 
 _HUES = (
     "#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#ff5555", "#99c794",
@@ -278,7 +278,7 @@ def make_model(steps: int = 1200, loss: np.ndarray | None = None, **info: object
         )
         gauges = {"variance": variance(), "code": code(), "pairs": pairs(), "layers": layers()}
         model.absorb(p.View(run=1, status=status, history=record, points=points, **gauges))
-        model.record.marks.append(Mark(steps // 3, "lr 1e-3 -> 3e-4", "tweak"))
+        model.entries.marks.append(Mark(steps // 3, "lr 1e-3 -> 3e-4", "tweak"))
     return model
 
 

@@ -7,12 +7,12 @@ from textual.widgets import Input
 
 from aetui import protocol as p
 from aetui.spec import RunSpec, changed
-from aetui.tui import exporting, find
+from aetui.tui import exporting, find_setting
 from aetui.tui.clip_dialog import ChooseClipping
-from aetui.tui.compared import comparison
-from aetui.tui.find import FindSetting
+from aetui.tui.find_setting import FindSetting
 from aetui.tui.form_fields import rows_of
-from aetui.tui.record import Entry
+from aetui.tui.journal_entries import Entry
+from aetui.tui.tweak_effect import comparison
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
@@ -83,7 +83,7 @@ async def test_a_setting_of_another_kind_is_said_to_be_one(workbench, opened, fa
         await pilot.press("ctrl+g", *"momentum", "enter")
         assert isinstance(app.screen, FindSetting)
         assert app.screen.query_one(Input).value == "momentum"
-        assert "optim.momentum goes with optim.kind sgd" in find.missing("momentum")
+        assert "optim.momentum goes with optim.kind sgd" in find_setting.missing("momentum")
         await pilot.press("escape")
         assert not app.bench.form.editing
 
@@ -96,12 +96,12 @@ async def test_a_setting_of_another_kind_is_said_to_be_one(workbench, opened, fa
 def test_what_is_likely_meant_comes_first(query, path):
     spec = changed(RunSpec(), {"optim.kind": "adamw"})
     rows = [row for row in rows_of(spec) if not row.heading]
-    assert find.matches(query, rows)[0].path == path
+    assert find_setting.matches(query, rows)[0].path == path
 
 
 def test_what_fits_nothing_is_said():
-    assert find.matches("zzzz", [row for row in rows_of(RunSpec()) if not row.heading]) == []
-    assert find.missing("zzzz") == "no setting fits 'zzzz'"
+    assert find_setting.matches("zzzz", [row for row in rows_of(RunSpec()) if not row.heading]) == []
+    assert find_setting.missing("zzzz") == "no setting fits 'zzzz'"
 
 
 async def test_a_run_that_is_not_stored_is_not_exported(workbench, opened, fake_link):

@@ -3,7 +3,7 @@ import pytest
 from msgspec.structs import replace
 
 from aetui import protocol as p
-from aetui.tui.panes.code import CodePane
+from aetui.tui.panes.code_pane import CodePane
 
 SIZES = [(38, 8), (56, 14), (120, 40)]
 

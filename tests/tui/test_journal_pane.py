@@ -4,14 +4,14 @@ from typing import ClassVar
 import pytest
 from textual.binding import Binding
 
+from aetui.tui.journal_entries import Entry
 from aetui.tui.model import RunModel
-from aetui.tui.panes.journal import JournalPane
-from aetui.tui.record import Entry
+from aetui.tui.panes.journal_pane import JournalPane
 
 
 def journal(*texts, kind="tweak"):
     model = RunModel()
-    model.record.shown = [Entry(1000 * i, 1.7e9 + i, kind, text) for i, text in enumerate(texts)]
+    model.entries.shown = [Entry(1000 * i, 1.7e9 + i, kind, text) for i, text in enumerate(texts)]
     model.versions["journal"] = len(texts)
     return model
 
@@ -27,7 +27,7 @@ def test_an_entry_has_time_step_kind_and_text(render_pane, size):
 def test_kinds_are_words(render_pane):
     model = RunModel()
     kinds = ("state", "tweak", "note", "warning", "error")
-    model.record.shown = [Entry(1, 0.0, kind, "x") for kind in kinds]
+    model.entries.shown = [Entry(1, 0.0, kind, "x") for kind in kinds]
     text = "\n".join(render_pane(JournalPane(), model, (80, 12)))
     assert all(f" {kind} " in text for kind in kinds)
 
@@ -63,7 +63,7 @@ def test_new_entries_do_not_move_what_is_being_read(render_pane):
         BINDINGS: ClassVar = [Binding("x", "grow")]
 
         def action_grow(self):
-            self.model.record.shown += [Entry(60_000, 1.7e9, "note", "later") for _ in range(5)]
+            self.model.entries.shown += [Entry(60_000, 1.7e9, "note", "later") for _ in range(5)]
             self.model.versions["journal"] += 5
 
     entries = [f"entry {i}" for i in range(50)]

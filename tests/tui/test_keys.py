@@ -15,9 +15,9 @@ from aetui.tui.actions import ACTIONS, PANES, Action
 from aetui.tui.app import Workbench
 from aetui.tui.clip_dialog import ChooseClipping
 from aetui.tui.dialogs import AskSteps, Confirm, ShowText
-from aetui.tui.find import FindSetting
+from aetui.tui.find_setting import FindSetting
 from aetui.tui.help import HelpScreen
-from aetui.tui.panes.loss import LossPane
+from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.workbench import WorkbenchScreen
 

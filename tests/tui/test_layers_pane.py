@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from aetui import protocol as p
-from aetui.tui.panes.layers import LayersPane
+from aetui.tui.panes.layers_pane import LayersPane
 
 
 def layer(name="encoder.0", **changes):

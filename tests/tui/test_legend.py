@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from aetui.tui.panes.legend import flowed
-from aetui.tui.panes.loss import LossPane
+from aetui.tui.panes.loss_pane import LossPane
 
 
 def shown(texts, width, most):

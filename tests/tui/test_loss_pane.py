@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from aetui import protocol as p
+from aetui.tui.journal_entries import Mark
 from aetui.tui.model import RunModel
-from aetui.tui.panes.loss import LossPane
-from aetui.tui.record import Mark
+from aetui.tui.panes.loss_pane import LossPane
 
 Make = Callable[..., RunModel]
 Render = Callable[..., list[str]]
@@ -74,7 +74,7 @@ def test_smoothing_never_hides_a_spike(run_model: Make, render_pane: Render) -> 
 
 
 def test_smoothing_evens_the_line_out(run_model: Make) -> None:
-    from aetui.tui.panes.loss import _Trace
+    from aetui.tui.panes.loss_pane import _Trace
 
     model = run_model(loss=(1 + np.random.default_rng(0).normal(0, 0.1, 5000)).astype(np.float32))
     rough, smooth = (_Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))
@@ -86,7 +86,7 @@ def test_steps_that_are_not_finite_are_gaps_with_a_mark(run_model: Make, render_
     loss = np.ones(60, np.float32)
     loss[30:40] = np.nan
     model = run_model(loss=loss, goal=60)
-    model.record.marks = [Mark(31, "the loss is not finite", "non-finite")]
+    model.entries.marks = [Mark(31, "the loss is not finite", "non-finite")]
     lines = render_pane(LossPane(), model, (100, 20))
     assert "× not finite" in lines[1]
     marked = {x for row in lines[2:] for x, c in enumerate(row) if c == "×"}

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 
 from aetui.tui import plot
+from aetui.tui.journal_entries import Mark
 from aetui.tui.panes import marks
-from aetui.tui.record import Mark
 
 
 def tweaks(*steps: int) -> list[Mark]:
@@ -48,10 +48,10 @@ def test_what_the_window_does_not_show_is_not_counted() -> None:
 
 
 def test_a_chart_of_a_thousand_tweaks_leaves_its_curve_in_sight(render_pane, run_model) -> None:
-    from aetui.tui.panes.loss import LossPane
+    from aetui.tui.panes.loss_pane import LossPane
 
     model = run_model(steps=2000)
-    model.record.marks = tweaks(*range(1, 2000, 2))
+    model.entries.marks = tweaks(*range(1, 2000, 2))
     shown = render_pane(LossPane(), model, (120, 20))
     assert max(row.count(plot.MARK) for row in shown[2:]) <= 15
     assert "1,000 tweaks" in shown[1]

@@ -2,7 +2,7 @@
 
 from aetui import protocol as p
 from aetui.tui.model import RunModel
-from aetui.tui.panes.journal import JournalPane
+from aetui.tui.panes.journal_pane import JournalPane
 
 
 def tweak(step: int, old: str, new: str, path: str = "optim.lr") -> p.Accepted:

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from aetui import protocol as p
 from aetui.tui.app import Workbench
 from aetui.tui.dialogs import AskSteps
-from aetui.tui.panes.why import WhyPane
+from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.rewind import RewindDialog
 
 CHARACTERS = {"enter": "\r", "escape": "\x1b", "backspace": "\x7f", "space": " ", "tab": "\t"}

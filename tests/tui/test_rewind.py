@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from textual.app import App
 
 from aetui import protocol as p
-from aetui.tui import places, rewind
+from aetui.tui import checkpoint_rows, rewind
 from aetui.tui.model import RunModel
 from aetui.tui.panes.branches import LeftBranches
-from aetui.tui.panes.loss import LossPane
+from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.themes import variable_defaults
 
 NOW = 1_760_000_000.0
@@ -275,8 +275,8 @@ async def test_near_checkpoints_are_one_row_that_says_so_and_can_be_listed(size:
 
 def test_only_near_checkpoints_before_tweaks_of_the_same_setting_on_the_same_branch_are_one_row() -> None:
     one = pressed(5, 1000)
-    assert len(places.grouped([one, pressed(4, 995)])) == 1
-    assert len(places.grouped([one, replace(pressed(4, 100), time=one.time - 1)])) == 1
+    assert len(checkpoint_rows.grouped([one, pressed(4, 995)])) == 1
+    assert len(checkpoint_rows.grouped([one, replace(pressed(4, 100), time=one.time - 1)])) == 1
     for other in (
         pressed(4, 995, branch=2),
         pressed(4, 995, on_path=False),
@@ -285,6 +285,6 @@ def test_only_near_checkpoints_before_tweaks_of_the_same_setting_on_the_same_bra
         replace(pressed(4, 995), reason="pause"),
         replace(pressed(4, 900), time=one.time - 60),
     ):
-        assert len(places.grouped([one, other])) == 2
+        assert len(checkpoint_rows.grouped([one, other])) == 2
     pauses = [place(number, step=100) for number in range(5)]
-    assert len(places.grouped(pauses)) == 5
+    assert len(checkpoint_rows.grouped(pauses)) == 5

@@ -3,11 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
-from aetui.tui.panes.code import CodePane
-from aetui.tui.panes.layers import LayersPane
-from aetui.tui.panes.loss import LossPane
-from aetui.tui.panes.pairs import PairsPane
-from aetui.tui.panes.variance import VariancePane
+from aetui.tui.panes.code_pane import CodePane
+from aetui.tui.panes.layers_pane import LayersPane
+from aetui.tui.panes.loss_pane import LossPane
+from aetui.tui.panes.pairs_pane import PairsPane
+from aetui.tui.panes.variance_pane import VariancePane
 
 
 @pytest.mark.parametrize("pane", [CodePane, LayersPane, PairsPane, VariancePane])

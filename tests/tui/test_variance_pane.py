@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from aetui import protocol as p
 from aetui.tui.model import RunModel
-from aetui.tui.panes.variance import VariancePane
+from aetui.tui.panes.variance_pane import VariancePane
 
 Make = Callable[..., RunModel]
 Render = Callable[..., list[str]]
@@ -106,7 +106,7 @@ def test_a_running_order_stays_until_asked_or_paused(run_model: Make) -> None:
     model.status = replace(model.status, state="running")
 
     def order() -> list[int]:
-        from aetui.tui.panes.variance import _table
+        from aetui.tui.panes.variance_pane import _table
 
         assert model.variance
         pane._sort(model, model.variance, _table(model.variance))

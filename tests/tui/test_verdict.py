@@ -11,17 +11,17 @@ from rich.cells import cell_len
 
 from aetui import protocol as p
 from aetui.report import FINE, LEARNING, VERDICTS, Finding, Report
-from aetui.tui import verdict
+from aetui.tui import verdict_line
 from aetui.tui.app import Workbench
 from aetui.tui.model import RunModel
-from aetui.tui.verdict import VerdictLine
+from aetui.tui.verdict_line import VerdictLine
 
 Make = Callable[..., tuple[Workbench, Any]]
 Open = Callable[..., Any]
 
 
 def text(model: RunModel, width: int = 118, key: str = "y") -> str:
-    return "".join(piece for piece, _ in verdict.verdict_line(model, width, key))
+    return "".join(piece for piece, _ in verdict_line.verdict_line(model, width, key))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_it_never_exceeds_its_width_and_starts_with_the_verdict(
     model.diagnosis = p.Diagnosis(version=1, step=1, report=report, stage="probe 1 of 2" if probing else "")
     line = text(model, width)
     assert cell_len(line) <= width
-    assert line.startswith(verdict.word(name)[: max(0, width - 1)])
+    assert line.startswith(verdict_line.word(name)[: max(0, width - 1)])
 
 
 def test_while_probes_run_it_says_which_before_the_cause(model: RunModel, reports: dict[str, Report]) -> None:
@@ -96,14 +96,14 @@ def test_a_fine_verdict_names_no_cause(model: RunModel, reports: dict[str, Repor
 def test_a_training_that_is_not_judged_yet_shows_its_figures(model: RunModel) -> None:
     report = Report(verdict=LEARNING, headline="explained variance 0.178, PCA with 20 0.295")
     assert text(with_report(model, report)).startswith("NO VERDICT YET  explained variance 0.178, PCA with 20 0.295  ")
-    assert verdict.role(LEARNING) == "muted"
+    assert verdict_line.role(LEARNING) == "muted"
 
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_every_verdict_has_its_word_and_color(name: str) -> None:
-    assert verdict.word(name).replace("-", "").isupper()
-    assert (verdict.role(name) == "good") == (name in FINE)
-    assert verdict.role(name) in ("good", "warning", "error")
+    assert verdict_line.word(name).replace("-", "").isupper()
+    assert (verdict_line.role(name) == "good") == (name in FINE)
+    assert verdict_line.role(name) in ("good", "warning", "error")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from aetui.tui.app import Workbench
 from aetui.tui.dialogs import Confirm
 from aetui.tui.model import RunModel
 from aetui.tui.panes import why_text
-from aetui.tui.panes.why import WhyPane
+from aetui.tui.panes.why_pane import WhyPane
 
 Make = Callable[..., tuple[Workbench, Any]]
 Open = Callable[..., Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aetui.tui import figures, plot, texts
-from aetui.tui.record import Mark
+from aetui.tui.journal_entries import Mark
 
 _COLUMNS = 8
 """Columns of the chart for each line, at least, before neighbors share one."""

@@ -8,12 +8,10 @@ from rich.cells import cell_len
 from aetui import protocol as p
 from aetui.report import FINE, LEARNING, TOO_LATE, VERDICTS, Evidence, Finding, Remedy, Report
 from aetui.spec import RunSpec
-from aetui.tui import figures, remedies, texts
-from aetui.tui.model import RunModel
+from aetui.tui import figures, remedies, shades, texts
 
 BAR = 5
 """Cells of a bar of confidence."""
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 _WIDEST = 110
 """Cells of a line of text; longer ones are hard to read."""
 _LABEL = 18
@@ -70,7 +68,11 @@ def figure_lines(report: Report, code: int | None, width: int) -> list[Line]:
     if explained.whole is not None or explained.linear is not None:
         beside = [("median feature", explained.median_feature), (pca, explained.linear)]
         rows.append(
-            ("explained variance", _three(explained.whole), [f"{n} {_three(v)}" for n, v in beside if v is not None])
+            (
+                "explained variance",
+                figures.explained(explained.whole),
+                [f"{n} {figures.explained(v)}" for n, v in beside if v is not None],
+            )
         )
     if ratio.get("median") is not None:
         beside = [f"{name} {figures.number(ratio[name])}" for name in ("p10", "p90") if ratio.get(name) is not None]
@@ -93,18 +95,9 @@ def figure_lines(report: Report, code: int | None, width: int) -> list[Line]:
     return lines
 
 
-def _three(value: float | None) -> str:
-    """Explained variance to three decimals, as in the status."""
-    if value is None or abs(value) >= 10 or value != value:
-        return figures.number(value)
-    return f"{value:.3f}"
-
-
 def bar(confidence: float) -> str:
     """A confidence as a bar of `BAR` cells."""
-    eighths = round(max(0.0, min(confidence, 1.0)) * BAR * 8)
-    full, part = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[part] if part else "")).ljust(BAR)
+    return shades.level_bar(max(0.0, min(confidence, 1.0)) * BAR).ljust(BAR)
 
 
 def finding_lines(findings: Sequence[Finding], selected: int, width: int) -> list[Line]:
@@ -228,8 +221,3 @@ def waiting_lines(reason: str, key: str, width: int) -> list[Line]:
     )
     more = f" {key} checks the suspects with short probes on copies of the run." if key else ""
     return indented(text + more, width, "muted")
-
-
-def code_width(model: RunModel) -> int | None:
-    """Width of the code, as the engine or else the spec says it."""
-    return getattr(model.info, "code", 0) or getattr(model.spec.model, "code", None)

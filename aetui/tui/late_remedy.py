@@ -12,7 +12,7 @@ from aetui.tui.dialogs import Choice, Confirm
 from aetui.tui.pick import PickList
 
 FORM, CANCEL = "form", "cancel"
-"""Answers of `MendDialog` besides the number of a checkpoint."""
+"""Answers of `LateRemedyDialog` besides the number of a checkpoint."""
 _HALFWAY = 0.5
 """Share of the way from the explained variance of the collapse to that of PCA from which a checkpoint is sound."""
 
@@ -51,7 +51,7 @@ def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-class MendDialog(Confirm):
+class LateRemedyDialog(Confirm):
     """Where to apply a remedy that comes too late: the answer is the number of a checkpoint, FORM or CANCEL."""
 
     def __init__(self, spec: RunSpec, report: Report, remedy: Remedy, **kwargs: Any) -> None:
@@ -101,5 +101,5 @@ _REST = (Choice(FORM, "f", "put it into the form for the run as it is"), Choice(
 
 
 def _label(place: p.Place) -> str:
-    known = "" if place.explained is None or not place.step else f" (expl. var. {place.explained:.3f})"
+    known = "" if place.explained is None or not place.step else f" (expl. var. {figures.explained(place.explained)})"
     return f"go back to step {figures.count(place.step)}{known} and apply it there"

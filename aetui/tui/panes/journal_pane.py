@@ -4,13 +4,12 @@ import time
 from bisect import bisect_right
 from typing import ClassVar
 
-from textual.binding import Binding
 from textual.strip import Strip
 
 from aetui.tui import figures, texts
-from aetui.tui.compared import comparison
 from aetui.tui.model import Entry, RunModel
-from aetui.tui.pane import Pane
+from aetui.tui.scrolled_pane import ScrolledPane, scroll_bindings
+from aetui.tui.tweak_effect import comparison
 
 _ROLES = {"state": "muted", "tweak": "mark", "note": "text", "warning": "warning", "error": "warning"}
 _WIDE = 60
@@ -20,87 +19,65 @@ Line = tuple[tuple[str, str], ...]
 """Texts with their roles."""
 
 
-class JournalPane(Pane):
+class JournalPane(ScrolledPane):
     """The journal, newest at the bottom; it follows what happens unless scrolled back."""
 
     TITLE = "Journal"
     TOPICS = ("journal", "points")
     WAITING = "nothing has happened yet: every tweak, pause and warning will be listed here"
     SMALLEST = (24, 2)
-    BINDINGS: ClassVar = [
-        Binding("up", "scroll_by(-1)", "up", show=False, id="journal.up"),
-        Binding("down", "scroll_by(1)", "down", show=False, id="journal.down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="journal.page-up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="journal.page-down"),
-        Binding("home", "first", "oldest", show=False, id="journal.first"),
-        Binding("end", "last", "newest", show=False, id="journal.last"),
-    ]
+    BINDINGS: ClassVar = scroll_bindings("journal", "oldest", "newest")
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.top: int | None = None
-        """First line on the screen, None to follow the newest."""
+        self.following = True
+        """Whether the newest line stays on the screen."""
         self._wrapped: list[Line] = []
         self._starts: list[int] = []
         self._last: Entry | None = None
         self._tweak: int | None = None
         """Index of the entry of the last tweak, whose figures change as the run goes on."""
         self._width = 0
-        self._height = 1
         self._source: RunModel | None = None
         self._rewrites = 0
 
     def view_state(self) -> object:
-        return self.top
+        return None if self.following else self.top
 
     def ready(self, model: RunModel) -> bool:
         return bool(model.journal)
 
+    @property
+    def _newest(self) -> int:
+        """The first line on the screen while the newest one is on it; else a row says how many there are below."""
+        return max(0, self.length - self.rows - 1)
+
     def action_scroll_by(self, lines: int) -> None:
-        newest = max(0, len(self._wrapped) - self._height)
-        top = (newest if self.top is None else self.top) + lines
-        self.top = None if top >= newest else max(0, top)
+        top = (self._newest if self.following else self.top) + lines
+        self.following, self.top = top >= self._newest, max(0, top)
         self.redraw()
-
-    def action_page(self, pages: int) -> None:
-        self.action_scroll_by(pages * max(1, self._height - 2))
-
-    def action_first(self) -> None:
-        self.action_scroll_by(-len(self._wrapped))
-
-    def action_last(self) -> None:
-        self.top = None
-        self.redraw()
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_scroll_by(3)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_scroll_by(-3)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         self._wrap(model, width)
-        self._height = height
-        newest = max(0, len(self._wrapped) - height)
-        if self.top is None or self.top >= newest:
-            self.top = None
-            return [self.line(*line) for line in self._wrapped[newest:]]
-        rows = height - 1
-        below = f"{len(self._wrapped) - self.top - rows:,} newer lines below, End shows them"
-        shown = self._wrapped[self.top : self.top + rows]
+        self.length, self.rows = len(self._wrapped), height - 1
+        self.following |= self.top >= self._newest
+        if self.following:
+            return [self.line(*line) for line in self._wrapped[self._newest :]]
+        below = f"{self.length - self.top - self.rows:,} newer lines below, End shows them"
+        shown = self._wrapped[self.top : self.top + self.rows]
         return [*(self.line(*line) for line in shown), self.line((texts.cut(below, width), "muted"))]
 
     def _wrap(self, model: RunModel, width: int) -> None:
         """Wrap the entries that came since the last time, or all where the width changed."""
         if model is not self._source or len(model.journal) < len(self._starts):
-            self.top, self._source = None, model
+            self.following, self._source = True, model
             self._wrapped, self._starts, self._tweak = [], [], None
-        elif width != self._width or model.record.rewrites != self._rewrites:
-            reading = None if self.top is None else max(0, bisect_right(self._starts, self.top) - 1)
+        elif width != self._width or model.entries.rewrites != self._rewrites:
+            reading = max(0, bisect_right(self._starts, self.top) - 1)
             self._wrapped, self._starts, self._tweak = [], [], None
             self._extend(model, width)
-            self.top = None if reading is None else self._starts[min(reading, len(self._starts) - 1)]
-        self._width, self._rewrites = width, model.record.rewrites
+            self.top = self._starts[min(reading, len(self._starts) - 1)]
+        self._width, self._rewrites = width, model.entries.rewrites
         self._extend(model, width)
 
     def _extend(self, model: RunModel, width: int) -> None:

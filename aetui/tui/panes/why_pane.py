@@ -11,13 +11,13 @@ from textual.strip import Strip
 
 from aetui import protocol as p
 from aetui.report import Finding, Remedy, Report
-from aetui.tui import texts, verdict
+from aetui.tui import texts, verdict_line
 from aetui.tui.actions import key_text, shown
-from aetui.tui.mend import late_settings
+from aetui.tui.late_remedy import late_settings
 from aetui.tui.model import RunModel
-from aetui.tui.pane import Pane
 from aetui.tui.panes import why_text
 from aetui.tui.panes.why_text import Line, Piece
+from aetui.tui.scrolled_pane import ScrolledPane
 
 _DETAIL = 4
 """Rows of the selected finding that the list leaves."""
@@ -25,7 +25,7 @@ _ROOMY = 8
 """Rows of the selected finding with which the figures stand above the list."""
 
 
-class WhyPane(Pane):
+class WhyPane(ScrolledPane):
     """The verdict and the list of findings stay in place; the finding that is selected scrolls below."""
 
     TITLE = "Why"
@@ -56,13 +56,9 @@ class WhyPane(Pane):
         self._keymap = keymap or {}
         self.cause = ""
         """Cause of the finding that the reader selected, '' while it is the best one."""
-        self.top = 0
-        """First line of the selected finding on the screen."""
         self._remedy: dict[str, str] = {}
         self._place = 0
         self._run = 0
-        self._rows = 1
-        self._length = 0
         self._list_at = range(0)
         self._first = 0
 
@@ -100,7 +96,7 @@ class WhyPane(Pane):
             self.cause,
             tuple(self._remedy.items()),
             self.top,
-            verdict.waiting(self.model) if empty and self.model else "",
+            verdict_line.waiting(self.model) if empty and self.model else "",
         )
 
     # --- keys and mouse -------------------------------------------------------------------------
@@ -130,21 +126,8 @@ class WhyPane(Pane):
             self._choose(self.selected)
             self.post_message(self.Taken(finding.remedies[self.remedy]))
 
-    def action_scroll_by(self, lines: int) -> None:
-        self.top = max(0, min(self.top + lines, self._length - self._rows))
-        self.redraw()
-
-    def action_page(self, pages: int) -> None:
-        self.action_scroll_by(pages * max(1, self._rows - 1))
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_scroll_by(3)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_scroll_by(-3)
-
     def on_focus(self) -> None:
-        self._settle()
+        self._keep_selected()
 
     def on_click(self, event: events.Click) -> None:
         row = event.y - self.gutter.top
@@ -163,13 +146,13 @@ class WhyPane(Pane):
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         found = model.diagnosis
         if found is None:
-            self._length, self._list_at = 0, range(0)
-            lines = why_text.waiting_lines(verdict.waiting(model), key_text("examine", self._keymap), width)
+            self.length, self._list_at = 0, range(0)
+            lines = why_text.waiting_lines(verdict_line.waiting(model), key_text("examine", self._keymap), width)
             return [self._strip(line) for line in lines]
-        self._settle()
+        self._keep_selected()
         return [self._strip(line) for line in self._lines_of(model, found, width, height)]
 
-    def _settle(self) -> None:
+    def _keep_selected(self) -> None:
         """Keep to the selected cause, or where it is gone to the one that stands in its place."""
         if self.findings and (self.cause or self.has_focus):
             index = self.selected
@@ -182,7 +165,7 @@ class WhyPane(Pane):
         foot = height >= 8
         room = height - foot
         head = self._head(found, width, 2 if room >= 14 else 1)
-        numbers = why_text.figure_lines(report, why_text.code_width(model), width)
+        numbers = why_text.figure_lines(report, model.code_width, width)
         listed = why_text.finding_lines(findings, self.selected, width)
         roomy = room - len(head) - len(numbers) - len(listed) - 3 >= _ROOMY
         lines = [*head, (), *numbers, ()] if roomy else head
@@ -195,11 +178,11 @@ class WhyPane(Pane):
             [] if roomy else numbers,
             why_text.remarks(report, width),
         ]
-        self._rows = max(1, room - len(lines))
-        body = why_text.stacked(parts, self._rows)
-        self._length = len(body)
-        self.top = max(0, min(self.top, self._length - self._rows))
-        lines += body[self.top : self.top + self._rows]
+        self.rows = max(1, room - len(lines))
+        body = why_text.stacked(parts, self.rows)
+        self.length = len(body)
+        self.top = self.kept_in(self.top)
+        lines += body[self.top : self.top + self.rows]
         if foot:
             lines += [()] * (height - 1 - len(lines))
             lines.append((Piece(self._foot(report, width), "muted"),))
@@ -207,11 +190,11 @@ class WhyPane(Pane):
 
     def _head(self, found: p.Diagnosis, width: int, rows: int) -> list[Line]:
         """Verdict and headline in at most `rows` lines, and what they rest on."""
-        lead, color = verdict.word(found.report.verdict), verdict.role(found.report.verdict)
+        lead, color = verdict_line.word(found.report.verdict), verdict_line.role(found.report.verdict)
         indent = " " * (len(lead) + 2)
         said = texts.wrap(found.report.headline, max(1, width - len(indent)))
         if len(said) > rows:
-            said[rows - 1 :] = [verdict.at_word(" ".join(said[rows - 1 :]), width - len(indent))]
+            said[rows - 1 :] = [verdict_line.at_word(" ".join(said[rows - 1 :]), width - len(indent))]
         state = why_text.state_line(found, key_text("examine", self._keymap))
         return [
             (Piece(lead, color, bold=True), Piece(f"  {said[0]}")),
@@ -225,18 +208,14 @@ class WhyPane(Pane):
         parts: list[str] = []
         if len(self.findings) > 1:
             parts.append(f"finding {self.selected + 1} of {len(self.findings)}")
-        if self._length > self._rows:
-            parts.append(f"lines {self.top + 1}-{min(self.top + self._rows, self._length)} of {self._length}")
+        if self.length > self.rows:
+            parts.append(f"lines {self.top + 1}-{min(self.top + self.rows, self.length)} of {self.length}")
         if finding is not None and finding.remedies:
             late = self.model and late_settings(self.model.spec, report, finding.remedies[self.remedy])
             parts.append(f"{self._key('why.take')} {'go back and apply' if late else 'into the form'}")
             if len(finding.remedies) > 1:
                 parts.append(f"{self._key('why.next-remedy')} next remedy")
-        text = ""
-        for part in parts:
-            longer = f"{text}   {part}" if text else part
-            text = longer if len(longer) <= width else text
-        return text
+        return texts.joined(parts, width)
 
     def _key(self, name: str) -> str:
         default = next(binding.key for binding in Binding.make_bindings(self.BINDINGS) if binding.id == name)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from aetui import protocol as p
 from aetui.tui.model import RunModel
-from aetui.tui.panes.journal import JournalPane
+from aetui.tui.panes.journal_pane import JournalPane
 
 LR = ("0.1", "0.2", "0.3", "0.4")
 
@@ -82,7 +82,7 @@ def test_a_key_that_is_held_is_one_line_and_one_mark_whatever_is_said_meanwhile(
     whole = "optim.lr 0.1 -> 0.4 in 3 moves up to step 9"
     assert lines(model)[-2:] == [whole, "verdict learned"]
     assert marks(model) == [(5, whole)]
-    assert model.record.rewrites
+    assert model.entries.rewrites
     later = RunModel()
     later.absorb(p.Ready(seq=9, branch=1, step=9, info=info))
     later.absorb(past(*events))

@@ -5,13 +5,12 @@ from math import isfinite
 from typing import ClassVar
 
 from rich.segment import Segment
-from textual.binding import Binding
 from textual.strip import Strip
 
 from aetui import protocol as p
 from aetui.tui import figures, texts
 from aetui.tui.model import RunModel
-from aetui.tui.pane import Pane
+from aetui.tui.scrolled_pane import ScrolledPane, scroll_bindings
 
 UPDATE_LOW, UPDATE_HIGH = 1e-4, 1e-1
 """Usual update ratios; about 1e-3 is the rule of thumb of Stanford's CS231n ("Neural Networks 3",
@@ -29,7 +28,7 @@ DROPPED_FIRST = ("shape", "weight norm", "grad norm")
 """Columns that a narrow pane goes without, in this order."""
 
 
-class LayersPane(Pane):
+class LayersPane(ScrolledPane):
     """A table of the layers that scrolls by line and by page."""
 
     TITLE = "Layers"
@@ -37,40 +36,13 @@ class LayersPane(Pane):
     GAUGES = ("layers",)
     WAITING = "waiting for the first measurement of the layers"
     SMALLEST = (34, 4)
-    BINDINGS: ClassVar = [
-        Binding("up", "scroll_by(-1)", "up", show=False, id="layers.up"),
-        Binding("down", "scroll_by(1)", "down", show=False, id="layers.down"),
-        Binding("pageup", "page(-1)", "page up", show=False, id="layers.page-up"),
-        Binding("pagedown", "page(1)", "page down", show=False, id="layers.page-down"),
-        Binding("home", "scroll_by(-1000000)", "first", show=False, id="layers.first"),
-        Binding("end", "scroll_by(1000000)", "last", show=False, id="layers.last"),
-    ]
-
-    def __init__(self, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.top = 0
-        self._rows = 1
+    BINDINGS: ClassVar = scroll_bindings("layers")
 
     def view_state(self) -> object:
         return self.top
 
     def ready(self, model: RunModel) -> bool:
         return model.layers is not None
-
-    def action_scroll_by(self, lines: int) -> None:
-        layers = self.model.layers if self.model else None
-        count = len(layers.layers) if layers else 0
-        self.top = max(0, min(self.top + lines, count - self._rows))
-        self.redraw()
-
-    def action_page(self, pages: int) -> None:
-        self.action_scroll_by(pages * max(1, self._rows - 1))
-
-    def on_mouse_scroll_down(self) -> None:
-        self.action_scroll_by(3)
-
-    def on_mouse_scroll_up(self) -> None:
-        self.action_scroll_by(-3)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         measured = model.layers
@@ -79,9 +51,9 @@ class LayersPane(Pane):
         if not layers:
             return [self.line(("the model has no layers with weights", "muted"))]
         columns = _columns(layers, width)
-        self._rows = height - 1 - (height >= 4)
-        self.top = max(0, min(self.top, len(layers) - self._rows))
-        shown = layers[self.top : self.top + self._rows]
+        self.length, self.rows = len(layers), height - 1 - (height >= 4)
+        self.top = self.kept_in(self.top)
+        shown = layers[self.top : self.top + self.rows]
         head = "  ".join(c.name.ljust(c.width) if c.left else c.name.rjust(c.width) for c in columns)
         lines = [self.line((head.rstrip(), "muted")), *(self._row(layer, columns) for layer in shown)]
         if height >= 4:
@@ -103,17 +75,14 @@ class LayersPane(Pane):
         step = f"step {figures.count(measured.step)}"
         if measured.updated not in (None, measured.step):
             of = figures.as_of("update", measured.updated, measured.step)
-            long, short = f"{place}update / weights: 1e-4 to 1e-1 is usual   {of}", f"{place}{of}"
-            return long if len(long) <= width else texts.cut(short, width)
-        for text in (
+            return texts.first_fitting((f"{place}update / weights: 1e-4 to 1e-1 is usual   {of}", place + of), width)
+        forms = (
             f"{place}update = norm of the last update / norm of the weights, 1e-4 to 1e-1 is usual   {step}",
             f"{place}update / weights: 1e-4 to 1e-1 is usual   {step}",
             f"{place}update: 1e-4 to 1e-1 is usual",
-            place or "usual update: 1e-4 to 1e-1",
-        ):
-            if len(text) <= width:
-                return text
-        return texts.cut(place or step, width)
+            *((place,) if place else ("usual update: 1e-4 to 1e-1", step)),
+        )
+        return texts.first_fitting(forms, width)
 
 
 def _columns(layers: tuple[p.Layer, ...], width: int) -> list[Column]:
@@ -145,9 +114,9 @@ def _cell(layer: p.Layer, column: str) -> tuple[str, str]:
         case "shape":
             return _shape(layer), "muted"
         case "weight norm":
-            return figures.number(layer.weight_norm), _unless_finite(layer.weight_norm)
+            return figures.number(layer.weight_norm), figures.role(layer.weight_norm)
         case "grad norm":
-            return figures.number(layer.grad_norm), _unless_finite(layer.grad_norm)
+            return figures.number(layer.grad_norm), figures.role(layer.grad_norm)
         case "update":
             return _update(layer.update_ratio)
         case _:
@@ -156,10 +125,6 @@ def _cell(layer: p.Layer, column: str) -> tuple[str, str]:
 
 def _shape(layer: p.Layer) -> str:
     return " x ".join(map(str, layer.shape))
-
-
-def _unless_finite(value: float | None) -> str:
-    return "text" if value is None or isfinite(value) else "warning"
 
 
 def _update(ratio: float | None) -> tuple[str, str]:

@@ -400,7 +400,7 @@ async def test_a_run_whose_engine_is_gone_goes_on_with_another(
     stored: Make, opened: Open, fake_link: type, training: bool
 ) -> None:
     second = fake_link(folder=FOLDER)
-    app, link = stored(revive=lambda: second)
+    app, link = stored(new_engine=lambda: second)
     async with opened(app, NARROW) as pilot:
         link.train(500, "running" if training else "paused")
         await pilot.pause()
@@ -433,7 +433,7 @@ async def test_an_engine_that_can_not_be_started_leaves_the_figures_and_may_be_t
     def revive() -> p.Link:
         raise OSError("brisk-otter is in use by process 7")
 
-    app, link = stored(revive=revive)
+    app, link = stored(new_engine=revive)
     async with opened(app, NARROW) as pilot:
         link.train(500, "running")
         await pilot.pause()
@@ -447,7 +447,7 @@ async def test_an_engine_that_can_not_be_started_leaves_the_figures_and_may_be_t
 
 
 async def test_keys_while_the_engine_is_gone_name_the_one_that_helps(stored: Make, opened: Open) -> None:
-    app, link = stored(revive=lambda: link, spec=RunSpec())
+    app, link = stored(new_engine=lambda: link, spec=RunSpec())
     async with opened(app, NARROW) as pilot:
         link.lose("the engine ended by signal SIGKILL")
         await pilot.pause()

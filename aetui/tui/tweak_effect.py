@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aetui.tui import figures
+from aetui.tui.journal_entries import Entry
 from aetui.tui.model import RunModel
-from aetui.tui.record import Entry
 
 _STEPS = 50
 """Steps whose loss is averaged on either side."""

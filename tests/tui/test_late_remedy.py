@@ -11,7 +11,7 @@ from aetui.report import TOO_LATE, Explained, Remedy, Report
 from aetui.spec import RunSpec
 from aetui.tui.app import Workbench
 from aetui.tui.dialogs import Confirm
-from aetui.tui.mend import MendDialog, late_settings, sound_places
+from aetui.tui.late_remedy import LateRemedyDialog, late_settings, sound_places
 
 SIZES = [(120, 40), (80, 24)]
 RUINED = "98% of the units of encoder.activation1 are 0 for every row (2% at step 0), and get no gradient"
@@ -120,7 +120,7 @@ async def test_the_pane_says_that_it_is_too_late_and_f_goes_back_and_applies(
         assert TOO_LATE in text_of(app)
         await pilot.press("f")
         await pilot.pause()
-        assert isinstance(app.screen, MendDialog)
+        assert isinstance(app.screen, LateRemedyDialog)
         for said in (
             RUINED,
             "optim.lr 0.001 -> 0.0001 (live)",
@@ -226,13 +226,13 @@ async def test_keys_wait_for_the_checkpoints(workbench: Make, opened: Open, ruin
         await pilot.press("f")
         await pilot.pause()
         dialog = app.screen
-        assert isinstance(dialog, MendDialog) and not dialog.waits
+        assert isinstance(dialog, LateRemedyDialog) and not dialog.waits
         await pilot.press("escape")
         link.holding = True
         await pilot.press("f")
         await pilot.pause()
         dialog = app.screen
-        assert isinstance(dialog, MendDialog) and dialog.waits
+        assert isinstance(dialog, LateRemedyDialog) and dialog.waits
         assert "waiting for the checkpoints" in text_of(app)
         link.release()
         await pilot.pause()

@@ -47,28 +47,34 @@ class Mark:
     """`tweak`, `pause` or `non-finite`."""
 
 
-def state_entry(event: p.StateChanged) -> Entry:
-    """A state with its reason; a stop after the first step has a mark."""
-    mark = _STOPS.get(event.state, "") if event.step else ""
-    return _entry(event, "state", event.reason or event.state, mark=mark)
+def entry_of(event: p.Event) -> Entry | None:
+    """The line that an event is in the journal, None for one that is none."""
+    match event:
+        case p.StateChanged():
+            # A stop after the first step has a mark.
+            mark = _STOPS.get(event.state, "") if event.step else ""
+            return entry(event, "state", event.reason or event.state, mark=mark)
+        case p.Accepted() if event.changes:
+            change = event.changes[0] if len(event.changes) == 1 else None
+            tweak = entry(event, "tweak", event.text, mark="tweak", change=change)
+            return replace(tweak, repeat=event.repeat, last=event.step)
+        case p.Moved():
+            # Going elsewhere belongs to no branch: it is what parts them.
+            return Entry(event.step, event.time, "state", event.text, seq=event.seq)
+        case p.Ready():
+            return entry(event, "state", f"loaded {event.info.source}, {event.info.architecture}")
+        case p.Ended():
+            return entry(event, "state", event.text)
+        case p.Refused() | p.Failed():
+            return entry(event, "error", event.text)
+        case p.Noted():
+            return entry(event, "warning" if event.warning else "note", event.text)
+        case _:
+            return None
 
 
-def tweak_entry(event: p.Accepted) -> Entry:
-    change = event.changes[0] if len(event.changes) == 1 else None
-    entry = _entry(event, "tweak", event.text, mark="tweak", change=change)
-    return replace(entry, repeat=event.repeat, last=event.step)
-
-
-def remark_entry(event: p.Event, kind: str, text: str) -> Entry:
-    return _entry(event, kind, text)
-
-
-def travel_entry(event: p.Moved) -> Entry:
-    """Going elsewhere belongs to no branch: it is what parts them."""
-    return Entry(event.step, event.time, "state", event.text, seq=event.seq)
-
-
-def _entry(event: p.Event, kind: str, text: str, mark: str = "", change: p.Change | None = None) -> Entry:
+def entry(event: p.Event, kind: str, text: str, mark: str = "", change: p.Change | None = None) -> Entry:
+    """A line about an event."""
     return Entry(event.step, event.time, kind, text, mark=mark, branch=event.branch, seq=event.seq, change=change)
 
 
@@ -77,38 +83,16 @@ def past_entries(events: Iterable[p.Event]) -> tuple[list[Entry], p.StateChanged
     found: list[Entry] = []
     last: p.StateChanged | None = None
     for event in events:
-        match event:
-            case p.Accepted() if event.changes:
-                found.append(tweak_entry(event))
-            case p.StateChanged():
-                if last is None or event.state != last.state:
-                    found.append(state_entry(event))
-                last = event
-            case p.Refused() | p.Failed():
-                found.append(remark_entry(event, "error", event.text))
-            case p.Noted():
-                found.append(remark_entry(event, "warning" if event.warning else "note", event.text))
-            case p.Moved():
-                found.append(travel_entry(event))
-                last = after_travel(last, event)
-            case p.Ready():
-                found.append(remark_entry(event, "state", loaded_text(event.info)))
-            case p.Ended():
-                found.append(remark_entry(event, "state", event.text))
-            case _:
-                pass
+        line = entry_of(event)
+        repeated = isinstance(event, p.StateChanged) and last is not None and event.state == last.state
+        if line is not None and not repeated:
+            found.append(line)
+        if isinstance(event, p.StateChanged):
+            last = event
+        elif isinstance(event, p.Moved) and last is not None and last.state not in ("running", "paused", "loading"):
+            # Why a run had stopped is no more true where it went.
+            last = p.StateChanged(state="paused", step=event.step, time=event.time)
     return found, last
-
-
-def after_travel(before: p.StateChanged | None, event: p.Moved) -> p.StateChanged | None:
-    """Why a run had stopped is no more true where it went."""
-    if before is None or before.state in ("running", "paused", "loading"):
-        return before
-    return p.StateChanged(state="paused", step=event.step, time=event.time)
-
-
-def loaded_text(info: p.RunInfo) -> str:
-    return f"loaded {info.source}, {info.architecture}"
 
 
 def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
@@ -124,7 +108,7 @@ def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
 
 
 @dataclass
-class Record:
+class JournalEntries:
     """The journal and the marks of a run, in two forms: as it came, and as it is shown.
 
     A setting moved again at the same step, or by a key that is held, is shown as one tweak, as far as the run has left

@@ -15,13 +15,12 @@ from textual.strip import Strip
 from aetui import protocol as p
 from aetui.tui import figures, heat, shades, texts
 from aetui.tui.model import RunModel
-from aetui.tui.pane import Pane
+from aetui.tui.scrolled_pane import FAR, ScrolledPane
 
 LOW, FULL = 0.1, 1.0
 """Ratios with a mark of their own: below the first a feature counts as low, at the second it varies as the data do."""
 REACH = 1.25
 """Ratio at the right end of a bar."""
-_EIGHTHS = "▏▎▍▌▋▊▉█"
 _GUIDE = "┊"
 
 
@@ -36,7 +35,7 @@ class _Table:
     data: NDArray[np.float32]
 
 
-class VariancePane(Pane):
+class VariancePane(ScrolledPane):
     """How much of each feature's variance the output keeps, as bars or as a picture."""
 
     TITLE = "Output variance / data variance"
@@ -47,12 +46,12 @@ class VariancePane(Pane):
     BINDINGS: ClassVar = [
         Binding("v", "switch_view", "bars/picture", id="variance.view", tooltip="bars, or a picture of images"),
         Binding("o", "switch_order", "order", id="variance.order", tooltip="by ratio, or in feature order"),
-        Binding("down", "move(1)", "down", show=False, id="variance.down"),
-        Binding("up", "move(-1)", "up", show=False, id="variance.up"),
-        Binding("pagedown", "leaf(1)", "next page", show=False, id="variance.next-page"),
-        Binding("pageup", "leaf(-1)", "previous page", show=False, id="variance.previous-page"),
-        Binding("home", "move(-1000000000)", "first", show=False, id="variance.first"),
-        Binding("end", "move(1000000000)", "last", show=False, id="variance.last"),
+        Binding("down", "scroll_by(1)", "down", show=False, id="variance.down"),
+        Binding("up", "scroll_by(-1)", "up", show=False, id="variance.up"),
+        Binding("pagedown", "page(1)", "next page", show=False, id="variance.next-page"),
+        Binding("pageup", "page(-1)", "previous page", show=False, id="variance.previous-page"),
+        Binding("home", f"scroll_by(-{FAR})", "first", show=False, id="variance.first"),
+        Binding("end", f"scroll_by({FAR})", "last", show=False, id="variance.last"),
     ]
 
     def __init__(self, **kwargs: object) -> None:
@@ -60,16 +59,13 @@ class VariancePane(Pane):
         self.bars = False
         """Bars also where a picture could be drawn."""
         self.by_ratio = True
-        self.first_row = 0
-        self._page = 1
-        self._rows = 0
         self._order: NDArray[np.int64] = np.empty(0, np.int64)
         self._sorted: tuple[int, int] = (0, -1)
         """Run and step of the measurement that the order was made from."""
 
     def view_state(self) -> object:
         running = self.model is not None and self.model.status.state == "running"
-        return self.bars, self.by_ratio, self.first_row, self._sorted, running, shades.needs_shades(self.app)
+        return self.bars, self.by_ratio, self.top, self._sorted, running, shades.needs_shades(self.app)
 
     def ready(self, model: RunModel) -> bool:
         return model.variance is not None
@@ -91,16 +87,12 @@ class VariancePane(Pane):
         if not stale:
             self.by_ratio = not self.by_ratio
         self._sorted = (0, -1)
-        self.first_row = 0
+        self.top = 0
         self.redraw()
 
-    def action_move(self, by: int) -> None:
+    def action_scroll_by(self, lines: int) -> None:
         if self.model and self._shows_bars(self.model):
-            self.first_row = max(0, min(self.first_row + by, self._rows - self._page))
-            self.redraw()
-
-    def action_leaf(self, pages: int) -> None:
-        self.action_move(pages * max(1, self._page - 1))
+            super().action_scroll_by(lines)
 
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         measured = model.variance
@@ -167,7 +159,7 @@ class VariancePane(Pane):
         if frozen and len(self._order) == len(table.ratio):
             return
         if self._sorted[0] not in (0, run):
-            self.first_row = 0
+            self.top = 0
         rank = np.where(table.constant, np.inf, np.where(np.isfinite(table.ratio), table.ratio, -np.inf))
         if not self.by_ratio:
             rank = table.constant.astype(np.float64)
@@ -175,14 +167,14 @@ class VariancePane(Pane):
         self._sorted = (run, measured.step)
 
     def _bars(self, model: RunModel, measured: p.Variance, table: _Table, width: int, height: int) -> list[Strip]:
-        self._rows, self._page = len(self._order), max(1, height - 1)
-        self.first_row = max(0, min(self.first_row, self._rows - self._page))
-        rows = self._order[self.first_row : self.first_row + self._page]
-        last = self.first_row + len(rows)
+        self.length, self.rows = len(self._order), max(1, height - 1)
+        self.top = self.kept_in(self.top)
+        rows = self._order[self.top : self.top + self.rows]
+        last = self.top + len(rows)
         unit = "groups" if measured.group > 1 else "features"
-        self._say(f"{self._order_text(measured)} · {self.first_row + 1:,}-{last:,} of {self._rows:,} {unit}")
+        self._say(f"{self._order_text(measured)} · {self.top + 1:,}-{last:,} of {self.length:,} {unit}")
         names = [_name(model, measured, int(row)) for row in (rows if len(rows) else [0])]
-        longest = _name(model, measured, max(0, self._rows - 1))
+        longest = _name(model, measured, max(0, self.length - 1))
         name_width = min(max(map(cell_len, [longest, *names])), max(8, width // 3))
         with_numbers = width - name_width - figures.SHARE - 2 >= 50
         numbers = 2 * (figures.NUMBER + 2) if with_numbers else 0
@@ -222,9 +214,7 @@ class VariancePane(Pane):
         share = figures.share(ratio, figures.SHARE) + " "
         if not np.isfinite(ratio):
             return self.line(head, ("not finite".ljust(figures.SHARE + 1 + room) + tail, "warning"))
-        eighths = min(round(8 * room * ratio / REACH), 8 * room)
-        full, rest = divmod(eighths, 8)
-        bar = "█" * full + (_EIGHTHS[rest - 1] if rest else "")
+        bar = shades.level_bar(min(room * ratio / REACH, room))
         if ratio > REACH:
             bar = bar[:-1] + ">"
         empty = [" "] * (room - len(bar))

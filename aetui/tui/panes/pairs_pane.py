@@ -1,5 +1,6 @@
 """Reconstructions: inputs beside outputs, as pictures for images and as bars for vectors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -111,10 +112,8 @@ class PairsPane(Pane):
         text += f" of {measured.count:,}"
         if first != self.sample:
             text += f", fetching {self.sample + 1:,}"
-        for part in (spread, f"step {figures.count(measured.step)}", "left input, right output, loss above"):
-            if part and len(text) + 3 + len(part) <= width:
-                text += f"   {part}"
-        return self.line(text[:width])
+        rest = filter(None, (spread, f"step {figures.count(measured.step)}", "left input, right output, loss above"))
+        return self.line(texts.joined((text[:width], *rest), width))
 
     def _scale(self, measured: p.Pairs, shown: tuple[p.Pair, ...], remark: str, width: int) -> Strip:
         """The common scale, how much of what is drawn lies beyond it, and how the drawing simplifies."""
@@ -139,14 +138,7 @@ class PairsPane(Pane):
         plain = shades.needs_shades(self.app)
         grid = _grid(shape[1], shape[2], width, height, len(held), plain)
         shown = held[: grid.count]
-        lines: list[Strip] = []
-        for start in range(0, len(shown), grid.across):
-            blocks = [
-                self._picture_block(pair, measured, shape, grid, plain) for pair in shown[start : start + grid.across]
-            ]
-            gap = Strip([Segment(" " * _GAP)])
-            for row in zip(*blocks, strict=True):
-                lines.append(Strip.join([part for block in row for part in (block, gap)]))
+        lines = _beside([self._picture_block(pair, measured, shape, grid, plain) for pair in shown], grid.across)
         layout = grid.picture
         smaller = layout.height < shape[1] or layout.width < shape[2]
         remark = f"{shape[1]} x {shape[2]} averaged to {layout.height} x {layout.width}" if smaller else ""
@@ -188,15 +180,11 @@ class PairsPane(Pane):
         down = max(1, min(height // (5 if numbers else 3), -(-len(held) // across)))
         rows = max(1, min(4, (height // down - 1 - 2 * numbers) // 2))
         shown = held[: across * down]
-        lines: list[Strip] = []
-        for start in range(0, len(shown), across):
-            blocks = [
-                [self._title(pair, block), *self._bars(pair, measured, stride, each, rows, numbers, block)]
-                for pair in shown[start : start + across]
-            ]
-            gap = Strip([Segment(" " * _GAP)])
-            for row in zip(*blocks, strict=True):
-                lines.append(Strip.join([part for block_row in row for part in (block_row, gap)]))
+        blocks = [
+            [self._title(pair, block), *self._bars(pair, measured, stride, each, rows, numbers, block)]
+            for pair in shown
+        ]
+        lines = _beside(blocks, across)
         remark = f"bars of every {_ordinal(stride)} feature" if stride > 1 else "bars of every feature"
         return lines[:height], len(shown), remark
 
@@ -207,13 +195,25 @@ class PairsPane(Pane):
         for label, array, role in (("in", pair.input, "data"), ("out", pair.output, "output")):
             values = array.numpy().ravel()[::stride]
             for y, row in enumerate(shades.bars(values, measured.low, measured.high, rows)):
-                wide = "".join(c * (each - 1) + " " if each > 2 else c * each for c in row)
                 name = label if y == rows - 1 else ""
-                lines.append(self.line((name.ljust(_LABEL), "muted"), (wide, role)).adjust_cell_length(width))
+                lines.append(
+                    self.line((name.ljust(_LABEL), "muted"), (shades.widened(row, each), role)).adjust_cell_length(
+                        width
+                    )
+                )
             if numbers:
                 text = "".join(figures.number(float(value), 7)[: each - 1].ljust(each) for value in values)
                 lines.append(self.line((" " * _LABEL, "muted"), (text, "muted")).adjust_cell_length(width))
         return lines
+
+
+def _beside(blocks: Sequence[Sequence[Strip]], across: int) -> list[Strip]:
+    """Blocks of equally many lines, `across` of them in a row."""
+    gap = Strip([Segment(" " * _GAP)])
+    rows = [blocks[start : start + across] for start in range(0, len(blocks), across)]
+    return [
+        Strip.join([part for one in line for part in (one, gap)]) for row in rows for line in zip(*row, strict=True)
+    ]
 
 
 def _grid(height: int, width: int, columns: int, rows: int, pairs: int, plain: bool) -> Grid:

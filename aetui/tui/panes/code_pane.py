@@ -65,17 +65,11 @@ class CodePane(Pane):
     def _header(self, code: p.Code, width: int) -> list[Strip]:
         rank, active = figures.number(code.effective_rank), f"active {code.active:,} of {code.width:,}"
         step = f"step {figures.count(code.step)}"
-        for parts in (
-            (f"effective rank {rank} of {code.width:,}", active, step),
-            (f"effective rank {rank} of {code.width:,}", active),
-            (f"rank {rank} of {code.width:,}", active),
-            (f"rank {rank}/{code.width:,}", f"active {code.active:,}"),
-        ):
-            text = "   ".join(parts)
-            if len(text) <= width:
-                break
+        whole, brief = f"effective rank {rank} of {code.width:,}", f"rank {rank} of {code.width:,}"
+        least = f"rank {rank}/{code.width:,}   active {code.active:,}"
+        forms = (f"{whole}   {active}   {step}", f"{whole}   {active}", f"{brief}   {active}", least)
         few = code.width > 1 and (code.active < code.width / 2 or code.effective_rank < 1.5)
-        return [self.line((texts.cut(text, width), "warning" if few else "text"))]
+        return [self.line((texts.first_fitting(forms, width), "warning" if few else "text"))]
 
     @staticmethod
     def _trouble(code: p.Code, points: np.ndarray, finite: np.ndarray) -> str:
@@ -123,15 +117,13 @@ class CodePane(Pane):
             return self.line((texts.cut("one unit, across; height only separates the points", width), "muted"))
         first, second = (figures.share(share) for share in code.shares)
         low, high = (figures.number(edge) for edge in plot.x)
-        for text in (
+        forms = (
             f"PC1 {first} across ({low} to {high}), PC2 {second} up, same units",
             f"PC1 {first} across ({low} to {high}), PC2 {second} up",
             f"PC1 {first} across, PC2 {second} up",
             f"PC1 {first}, PC2 {second}",
-        ):
-            if len(text) <= width:
-                break
-        return self.line((texts.cut(text, width), "muted"))
+        )
+        return self.line((texts.first_fitting(forms, width), "muted"))
 
     def _legend(self, model: RunModel, letters: dict[int, str], width: int) -> list[Strip]:
         """One line: each class's letter in its color, and its name where that says more."""
@@ -173,8 +165,7 @@ class CodePane(Pane):
         rows = max(1, height - 1 - (size >= 2) - (size < 2 and len(bars) == len(values)))
         lines = [self.line((caption, "muted"))]
         for row in shades.bars(bars, 0, top, rows):
-            wide = "".join(c * (size - 1) + " " if size > 2 else c * size for c in row)
-            lines.append(self.line((wide, "data")))
+            lines.append(self.line((shades.widened(row, size), "data")))
         if len(bars) == len(values):
             marks = self._unit_marks(code, values, size)
             lines.append(self.line((marks, "muted")))

@@ -275,7 +275,7 @@ def _floors(model: RunModel) -> list[plot.Reference]:
     floors = model.info.floors
     names = (
         (floors.mean, "predict the mean"),
-        (floors.linear, f"PCA with {model.info.code or model.spec.model.code}"),
+        (floors.linear, f"PCA with {model.code_width}"),
         (floors.entropy, "entropy floor"),
     )
     return [plot.Reference(y, f"{name} {figures.number(y)}") for y, name in names if y is not None]
