@@ -19,6 +19,7 @@ from aetui.engine.host import Host
 from aetui.engine.worker import Engine
 from aetui.models.errors import ForwardError
 from aetui.runs.recording import Recording
+from aetui.training.spec_training import trainer_of
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Headless:
         with self._heeding():
             with progress(self._quiet) as shown:
                 if goal != done:
-                    shown.begin(f"the run {self._name} trains {_span(done, goal)}; aetui attach {self._name} shows it")
+                    shown.begin(f"the run {self._name} trains {_span(done, goal)}; aetui attach {self._name} shows it", done)
                 worker.start()
                 self._watch(shown)
             worker.join()
@@ -167,7 +168,7 @@ class Headless:
         return int(self._state != "finished" or bool(self._unsaved))
 
     def _print(self) -> None:
-        trainer = self._recording.trainer
+        trainer = trainer_of(self._recording.training)
         evaluation = trainer.evaluate()
         if self._as_json:
             print(json.dumps(outcome(trainer, evaluation, self._speed.rate, self._name), allow_nan=False))

@@ -5,6 +5,8 @@ import time
 from contextlib import suppress
 from typing import Any, Self
 
+from msgspec.structs import replace
+
 from aetui import protocol as p
 
 _FIRST, _GROWTH, _LONGEST = 2.0, 1.5, 600.0
@@ -31,8 +33,8 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def begin(self, text: str) -> None:
-        """Show what begins."""
+    def begin(self, text: str, step: int) -> None:
+        """Show what begins, and at which step."""
 
     def replay(self, first: int, now: int, last: int) -> None:
         """Show training that is done again, from step `first` to `last`."""
@@ -83,6 +85,8 @@ class Lines(Progress):
 
     def __init__(self) -> None:
         self._wait, self._next = _FIRST, time.monotonic() + _FIRST
+        self._began = (time.monotonic(), 0)
+        """When it began to train, and at which step."""
 
     @property
     def due(self) -> bool:
@@ -95,8 +99,9 @@ class Lines(Progress):
         self._next = time.monotonic() + self._wait
         return True
 
-    def begin(self, text: str) -> None:
+    def begin(self, text: str, step: int) -> None:
         say(text)
+        self._began = (time.monotonic(), step)
         self._wait, self._next = _FIRST, time.monotonic() + _FIRST
 
     def replay(self, first: int, now: int, last: int) -> None:
@@ -105,8 +110,13 @@ class Lines(Progress):
 
     def train(self, status: p.Status, goal: int | None) -> None:
         # While it is paused there is nothing new, and why was said.
-        if status.state == "running" and self._take_turn():
-            say(as_line(status, goal))
+        if status.state != "running":
+            return
+        if self._take_turn():
+            (start, first), (end, last) = self._began, (time.monotonic(), status.step)
+            # The engine's own figure comes with its second report.
+            mean = (last - first) / (end - start) if last > first and end > start else None
+            say(as_line(replace(status, steps_per_second=status.steps_per_second or mean), goal))
 
 
 def as_line(status: p.Status, goal: int | None) -> str:
@@ -119,8 +129,8 @@ def as_line(status: p.Status, goal: int | None) -> str:
         parts.append(f"explained variance {status.explained_variance:.3f}{of}")
     rate = status.steps_per_second
     if status.stalled is not None:
-        doing = ", in ".join(filter(None, ("", status.stalled.doing, status.stalled.place)))
-        parts.append(f"no step for {status.stalled.seconds} s{doing}")
+        where = ", ".join(filter(None, (status.stalled.doing, status.stalled.place)))
+        parts.append(f"no step for {status.stalled.seconds} s{f', in {where}' if where else ''}")
     elif rate:
         parts.append(f"{rate:,.3g} steps/s" if rate < 100 else f"{rate:,.0f} steps/s")
         if goal:

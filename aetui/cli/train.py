@@ -5,7 +5,6 @@ from aetui.cli.progress import say
 from aetui.cli.screen import new_folder
 from aetui.data import DataError
 from aetui.engine.crash import log_exits
-from aetui.engine.describe import warnings
 from aetui.engine.logs import log_to
 from aetui.models.errors import ModelError
 from aetui.runs.database import DamagedDatabase
@@ -13,6 +12,8 @@ from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.recording import Recording
 from aetui.runs.replay import Interrupted
 from aetui.spec import Problem, RunSpec, SpecError
+from aetui.training.remarks import warnings
+from aetui.training.spec_training import SpecTraining, trainer_of
 from aetui.training.trainer import Trainer
 
 
@@ -34,7 +35,7 @@ def train_headless(
     for problem in (*problems, *warnings(trainer)):
         say(problem)
     try:
-        recording = Recording.begin(folder, trainer, wanted=steps)
+        recording = Recording.begin(folder, SpecTraining(trainer), wanted=steps)
     except (RunError, DamagedDatabase) as error:
         raise SpecError([Problem("AETUI_HOME", str(error))]) from None
     return Headless(recording, as_json=as_json, quiet=quiet).train([])
@@ -59,7 +60,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool, quie
     try:
         remarks += headless.go_to_end()
         goal = steps or recording.goal
-        done = recording.trainer.steps
+        done = recording.training.steps.done
         if goal is None:
             raise SpecError([Problem("--steps", f"missing; the run stands at step {done:,} and has no end of its own")])
         if goal < done:
@@ -71,7 +72,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool, quie
     except BaseException:
         recording.close("")
         raise
-    for warning in warnings(recording.trainer):
+    for warning in warnings(trainer_of(recording.training)):
         say(warning)
     if steps is not None:
         recording.want(steps)

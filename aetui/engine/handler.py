@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from aetui import protocol as p
 from aetui.data import DataError
@@ -17,6 +20,7 @@ from aetui.engine.shelf import Shelf
 from aetui.engine.steering import Hold
 from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
+from aetui.runs.recording import Recording
 from aetui.runs.replay import Interrupted
 from aetui.spec import SpecError
 from aetui.training.interface import Training
@@ -25,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _REFUSALS = (SpecError, DataError, ModelError, RunError)
 """Errors that are a sentence for the user."""
+_LENGTH = ("train.steps", "train.epochs")
+"""Settings of how long a run is."""
 
 
 class CommandHandler:
@@ -35,6 +41,13 @@ class CommandHandler:
         self._hold = Hold()
         self.stopping = False
         """Whether the engine is to end."""
+        self.only = ""
+        """Name of the one run that the engine is there for, '' where it takes any."""
+
+    @property
+    def through(self) -> bool:
+        """Whether nothing more is to be done: the engine is to end, or the one run that it is there for is over."""
+        return self.stopping or (bool(self.only) and self._now.state in p.OVER)
 
     def obey(self, command: p.Commands) -> None:
         now = self._now
@@ -60,6 +73,9 @@ class CommandHandler:
             case p.Stop():
                 self.stopping = True
                 now.accept(command, "the engine ends")
+            case p.New() | p.Open() if self.only:
+                way = f"this engine trains the run {self.only} and ends with it; aetui run begins another"
+                now.refuse(command, way)
             case p.New() | p.Open() if run is not None and now.theirs(run):
                 now.refuse(command, f"{run.info.name} trains in a loop of its own, so no other run can take its place")
             case p.New():
@@ -96,6 +112,26 @@ class CommandHandler:
         run.refresh()
         self._now.take(run, "paused")
         self._now.emit(p.StateChanged(state="paused"))
+
+    def train_only(self, recording: Recording, note: str, remarks: Sequence[str]) -> None:
+        """Make a recorded run the present one and train it on; where it is at its end, that is all."""
+        now = self._now
+        run = self._shelf.hold(recording, now.runs + 1)
+        state, reason = self._shelf.state_of(run)
+        now.take(run, state)
+        now.emit(p.Noted(text=note))
+        for remark in remarks:
+            now.note(remark)
+        if run.over:
+            now.emit(p.StateChanged(state=state, reason=reason))
+            return
+        try:
+            run.refresh()
+        except Exception as error:
+            log.exception("the run can't be measured")
+            now.fail(run, error)
+        else:
+            self._begin(run, p.Run(id=0))
 
     def _load(self, command: p.New) -> None:
         now = self._now
@@ -146,7 +182,7 @@ class CommandHandler:
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
         now, training = self._now, run.training
-        steps, done, goal = command.steps, training.steps.done, training.steps.goal
+        steps, done, goal = command.steps, training.steps.done, run.ends_at
         if steps is not None and steps < 1:
             now.refuse(command, f"steps: {steps} is not allowed; it takes at least 1")
             return
@@ -154,10 +190,18 @@ class CommandHandler:
         if steps == 1 and now.stepping and now.state == "running" and now.target is not None:
             done = now.target  # the key repeats faster than steps are taken, and none may be lost
         now.target = (goal if now.to_goal else None) if steps is None else done + steps
+        if self.only and goal is not None:
+            if done >= goal:
+                now.accept(command, "the run stands at its end")
+                now.finish(run)
+                return
+            now.target = min(goal, now.target or goal)
         now.stepping = steps == 1
         many = "" if steps is None else f" for {steps:,} step{'s' if steps > 1 else ''}"
-        opened = run.open_branch()
-        now.accept(command, f"running{many}", info=run.info if opened else None)
+        news = run.open_branch()
+        if run.info.goal != goal:
+            run.info, news = replace(run.info, goal=goal), True
+        now.accept(command, f"running{many}", info=run.info if news else None)
         run.speed = SpeedMeter()
         now.state = "running"
         if steps != 1:
@@ -188,12 +232,14 @@ class CommandHandler:
             run.save_before(", ".join(map(str, found)))
         run.open_branch()
         remark = training.settings.put_in_force(changes)
-        run.info = describe.updated(run.info, training)
+        if run.recording is not None and any(change.path in _LENGTH for change in found):
+            run.recording.want(None)
+        run.describe()
         run.publish(now.state, len(self._inbox))
         text = ", ".join(map(str, found)) + remark
         now.accept(command, text, found, run.info, dict(changes), repeat=repeat)
         if now.to_goal and now.state == "running":
-            now.target = goal = training.steps.goal
+            now.target = goal = run.ends_at
             if goal is not None and goal <= training.steps.done:
                 now.finish(run)
 

@@ -96,13 +96,13 @@ class Present:
         bad = run.collect()
         if bad is not None and not self.theirs(run):
             self.stop_at_non_finite(run, bad)
-        elif run.training.steps.goal == run.training.steps.done:
+        elif run.over:
             self.finish(run)
         else:
             self.settle(run, "paused")
 
     def finish(self, run: LiveRun) -> None:
-        self.settle(run, "finished", describe.finished(run.training.steps.done))
+        self.settle(run, "finished", run.over or describe.finished(run.training.steps.done))
         note = run.training.measured.finale()
         if note:
             self.emit(p.Noted(text=note))

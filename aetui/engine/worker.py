@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.present import Present
 from aetui.engine.shelf import Shelf
+from aetui.runs.recording import Recording
 from aetui.training.interface import Training
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,10 @@ class Engine:
 
         training: the first run, where no command brings it.
         """
-        self._given = training
+        self._given: Callable[[], None] | None = None
+        """Makes the first run, where no command brings it."""
+        if training is not None:
+            self._given = lambda: self._handler.begin_with(training)
         self._shelf = Shelf(name, log_file, folder, store)
         self._journal = Journal()
         self._inbox = Inbox()
@@ -153,6 +157,14 @@ class Engine:
         context = f"measuring {measuring}" if measuring else "the probes" if run.probing else ""
         return whereabouts.stall(self._worker, still, context)
 
+    def serve_only(self, recording: Recording, note: str, remarks: Sequence[str]) -> None:
+        """Train this run to its end, and no other, and end with it; to be called before `work`.
+
+        note, remarks: for the journal; remarks are warnings.
+        """
+        self._handler.only = recording.folder.name
+        self._given = lambda: self._handler.train_only(recording, note, remarks)
+
     # --- a loop of ours -------------------------------------------------------------------------
 
     def work(self) -> None:
@@ -204,7 +216,7 @@ class Engine:
                 if now.state == "running" and not self._inbox:
                     return True
             self._worker = threading.get_ident()
-            while not self._handler.stopping:
+            while not self._handler.through:
                 now.signs += 1
                 run = now.run
                 if (command := self._inbox.take()) is not None:
@@ -233,9 +245,9 @@ class Engine:
             self._over = True
             if self._heart is not None:
                 self._heart.stop()
-            words = ["the engine has ended"]
+            words, run = ["the engine has ended"], self._now.run
             self._attempt(self._put_away, state, reason, words)
-            self._attempt(self._now.emit, p.Ended(text=words[-1]))
+            self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
 
     def _put_away(self, state: p.State | None, reason: str, words: list[str]) -> None:
         now, run = self._now, self._now.run
@@ -270,7 +282,7 @@ class Engine:
         if given is None:
             return
         try:
-            self._handler.begin_with(given)
+            given()
         except Exception as error:
             log.exception("no run can be made of the training")
             self._handler.stopping = True
