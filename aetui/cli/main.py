@@ -82,9 +82,10 @@ def train(
     model: Model = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
     name: Name = None,
 ) -> int:
-    """Train without a screen and print what came out.
+    """Train without a screen and print what came out; aetui attach shows it meanwhile.
 
     Parameters
     ----------
@@ -100,13 +101,16 @@ def train(
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
         Print one JSON object instead of a table.
+    quiet
+        Don't say how far it has come.
     name
         Name that the run is stored under; without it two words and a number.
     """
     from aetui.cli.options import spec_of
     from aetui.cli.train import train_headless
 
-    return train_headless(spec_of(target, data, set_, model), steps=steps, as_json=json, name=name)
+    spec = spec_of(target, data, set_, model)
+    return train_headless(spec, steps=steps, as_json=json, quiet=quiet, name=name)
 
 
 @app.command

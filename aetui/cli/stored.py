@@ -107,6 +107,7 @@ def resume(
     headless: Flag = False,
     steps: int | None = None,
     json: Flag = False,
+    quiet: Flag = False,
     engine: Literal["process", "thread"] | None = None,
     start: Flag = False,
     theme: str | None = None,
@@ -123,6 +124,8 @@ def resume(
         Headless: steps in all, counted from the run's first.
     json
         Headless: print one JSON object instead of a table.
+    quiet
+        Headless: don't say how far it has come.
     engine
         Where training runs: a process of its own (default), or a thread of the screen's.
     start
@@ -133,10 +136,10 @@ def resume(
     from aetui.cli.runs import found_run
 
     folder = found_run(run, "aetui resume")
-    if headless or json or steps is not None:
+    if headless or json or quiet or steps is not None:
         from aetui.cli.train import resume_headless
 
-        return resume_headless(folder, steps=steps, as_json=json)
+        return resume_headless(folder, steps=steps, as_json=json, quiet=quiet)
     from aetui.cli.screen import resume_screen
 
     return resume_screen(folder, placement=engine, start=start, theme=theme)

@@ -53,8 +53,8 @@ def _figure(value: float) -> str:
     return f"{value:.3g}" if math.isfinite(value) else {True: "NaN"}.get(math.isnan(value), "infinite")
 
 
-def finished(steps: int) -> str:
-    return f"finished {steps:,} steps, as the spec says"
+def finished(steps: int, *, asked: bool = False) -> str:
+    return f"finished {steps:,} steps, as {'asked for' if asked else 'the spec says'}"
 
 
 def failure(error: BaseException) -> str:

@@ -24,8 +24,6 @@ OVER = 60.0
 GRACE = 5.0
 """The same where no screen can come back, since the run has no folder."""
 _LONGEST_REQUEST = 4 * 2**20
-_ENDED = ("finished", "non-finite", "failed")
-"""States in which a run has come to its end."""
 _GLANCE = 1.0
 """Seconds between two looks at whether the run is on the disk."""
 _RETRY = 0.2
@@ -208,7 +206,7 @@ class Host:
         if self._folder is None:
             return min(self._grace - since, 60.0)
         left = self._idle - since
-        if self._state in _ENDED:
+        if self._state in p.OVER:
             # Its last checkpoint may still be on its way.
             left = min(left, self._over - since if self._engine.saved else max(self._over - since, _GLANCE))
         return min(left, 60.0)

@@ -105,7 +105,9 @@ class LiveRun:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
         self.watch.outdate()
         # What is listed of a run at rest is of its very step, however near to the last point on its chart.
-        self._add_point(self.watch.fit(), at_rest=True)
+        point = self.watch.fit()
+        if point is not None:
+            self._add_point(point, at_rest=True)
 
     def _add_point(self, point: p.Point, *, at_rest: bool = False) -> None:
         added, recording = self.history.add_point(point), self.recording
@@ -123,6 +125,29 @@ class LiveRun:
                 return True
             self.watch.measure(name)
         return False
+
+    # --- its end --------------------------------------------------------------------------------
+
+    @property
+    def ends_at(self) -> int | None:
+        """Step at which it ends by itself where it trains on: that asked for, or, from there on, the spec's."""
+        steps, wanted = self.training.steps, self.recording.wanted if self.recording else None
+        return wanted if wanted is not None and steps.done < wanted else steps.goal
+
+    @property
+    def over(self) -> str:
+        """The sentence for where it stands at its end, '' where it does not."""
+        done = self.training.steps.done
+        if done and done == self.training.steps.goal:
+            return describe.finished(done)
+        if done and self.recording is not None and done == self.recording.wanted:
+            return describe.finished(done, asked=True)
+        return ""
+
+    def describe(self) -> None:
+        """Bring the description up to the settings in force."""
+        goal = self.training.steps.done if self.over else self.ends_at
+        self.info = replace(describe.updated(self.info, self.training), goal=goal)
 
     # --- the record -----------------------------------------------------------------------------
 
@@ -145,8 +170,9 @@ class LiveRun:
         columns, points = recording.read(lambda database: (database.history_of(path), database.points(path)))
         self.history = self.watch.gauges.history = History.of(columns, [p.Point(*point) for point in points])
         self._clipped.add(columns.clipped[-100:].astype(np.float32))
+        self.describe()
         self.info = replace(
-            describe.updated(self.info, self.training),
+            self.info,
             folder=str(recording.folder.path),
             path=legs(recording),
             branches=branches(recording),

@@ -9,7 +9,6 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from aetui import protocol as p
-from aetui.engine import describe
 from aetui.engine.live import LiveRun
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase
@@ -96,16 +95,22 @@ class Shelf:
         self._used = True
         self._write_log(folder)
         say("computing the floors")
-        info = replace(recording.training.info(), run=number, name=folder.name, log=self.log_file)
-        run = LiveRun(recording.training, info, recording)
+        recording.training.info()
         try:
             remarks += recording.resume(_progress(say, asked))
         except BaseException:
             recording.close("")
             raise
-        run.load()
+        run = self.hold(recording, number)
         run.refresh()
         return run, remarks
+
+    def hold(self, recording: Recording, number: int) -> LiveRun:
+        """The run of a record, where its training stands."""
+        info = replace(recording.training.info(), run=number, name=recording.folder.name, log=self.log_file)
+        run = LiveRun(recording.training, info, recording)
+        run.load()
+        return run
 
     def check(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
         """Refuse to travel where there is nothing to return to.
@@ -157,9 +162,7 @@ class Shelf:
         last = run.history.last_finite()
         if len(run.history) and (last is None or last[0] != len(run.history)):
             return "non-finite", run.non_finite(steps)
-        if steps and steps == run.training.steps.goal:
-            return "finished", describe.finished(steps)
-        return "paused", ""
+        return ("finished", run.over) if run.over else ("paused", "")
 
     def put_away(self, run: LiveRun) -> str:
         """Write what is to be kept of a run; how to go on with it."""
@@ -172,7 +175,7 @@ class Shelf:
             return "nothing was trained, so nothing is kept"
         if run.running:
             run.note_state("paused")
-        trouble = recording.close("end")
+        run.unsaved = trouble = recording.close("end")
         if trouble:
             return (
                 f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"

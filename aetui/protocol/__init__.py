@@ -46,7 +46,7 @@ from aetui.protocol.events import (
     RunInfo,
     StateChanged,
 )
-from aetui.protocol.values import Array, Setting, State
+from aetui.protocol.values import OVER, Array, Setting, State
 from aetui.protocol.views import (
     Code,
     Diagnosis,
@@ -136,6 +136,7 @@ class Link(Protocol):
 __all__ = [
     "GAUGES",
     "NUDGE_ENDS",
+    "OVER",
     "VERSION",
     "Accepted",
     "Array",

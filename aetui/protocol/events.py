@@ -189,3 +189,5 @@ class Ended(Event, frozen=True, tag="ended"):
     """The engine ends, and how to go on; the last event."""
 
     text: str
+    unsaved: str = ""
+    """Why not all of the run is on the disk, '' where it is."""

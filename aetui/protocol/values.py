@@ -10,6 +10,8 @@ from msgspec import Struct
 State = str
 """`loading`, `paused`, `running`, `finished`, `non-finite` or `failed`; all but the first two and
 `running` are a kind of paused with the reason in the name."""
+OVER = ("finished", "non-finite", "failed")
+"""States in which a run has come to its end."""
 
 
 class Array(Struct, frozen=True):

@@ -103,6 +103,12 @@ class Keeper:
             self._lock.wait_for(lambda: self._done >= wanted or bool(self.record_trouble), timeout)
             return self._done >= wanted
 
+    def hasten(self) -> None:
+        """Have what was queued committed now, without waiting for it."""
+        with self._lock:
+            self._urgent = True
+            self._lock.notify_all()
+
     def _commit_all(self) -> None:
         while True:
             with self._lock:

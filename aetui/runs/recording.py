@@ -147,11 +147,16 @@ class Recording:
 
     @property
     def goal(self) -> int | None:
-        """Steps that the run was to train when it began, or where it ends by itself now."""
-        return self.meta.get("wanted") or self._steps.goal
+        """Steps that were asked for, or after which it ends by itself now."""
+        return self.wanted or self._steps.goal
 
-    def want(self, steps: int) -> None:
-        """Take note of another number of steps that is asked for."""
+    @property
+    def wanted(self) -> int | None:
+        """Steps that were asked for, None where the spec says."""
+        return self.meta.get("wanted")
+
+    def want(self, steps: int | None) -> None:
+        """Take note of another number of steps that is asked for, None for that of the spec."""
         self._note("wanted", steps)
 
     def _note(self, key: str, value: Any) -> None:
@@ -196,6 +201,9 @@ class Recording:
     def note_state(self, state: str) -> None:
         """Record in what state the run is, for whoever lists the runs."""
         self.keeper.write(lambda database: database.set_meta({"state": state}))
+        if state == "running":
+            # A process that is killed a moment later was interrupted, not paused.
+            self.keeper.hasten()
 
     def open_branch(self) -> bool:
         """Leave the branch of a position that others follow on it, for a new one; whether that was so."""

@@ -197,7 +197,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_remark(capsys):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_training_that_is_ended_goes_on_bit_for_bit(capsys, private_home, number):
     """By a signal that it heeds, and by one that it can't."""
-    command = [sys.executable, "-m", "aetui", "train", *SMALL, "--name", "cut", "--steps", "1000000000"]
+    command = [sys.executable, "-m", "aetui", "train", *SMALL, "--name", "cut", "--steps", "1000000000", "--quiet"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     database = Path(private_home, "runs", "cut", "run.db")
     while not (database.exists() and main(["runs", "show", "cut", "--json"]) == 0 and _step(capsys) > 200):

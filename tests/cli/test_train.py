@@ -162,7 +162,7 @@ def test_a_step_that_fails_ends_in_a_sentence(capsys, monkeypatch):
         raise RuntimeError("the device went away\nand more")
 
     monkeypatch.setattr(Trainer, "advance", fail)
-    assert main(["train", *SMALL, "--steps", "3"]) == 1
+    assert main(["train", *SMALL, "--steps", "3", "--quiet"]) == 1
     assert capsys.readouterr().err == "aetui: step 1 failed: RuntimeError: the device went away; and more\n"
 
 
