@@ -170,12 +170,26 @@ class Dossier:
         return float((third - last) / abs(third)) if third else 0.0
 
     @property
+    def gain(self) -> float:
+        """By how much the explained variance rose over the last half of the steps."""
+        before = [shot for shot in self.snapshots if shot.step <= self.steps / 2] or list(self.snapshots[:1])
+        return self.fit.explained - before[-1].fit.explained if before else 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether the loss falls and the outputs come closer to the data; noise of the loss alone is no progress."""
+        return self.trend > STILL and self.gain > STILL
+
+    @property
     def update(self) -> float | None:
         """Median update ratio over parameters and snapshots after the first steps."""
         ratios = [value for shot in self.snapshots[1:] for value in shot.updates.values()]
         return float(np.median(ratios)) if ratios else self.facts.update
 
 
+STILL = 0.01
+"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
+below which a training no longer moves."""
 ORDINARY_BETA = 1.5
 """Weight of the KL up to which its cost belongs to the model and is no fault."""
 UNEVEN = 30.0

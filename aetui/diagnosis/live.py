@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 
 import torch
 from msgspec.structs import replace
 
 from aetui.diagnosis import causes
+from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.dossier import NEAR_LINEAR, Dossier, Suspect
-from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
+from aetui.diagnosis.examine import EARLY, doubted, quality_at, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.loop import Loop
@@ -27,11 +29,6 @@ from aetui.training.trainer import Trainer
 
 KEPT = 48
 """Snapshots that are kept; beyond, every second one of the older half goes."""
-EARLY = 200
-"""Steps before which nothing is said of a training that moves."""
-STILL = 0.01
-"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
-below which a training no longer moves."""
 AHEAD = 0.5
 """Suspicion from which a cause is named before there is a verdict."""
 
@@ -143,7 +140,7 @@ class LiveDiagnosis:
         if not d.steps:
             return Verdict(LEARNING, "not trained yet")
         over = d.goal is not None and d.steps >= d.goal
-        if over or (d.steps >= EARLY and not _moves(d)):
+        if over or (d.steps >= EARLY and not d.moves):
             return verdict
         return Verdict(LEARNING, verdict.figures)
 
@@ -179,14 +176,10 @@ class LiveDiagnosis:
             suspects = doubted(d, suspects)
         rows = Rows.of(d.subject, self._rows)
         steps = max(d.steps, 600)
-        self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)
+        # Whoever asked for them sees how far they are, and goes on training when it is enough.
+        budget = Budget(math.inf)
+        self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows, budget)
         return self.look(losses, norms, broken, resting=True)
-
-
-def _moves(d: Dossier) -> bool:
-    """Whether the loss falls and the outputs come closer to the data; noise of the loss alone is no progress."""
-    before = [shot for shot in d.snapshots if shot.step <= d.steps / 2] or list(d.snapshots[:1])
-    return d.trend > STILL and d.fit.explained > before[-1].fit.explained + STILL
 
 
 def _fit(output: torch.Tensor, target: torch.Tensor) -> Fit:

@@ -81,10 +81,13 @@ class Outcome:
     steps: int
     fit: Fit | None
     quality: float
+    error: str = ""
+    """What it raised, where it could not be computed; it says nothing of its cause then."""
 
 
 def recovery(outcomes: Sequence[Outcome], control: float, goal: float) -> float | None:
     """Share of the gap between control and goal that the best of the probes closed; None without any."""
+    outcomes = [one for one in outcomes if not one.error]
     if not outcomes:
         return None
     if goal - control < _LEAST_GAP:
@@ -176,6 +179,10 @@ def _shown(d: Dossier, outcomes: Sequence[Outcome], control: float) -> tuple[Evi
     found: list[Evidence] = []
     for one in outcomes:
         measure = f"probe: {one.probe.label}"
+        if one.error:
+            text = f"probe on a copy, {one.probe.label}: skipped, since it can't be computed ({one.error})"
+            found.append(evidence(measure, "skipped", normal, text))
+            continue
         if one.fit is None:
             text = f"probe on a copy, {one.probe.label}: the loss was not finite within {one.steps:,} steps"
             found.append(evidence(measure, None, normal, text))
