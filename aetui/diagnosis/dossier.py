@@ -17,6 +17,11 @@ from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
+DEAD_CODE, CONSTANT_OUTPUTS, BOUNDED = "dead code units", "constant outputs", "bounded outputs"
+"""Symptoms of which a verdict can speak beside the fit as a whole."""
+MEMORIZED, MODES = "memorized rows", "eval mode"
+SPARED = 0.1
+"""Quality that a repair of something else may cost."""
 NEAR_LINEAR = 0.8
 """Share of what PCA explains from which a training counts as doing its work."""
 
@@ -75,6 +80,8 @@ class Dossier:
     """The weight matrices as they are now, where they were measured."""
     unsound: tuple[str, ...] = ()
     """Batch normalizations whose running statistics are not finite."""
+    symptom: str = ""
+    """What the verdict objects to, where that is not the fit as a whole; probes are judged by it."""
 
     @property
     def started(self) -> bool:
@@ -136,6 +143,21 @@ class Dossier:
         each = _share(fit.features, reference)
         return min(1.0, 0.7 * whole + 0.3 * min(1.0, each))
 
+    def standing(self, fit: Fit, alive: float | None = None) -> float:
+        """How well a state does in what the verdict objects to, 0 to 1.
+
+        Args:
+            alive: share of the code's units that vary over the rows, where that was measured.
+        """
+        if self.symptom == DEAD_CODE and alive is not None:
+            # Units that vary and tell nothing are no repair.
+            return alive if self.quality_of(fit) >= self.quality - SPARED else 0.0
+        if self.symptom == CONSTANT_OUTPUTS:
+            return (1 - fit.unanswered) * self.quality_of(fit)
+        if self.symptom == BOUNDED:
+            return max(0.0, fit.explained) if fit.finite else 0.0
+        return self.quality_of(fit)
+
     @property
     def activities(self) -> tuple[Activity, ...]:
         return self.snapshots[-1].activities if self.snapshots else self.facts.activities
@@ -187,6 +209,8 @@ class Dossier:
         return float(np.median(ratios)) if ratios else self.facts.update
 
 
+STEADY = 0.005
+"""Fall of the loss over the last quarter, relative, that is no more than its noise."""
 STILL = 0.01
 """Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
 below which a training no longer moves."""

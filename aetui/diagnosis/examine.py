@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -12,7 +14,7 @@ from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.causes.code import remark
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect
+from aetui.diagnosis.dossier import BOUNDED, DEAD_CODE, STEADY, STILL, Dossier, Probe, Suspect, figure
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.figures import held_out_linear
 from aetui.diagnosis.floors import floors_of
@@ -33,8 +35,9 @@ from aetui.diagnosis.probing import (
     run_probe,
 )
 from aetui.diagnosis.ruin import ruined, unsound_norms
+from aetui.diagnosis.ruled_out import ruled_out
 from aetui.diagnosis.subject import Subject
-from aetui.diagnosis.verdict import COLLAPSED, Verdict, judge
+from aetui.diagnosis.verdict import Verdict, judge, lost_units, still
 from aetui.diagnosis.weighing import weigh
 from aetui.models.units import weight_layers
 from aetui.report import FINE, LEARNING, Explained, Finding, Report
@@ -49,6 +52,11 @@ NEARLY = 0.93
 """Share of the yardstick below which strong suspects are probed even where the training does its work."""
 GAIN = 0.07
 """What a probe has to gain there, in shares of the yardstick, for the training to be at fault."""
+MORE_EXPLAINED = 0.05
+"""Explained variance that a model without bounds on its outputs has to gain for those to be at fault."""
+REVIVED, NOTHING = 0.9, 0.01
+"""Share of the code's units that vary in a probe from which they count as revived, and explained variance below which
+that gains nothing."""
 DOUBT = 0.35
 """Suspicion from which that is done."""
 CERTAIN = 0.5
@@ -101,25 +109,39 @@ def examine(
     verdict = judge(d)
     if budget.left_out:
         verdict = cut_short(d, verdict, longest)
+    d.symptom = verdict.symptom
     suspects = causes.suspects(d)
     outcomes: Outcomes = {}
     probe_steps = 0
     findings: tuple[Finding, ...] = ()
+    against: tuple[str, ...] = ()
     if verdict.name in FINE:
-        findings = weigh(d, _advice(suspects), {}, 0.0)
         if probes and (strong := doubted(d, suspects)):
-            outcomes, probe_steps = yield from probe_suspects(d, strong, loop.steps, d.quality, observer.rows, budget)
-            if max((one.quality for group in outcomes.values() for one in group), default=0.0) >= d.quality + GAIN:
-                verdict = Verdict("worse-than-linear", verdict.figures)
-                findings = weigh(d, suspects, outcomes, d.quality)
+            outcomes, probe_steps = yield from probe_suspects(
+                d, strong, loop.steps, d.standing(d.fit), observer.rows, budget
+            )
+            verdict = overturned(d, verdict, outcomes)
+        findings = found(d, verdict, suspects, outcomes, d.standing(d.fit))
     elif verdict.name != "trivial-data":
-        control = min(d.quality, quality_at(d, length_of(loop.steps)))
+        control = control_of(d, length_of(loop.steps))
         if probes and not facts.data.bad:
             outcomes, probe_steps, control = yield from _checked(d, suspects, control, observer.rows, loop, budget)
-        findings = weigh(d, suspects, outcomes, control)
+        verdict = overturned(d, verdict, outcomes)
+        findings = found(d, verdict, suspects, outcomes, control)
         verdict = revised(d, verdict, findings)
+        if not findings:
+            against = ruled_out(d, suspects, outcomes, control)
     return report_of(
-        d, verdict, findings, loop.steps, probe_steps, settled, budget.passed, floors_of(subject), budget.note()
+        d,
+        verdict,
+        findings,
+        loop.steps,
+        probe_steps,
+        settled,
+        budget.passed,
+        floors_of(subject),
+        budget.note(),
+        against,
     )
 
 
@@ -228,13 +250,50 @@ def cut_short(d: Dossier, verdict: Verdict, longest: int) -> Verdict:
     """The verdict on a training that had no time for all of its steps: none where the rest may change it."""
     early = verdict.name not in (*FINE, "diverged", "trivial-data") and (d.steps < EARLY or d.moves)
     name, far = LEARNING if early else verdict.name, f", after {d.steps:,} of {longest:,} steps"
-    return Verdict(name, verdict.figures, verdict.remark + far)
+    return Verdict(name, verdict.figures, verdict.remark + far, verdict.symptom)
 
 
-def quality_at(d: Dossier, step: int) -> float:
-    """Quality at the last snapshot up to `step`."""
+def control_of(d: Dossier, length: int) -> float:
+    """What a probe of `length` steps is compared with: the training itself at about that step."""
+    before = [shot for shot in d.snapshots if shot.step <= 1.2 * length] or list(d.snapshots[-1:])
+    then = d.standing(before[-1].fit) if before and d.symptom != DEAD_CODE else math.inf
+    code = d.dead_code
+    return min(then, d.standing(d.fit, None if code is None else 1 - code.dead))
+
+
+def overturned(d: Dossier, verdict: Verdict, outcomes: Outcomes) -> Verdict:
+    """The verdict after the probes: a run is not fine where one of them does clearly better, and spare units that
+    nothing is gained by are no fault."""
+    every = [one for group in outcomes.values() for one in group if one.fit is not None]
+    best = max(every, key=lambda one: one.quality, default=None)
+    if verdict.name in FINE and best is not None and best.fit is not None:
+        if d.symptom == BOUNDED and best.fit.explained >= d.fit.explained + MORE_EXPLAINED:
+            shown = f"{verdict.figures}, {figure(best.fit.explained)} with {best.probe.label}"
+            return Verdict("partial", shown, symptom=BOUNDED)
+        if d.symptom != BOUNDED and best.quality >= d.quality + GAIN:
+            return Verdict("worse-than-linear", verdict.figures)
+    if verdict.symptom == DEAD_CODE and (revived := [one for one in every if (one.alive or 0.0) >= REVIVED]):
+        then = explained_at(d, length_of(d.steps))
+        if max(one.fit.explained for one in revived if one.fit) < then + NOTHING and d.fit.explained >= NEARLY * (
+            d.limit or 0.0
+        ):
+            return Verdict("healthy", verdict.figures, ": with all of them it explains no more")
+    return verdict
+
+
+def explained_at(d: Dossier, step: int) -> float:
+    """Explained variance at the last snapshot up to `step`."""
     before = [shot for shot in d.snapshots if shot.step <= 1.2 * step]
-    return d.quality_of(before[-1].fit) if before else d.quality
+    return (before[-1].fit if before else d.fit).explained
+
+
+def found(
+    d: Dossier, verdict: Verdict, suspects: list[Suspect], outcomes: Outcomes, control: float
+) -> tuple[Finding, ...]:
+    """The findings that go with a verdict; of a run that is fine, advice only."""
+    if verdict.name in FINE:
+        return weigh(d, _advice(suspects), {}, 0.0)
+    return weigh(d, suspects, outcomes, control)
 
 
 def _advice(suspects: list[Suspect]) -> list[Suspect]:
@@ -243,10 +302,15 @@ def _advice(suspects: list[Suspect]) -> list[Suspect]:
 
 
 def doubted(d: Dossier, suspects: list[Suspect]) -> list[Suspect]:
-    """Those strong enough to be probed where the training does its work, but not as well as it should.
+    """Those strong enough to be probed where the training does its work, but may not do it as well as it could.
 
-    A KL term costs explained variance by itself, so that of a VAE tells nothing there.
+    A bounded output may keep a nonlinear model from what it could explain beyond PCA. A KL term costs explained
+    variance by itself, so that of a VAE tells nothing there.
     """
+    bounded = [one for one in suspects if one.cause == "output-range" and one.suspicion >= DOUBT and one.probes]
+    if bounded and d.fit.explained < ENOUGH:
+        d.symptom = BOUNDED
+        return [replace(one, probes=one.probes[:1]) for one in bounded]
     if d.quality >= NEARLY or d.facts.variational:
         return []
     return [suspect for suspect in suspects if suspect.suspicion >= DOUBT and suspect.probes]
@@ -278,13 +342,22 @@ def _checked(
 
 
 def revised(d: Dossier, verdict: Verdict, findings: tuple[Finding, ...]) -> Verdict:
-    """A collapse that more steps alone undo is an unfinished training."""
+    """A collapse that more steps alone undo is an unfinished training, if it moves; one that something else undoes is
+    none."""
     best = findings[0].cause if findings else ""
     if best == "under-trained" and verdict.name in ("collapsed", "worse-than-linear"):
-        return Verdict("under-trained", verdict.headline, ", after too few steps")
+        if d.trend > STEADY or d.gain > STILL:
+            return Verdict("under-trained", verdict.headline, ", after too few steps")
+        return Verdict(verdict.name, verdict.figures, ", on a plateau that more steps leave")
     if verdict.name == "under-trained" and best and best != "under-trained":
-        return Verdict("collapsed" if d.quality < COLLAPSED else "worse-than-linear", verdict.figures, verdict.remark)
+        return Verdict("collapsed" if still(d) else "worse-than-linear", verdict.figures, verdict.remark)
     return verdict
+
+
+def _spare_units(d: Dossier, verdict: Verdict) -> str:
+    """That code units are dead without any harm."""
+    dead = lost_units(d) if verdict.name in FINE and verdict.symptom != DEAD_CODE else ""
+    return f"{dead}, and are not missed: a narrower code would do as well." if dead else ""
 
 
 def _spare(d: Dossier, findings: tuple[Finding, ...]) -> str:
@@ -301,6 +374,7 @@ def report_of(
     seconds: float,
     floors: dict[str, float | None],
     left_out: str = "",
+    against: tuple[str, ...] = (),
 ) -> Report:
     """Put a report together from what is known."""
     made = d.fit
@@ -320,6 +394,8 @@ def report_of(
         probe_steps=probe_steps,
         settled=settled,
         ruined=ruined(d, verdict.name),
-        notes=tuple(filter(None, (_spare(d, findings), left_out))),
+        python=d.subject.spec is None,
+        ruled_out=against,
+        notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), left_out))),
         seconds=round(seconds, 2),
     )

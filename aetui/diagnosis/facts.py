@@ -68,6 +68,10 @@ class Facts:
     recurrent: bool
     dense: bool
     """Whether all of its weights are in dense layers."""
+    output_line: str = ""
+    """Line of the caller's own code that calls the output activation."""
+    cuts: tuple[str, ...] = ()
+    """Lines of the caller's own code that cut the gradient."""
 
 
 def gather(subject: Subject, known: Facts | None = None) -> Facts:
@@ -141,6 +145,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         },
         update=update,
         dense=all(isinstance(module, nn.Linear | TiedLinear) for _, module in weight_layers(subject.model)),
+        output_line=next((call.line for call in watcher.calls if call.index == index), ""),
+        cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
     )  # fmt: skip
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from aetui.diagnosis import budget as budgets
 from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect
+from aetui.diagnosis.dossier import DEAD_CODE, Dossier, Probe, Suspect
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Fit, fit
+from aetui.diagnosis.modes import Call
+from aetui.diagnosis.observe import Fit, activity, fit
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.weighing import Outcome
 
@@ -129,12 +130,23 @@ def run_probe(
                 return Outcome(probe, copy.steps, None, 0.0)
             taken = copy.steps
         made = rows.fit(copy)
+        alive = live_code(d, copy, rows)
     except Exception as error:  # noqa: BLE001 - a change may be more than a caller's model can bear
         said = next(iter(str(error).splitlines()), "")
         return Outcome(
             probe, taken, None, 0.0, error=f"{type(error).__name__}: {said}" if said else type(error).__name__
         )
-    return Outcome(probe, length, made, d.quality_of(made))
+    return Outcome(probe, length, made, d.standing(made, alive), alive=alive)
+
+
+def live_code(d: Dossier, loop: Loop, rows: Rows) -> float | None:
+    """Share of the code's units that vary over the rows, where the verdict speaks of dead ones."""
+    code = d.dead_code if d.symptom == DEAD_CODE else None
+    values = None if code is None else loop.activation(code.index, rows.x, rows.target)
+    if code is None or values is None:
+        return None
+    found = activity(Call(code.index, code.kind, code.where, values), output=False)
+    return None if found is None else 1 - found.dead
 
 
 def advance(loop: Loop, end: int, budget: Budget) -> bool:
@@ -160,10 +172,11 @@ def go_on(d: Dossier, loop: Loop, rows: Rows, more: int, budget: Budget) -> Gene
         finite = advance(loop, end, budget)
     taken = loop.steps - before
     made = rows.fit(loop) if finite and taken else None
+    alive = None if made is None else live_code(d, loop, rows)
     for record in (loop.losses, loop.totals, loop.norms, loop.clipped):
         del record[before:]
     loop.steps = before
     if finite and taken < min(more, length_of(before)):
         return None
     probe = Probe(f"{taken:,} more steps", Change())
-    return Outcome(probe, taken, made, d.quality_of(made) if made else 0.0)
+    return Outcome(probe, taken, made, d.standing(made, alive) if made else 0.0, alive=alive)

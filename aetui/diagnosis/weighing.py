@@ -11,6 +11,8 @@ from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
 from aetui.diagnosis.observe import Fit
 from aetui.report import Evidence, Finding
 
+LIKELY = 0.3
+"""Confidence that the first finding has to have: below it no cause is likely, and naming one would be filler."""
 LEAST = 0.1
 """Confidence below which a suspect is no finding."""
 MOST = 6
@@ -81,8 +83,11 @@ class Outcome:
     steps: int
     fit: Fit | None
     quality: float
+    """What `Dossier.standing` says of it."""
     error: str = ""
     """What it raised, where it could not be computed; it says nothing of its cause then."""
+    alive: float | None = None
+    """Share of the code's units that vary over the rows, where the verdict speaks of dead ones."""
 
 
 def recovery(outcomes: Sequence[Outcome], control: float, goal: float) -> float | None:
@@ -113,7 +118,7 @@ def _interpolated(share: float) -> float:
 def weigh(
     d: Dossier, suspects: Sequence[Suspect], outcomes: Mapping[str, Sequence[Outcome]], control: float
 ) -> tuple[Finding, ...]:
-    """Rank the suspects.
+    """Rank the suspects; none where the best of them is not likely.
 
     Args:
         outcomes: of each cause's probes; a cause without any is left at its suspicion.
@@ -149,8 +154,10 @@ def weigh(
             value = max(value, suspicion)
         weighed.append((value, replace(suspect, follows=follows)))
     weighed.sort(key=lambda item: -item[0])
-    best = weighed[0][1].cause if weighed else ""
-    kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST] or weighed[:1]
+    if not weighed or weighed[0][0] < LIKELY:
+        return ()
+    best = weighed[0][1].cause
+    kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST]
     return tuple(
         finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), controls[suspect.cause]), best)
         for value, suspect in kept

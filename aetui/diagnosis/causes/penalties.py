@@ -11,6 +11,8 @@ from aetui.report import Evidence, Remedy
 
 MODEST_BETA = 0.1
 """Weight of the KL that a remedy aims at: code units that explain little stay in use (the bound of a linear VAE)."""
+MILD_KL = 0.9
+"""Share of what PCA explains from which, where a linear VAE keeps it, the weight of the KL is no cause."""
 WARM_UP = 1000
 """Steps over which a remedy lets the KL's weight grow."""
 _DECAY = {"adamw": 0.1}
@@ -37,13 +39,15 @@ def _posterior(d: Dossier) -> Suspect | None:
         return None
     facts: list[Evidence] = []
     suspicion = 0.35
-    linear = f.linear.explained
+    linear, kept = f.linear.explained, None
     if f.beta is not None and d.kl_limit is not None and linear:
-        kept = d.kl_limit / linear
+        kept = min(1.0, d.kl_limit / linear)
         text = (
             f"the KL weighs {figure(f.beta)} times as much as in a plain VAE: a linear VAE would keep "
             f"{max(0.0, kept):.0%} of what PCA explains"
         )
+        if kept >= MILD_KL:
+            text += ", so that its weight is not what holds the model back"
         facts.append(evidence("weight of the KL (beta)", f.beta, "up to about 1", text, "loss"))
         suspicion = 0.92 if kept < 0.3 else 0.75 if kept < 0.6 else 0.4 if kept < 0.8 else 0.08
     else:
@@ -57,7 +61,7 @@ def _posterior(d: Dossier) -> Suspect | None:
         active, width = d.code_active
         text = f"{active} of {width} code units vary with the input (variance of their mean above 0.01)"
         facts.append(evidence("active units", active, "most of them", text, "code"))
-        if active == 0:
+        if active == 0 and (kept is None or kept < MILD_KL):
             suspicion = max(suspicion, 0.8)
         elif active >= 0.5 * width and f.beta is None:
             suspicion = min(suspicion, 0.15)

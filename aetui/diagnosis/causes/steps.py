@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import STEADY, STILL, Dossier, Probe, Suspect, evidence, figure
 from aetui.report import Evidence, Remedy
 from aetui.training.optimizers import OPTIMIZERS
 
@@ -266,11 +266,13 @@ def _few(d: Dossier) -> Suspect | None:
     if d.steps < d.goal or (falling < 0.003 and d.steps > 150):
         return None
     low, _, _ = usual(d)
-    facts = [
-        evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps"),
-        evidence("fall of the loss over the last quarter", falling, "below 0.01",
-                 f"in its last quarter the loss still fell by {max(0.0, falling):.1%}"),
-    ]  # fmt: skip
+    facts = [evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps")]
+    if falling > STEADY:
+        text = f"in its last quarter the loss still fell by {falling:.1%}"
+        facts.append(evidence("fall of the loss over the last quarter", falling, "below 0.01", text))
+    elif d.gain > STILL:
+        text = f"over the last half of its steps the explained variance still rose by {figure(d.gain)}"
+        facts.append(evidence("rise of explained variance over the last half", d.gain, "below 0.01", text))
     suspicion = 0.55 if falling > 0.02 else 0.4 if falling > 0.005 else 0.25 if d.steps < 300 else 0.08
     if d.steps <= 150:
         suspicion = max(suspicion, 0.5 if d.steps > 50 else 0.7)

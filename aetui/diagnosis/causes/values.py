@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
@@ -25,11 +26,21 @@ MSE = Remedy(id="mse", set={"loss.kind": "mse"}, text="Use the mean squared erro
 _CLASSES = {"cross_entropy": "CrossEntropyLoss", "nll": "NLLLoss", "kl_div": "KLDivLoss"}
 
 
+_AT_THE_OUTPUT = ("linear-output", "sigmoid-output", "logits")
+"""Remedies that change the output layer's activation."""
+
+
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
     for family in (_bad_values, _shape, _loss_domain, _output_range, _input_scaling):
         found = family(dossier)
         if found is not None:
-            yield found
+            yield dataclasses.replace(found, remedies=_located(dossier, found.remedies))
+
+
+def _located(d: Dossier, remedies: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
+    """The remedies with the line of the output activation, where that is the caller's own."""
+    line = d.facts.output_line
+    return tuple(replace(one, line=line) if line and one.id in _AT_THE_OUTPUT else one for one in remedies)
 
 
 def _bad_values(d: Dossier) -> Suspect | None:
