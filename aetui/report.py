@@ -98,6 +98,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     """Of the median feature among those that vary in the data."""
     linear: float | None = None
     """What PCA with as many components as the code is wide explains."""
+    kl: float | None = None
+    """What a linear VAE of that width explains under the weight that the loss gives its KL; None without one."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -239,7 +241,11 @@ def figures(report: Report) -> list[tuple[str, str]]:
     if any(value is not None for value in (explained.whole, explained.median_feature, explained.linear)):
         yardsticks = [
             f"{name} {number(value)}"
-            for name, value in (("PCA", explained.linear), ("median feature", explained.median_feature))
+            for name, value in (
+                ("PCA", explained.linear),
+                ("linear VAE", explained.kl),
+                ("median feature", explained.median_feature),
+            )
             if value is not None
         ]
         rows.append(("explained variance", _beside(number(explained.whole), yardsticks)))

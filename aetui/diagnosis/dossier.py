@@ -100,7 +100,8 @@ class Dossier:
         """Explained variance that a linear VAE with this weight of the KL has; None where the weight is unknown.
 
         With a KL of weight b against half the summed squared error, components with variance v > b
-        are kept, and b^2/v of each is missed (Lucas et al. 2019, section 4). A cross-entropy has about
+        are kept, and b^2/v of each is missed (Lucas et al. 2019, section 4); b of each where the code is drawn in
+        eval mode too, since the decoder passes the noise on. A cross-entropy has about
         the squared error's curvature divided by p(1 - p), with the mean variance of its targets at most that.
         """
         linear, beta = self.facts.linear, self.facts.beta
@@ -109,14 +110,21 @@ class Dossier:
         if self.subject.loss.kind in ENTROPIC:
             beta *= max(1e-3, self.facts.data.mean * (1 - self.facts.data.mean))
         noise = beta / linear.total
-        return sum(max(0.0, share - noise * noise / share) for share in linear.variances if share > noise)
+        missed = [noise if self.facts.draws else noise * noise / share for share in linear.variances if share > noise]
+        kept = [share for share in linear.variances if share > noise]
+        return sum(share - lost for share, lost in zip(kept, missed, strict=True))
 
     @cached_property
     def limit(self) -> float | None:
-        """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE with
-        an ordinary weight of the KL."""
+        """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
+        KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta
-        if linear is None or self.kl_limit is None or beta is None or beta > ORDINARY_BETA:
+        told = self.facts.linear.told
+        if linear is not None and told is not None and told >= LEAST_TOLD * linear:
+            linear = min(linear, told)
+        if linear is None or self.kl_limit is None or beta is None:
+            return linear
+        if beta > ORDINARY_BETA and self.kl_limit < MOST_KEPT * linear:
             return linear
         return min(linear, self.kl_limit)
 
@@ -216,6 +224,11 @@ STILL = 0.01
 below which a training no longer moves."""
 ORDINARY_BETA = 1.5
 """Weight of the KL up to which its cost belongs to the model and is no fault."""
+LEAST_TOLD = 0.3
+"""Share of what PCA of the targets explains that a linear map of the inputs has to reach to be their yardstick; below,
+the targets are no noisy or coarse version of the inputs, and what those tell of them may be nothing linear."""
+MOST_KEPT = 0.6
+"""Share of what PCA explains from which, where a linear VAE keeps it, a larger weight of the KL is a choice."""
 UNEVEN = 30.0
 """Ratio between the features' ranges from which a squared error sees only the large ones."""
 

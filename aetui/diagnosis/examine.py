@@ -386,6 +386,7 @@ def report_of(
             whole=made.explained if made.finite else None,
             median_feature=made.median if made.finite else None,
             linear=d.facts.linear.explained,
+            kl=d.kl_limit,
         ),
         variance_ratio=dict(made.ratio),
         floors=floors,

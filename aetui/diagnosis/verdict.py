@@ -73,7 +73,14 @@ def judge(d: Dossier) -> Verdict:
         return Verdict("diverged", f"{d.facts.data.bad:,} values of the data are not finite")
     spread = f"outputs vary {_percent(fit.spread)} as much as the data"
     explained = f"explained variance {figure(fit.explained)}"
-    beside = "" if linear is None else f", PCA with {d.facts.linear.width} {figure(linear)}"
+    beside = (
+        ""
+        if d.facts.linear.explained is None
+        else f", PCA with {d.facts.linear.width} {figure(d.facts.linear.explained)}"
+    )
+    if linear != d.facts.linear.explained and linear is not None:
+        named = "a linear map of the inputs" if d.facts.beta is None else "a linear VAE with this KL"
+        beside += f", {named} {figure(linear)}"
     if _blown(d):
         return Verdict("diverged", f"{explained}: the outputs are far from the data and grow")
     quality = d.quality

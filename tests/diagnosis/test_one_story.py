@@ -179,6 +179,54 @@ def test_a_weight_of_the_kl_that_takes_nothing_is_no_evidence_for_one_that_is_to
     assert not contradictions(report)
 
 
+# --- yardsticks that fit the objective ----------------------------------------------------------
+
+
+class Vae(nn.Module):
+    """A linear VAE that draws its code in eval mode too, as most written by hand do."""
+
+    def __init__(self, features: int, code: int) -> None:
+        super().__init__()
+        self.mean, self.spread = nn.Linear(features, code), nn.Linear(features, code)
+        self.decoder = nn.Linear(code, features)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        mean, logvar = self.mean(x), self.spread(x)
+        return self.decoder(mean + torch.randn_like(mean) * (0.5 * logvar).exp()), mean, logvar
+
+
+def weighed(weight: float):
+    def loss(output: tuple[torch.Tensor, ...], target: torch.Tensor) -> torch.Tensor:
+        made, mean, logvar = output
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+        return 0.5 * (made - target).square().sum(1).mean() + weight * kl
+
+    return loss
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 2.0])
+def test_a_vae_that_does_what_its_objective_asks_is_fine(low_rank, weight: float):
+    torch.manual_seed(0)
+    report = diagnose(Vae(24, 4), low_rank(), loss=weighed(weight), lr=1e-2, steps=1200)
+    assert report.verdict in FINE, f"\n{report}"
+    assert report.explained_variance.kl == pytest.approx(report.explained_variance.whole, abs=0.04)
+
+
+def test_a_vae_whose_objective_asks_for_a_collapse_is_not(low_rank):
+    torch.manual_seed(0)
+    report = diagnose(Vae(24, 4), low_rank(), loss=weighed(30.0), lr=1e-2, steps=1200)
+    assert report.wrong and report.cause == "posterior-collapse"
+
+
+def test_a_denoiser_is_measured_by_what_its_noisy_inputs_tell(low_rank):
+    clean = low_rank(rank=8, noise=0.05, rows=1200)
+    torch.manual_seed(0)
+    noisy = clean + 2.0 * torch.randn(clean.shape)
+    model = nn.Sequential(nn.Linear(24, 8), nn.Linear(8, 24))
+    report = diagnose(model, noisy, targets=clean, lr=3e-3, steps=1500)
+    assert report.verdict in FINE and "a linear map of the inputs" in report.headline, f"\n{report}"
+
+
 # --- remedies in the caller's terms -------------------------------------------------------------
 
 
