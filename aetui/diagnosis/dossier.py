@@ -233,6 +233,11 @@ UNEVEN = 30.0
 """Ratio between the features' ranges from which a squared error sees only the large ones."""
 
 
+def graded(value: float, scale: Sequence[tuple[float, float]], rest: float) -> float:
+    """The suspicion that belongs to the first of the bounds, largest first, which `value` exceeds; `rest` for none."""
+    return next((doubt for bound, doubt in scale if value > bound), rest)
+
+
 def _share(value: float, limit: float | None) -> float:
     if not math.isfinite(value):
         return 0.0

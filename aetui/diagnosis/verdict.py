@@ -24,6 +24,18 @@ NARROW = 0.02
 """Explained variance of PCA below which no code of this width could show anything."""
 HEALTHY = 0.5
 """Explained variance from which a run that reaches its limit is called healthy, and not at the limit."""
+APART = 0.2
+"""Quality by which train mode exceeds eval mode where the two do not compute the same; calibrated."""
+NO_WORSE = -0.1
+"""Explained variance above which outputs are about the mean: what a training on noise ends at; calibrated."""
+FAR = -0.5
+"""Explained variance below which outputs are far from the data, half a variance worse than their mean; calibrated."""
+GREW = 3.0
+"""Growth of the loss over its first value that is no noise of small batches; calibrated."""
+WILD = 4.0
+"""Median variance ratio of outputs that vary twice as far as the data: no optimum of a loss does; calibrated."""
+LEARNED_BY_HEART = 0.25
+"""Explained variance lost on held-out rows, beyond what PCA loses there, that is memorization; calibrated."""
 LOST_UNITS = 0.3
 """Share of dead units in a rectified code from which they count as lost."""
 VARIED = 0.3
@@ -84,14 +96,14 @@ def judge(d: Dossier) -> Verdict:
     if _blown(d):
         return Verdict("diverged", f"{explained}: the outputs are far from the data and grow")
     quality = d.quality
-    mismatch = d.train_fit is not None and d.quality_of(d.train_fit) - quality > 0.2
-    if linear is not None and linear < NARROW and fit.explained > -0.1:
+    mismatch = d.train_fit is not None and d.quality_of(d.train_fit) - quality > APART
+    if linear is not None and linear < NARROW and fit.explained > NO_WORSE:
         return Verdict("at-limit", f"{explained}{beside}", ": a code of this width can hold no more of these data")
     moving = d.trend > MOVING and not mismatch
     if still(d):
         if moving and d.goal is not None and d.steps >= d.goal:
             return Verdict("under-trained", f"{explained}{beside}", ", and still rising")
-        return Verdict("collapsed", spread + ("" if fit.explained > -0.5 else f", {explained}"))
+        return Verdict("collapsed", spread + ("" if fit.explained > FAR else f", {explained}"))
     if quality < NEAR_LINEAR:
         lost_features = d.facts.data.uneven > UNEVEN and fit.explained > NEAR_LINEAR * (linear or 1.0)
         if lost_features:
@@ -99,7 +111,7 @@ def judge(d: Dossier) -> Verdict:
         if moving and not mismatch:
             return Verdict("under-trained", f"{explained}{beside}", ", and still rising")
         return Verdict("worse-than-linear", f"{explained}{beside}")
-    if d.held_fit is not None and d.memorized > 0.25:
+    if d.held_fit is not None and d.memorized > LEARNED_BY_HEART:
         shown = f"{explained} on training rows, {figure(d.held_fit.explained)} on rows held out"
         return Verdict("partial", shown, symptom=MEMORIZED)
     if mismatch and d.train_fit is not None:
@@ -132,11 +144,11 @@ def lost_units(d: Dossier) -> str:
 
 def _blown(d: Dossier) -> bool:
     fit = d.fit
-    if not d.started or fit.explained > -0.5:
+    if not d.started or fit.explained > FAR:
         return False
     last = float(np.median(d.losses[-20:]))
-    grew = d.losses[0] != 0 and last > 3 * abs(d.losses[0])
-    return grew or fit.spread > 4 or not math.isfinite(fit.explained)
+    grew = d.losses[0] != 0 and last > GREW * abs(d.losses[0])
+    return grew or fit.spread > WILD or not math.isfinite(fit.explained)
 
 
 def _percent(share: float) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import CONSTANT_OUTPUTS, DEAD_CODE, Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import CONSTANT_OUTPUTS, DEAD_CODE, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.facts import Weight
 from aetui.diagnosis.modes import SQUASHING
 from aetui.report import Evidence, Remedy
 
 GAINS = (0.1, 4.0)
 """Root mean square weight times the root of the fan in: PyTorch's default has 0.58, Glorot's about 1, He's 1.41."""
+UNTRAINED, HARDLY = ((0.97, 0.97), (0.2, 0.85), (0.04, 0.6)), 0.15
+"""Suspicion by the share of the weights that do not train (above): biases alone are a few per cent; calibrated."""
+ODD, HARDLY_ODD = ((8.0, 0.85), (3.0, 0.6), (1.5, 0.4)), 0.2
+"""Suspicion by how far initial weights lie outside of GAINS, as a factor (above); calibrated."""
 SEEN = 0.9
 """Suspicion of a fault that the verdict names: it is seen, and only what brought it about can be asked."""
 REINIT = Remedy(
@@ -61,7 +65,7 @@ def _frozen(d: Dossier) -> Suspect | None:
             "leave out detach and no_grad in forward.",
         ),
     )
-    suspicion = 0.97 if share > 0.97 else 0.85 if share > 0.2 else 0.6 if share > 0.04 else 0.15
+    suspicion = graded(share, UNTRAINED, HARDLY)
     return Suspect(
         "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
     )
@@ -98,7 +102,7 @@ def _init_scale(d: Dossier) -> Suspect | None:
         text = f"the initial weights of {worst.name} have {figure(worst.gain)} times the scale of 1/sqrt(fan in)"
         facts.append(evidence("scale of initial weights", worst.gain, "0.3 to 2", text, worst.name))
         factor = _oddness(worst)
-        suspicion = 0.85 if factor > 8 else 0.6 if factor > 3 else 0.4 if factor > 1.5 else 0.2
+        suspicion = graded(factor, ODD, HARDLY_ODD)
         if len(odd) == 1 and len(weights) > 2:
             suspicion *= 0.8
     fading = _signal(d)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import STEADY, STILL, Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import STEADY, STILL, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.report import Evidence, Remedy
 from aetui.training.optimizers import OPTIMIZERS
 
@@ -24,6 +24,12 @@ _GRADIENT_SIZED = ("sgd",)
 CLIP = Remedy(
     id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
 )
+BELOW, USUAL_RATE = ((200.0, 0.92), (30.0, 0.8), (8.0, 0.55), (2.5, 0.2)), 0.08
+"""Suspicion by how many times the rate is below the usual one of its optimizer (above); a decade either way still
+trains (Goodfellow et al. 2016, 11.4.1); calibrated."""
+CUT, UNCUT = ((30.0, 0.85), (5.0, 0.6), (1.5, 0.3)), 0.05
+"""Suspicion by the median gradient norm over the clipping threshold (above): thresholds of half to ten times the usual
+norm train alike (Pascanu et al. 2013, 3.2); calibrated."""
 PLAIN = 0.03
 """Learning rate from which plain gradient descent is not slow for its rate."""
 OUTLIER = 15.0
@@ -75,7 +81,7 @@ def _low(d: Dossier) -> Suspect | None:
             factors = [100.0, 1000.0]
     else:
         gap = typical / lr if lr else math.inf
-        suspicion = 0.92 if gap > 200 else 0.8 if gap > 30 else 0.55 if gap > 8 else 0.2 if gap > 2.5 else 0.08
+        suspicion = graded(gap, BELOW, USUAL_RATE)
         factors = [min(max(gap, 3.0), 1e5)] if lr else []
     if d.broken is not None:
         suspicion *= 0.1
@@ -200,7 +206,7 @@ def _clipping(d: Dossier) -> Suspect | None:
     if share is not None:
         facts.append(evidence("clipped share", share, "below 0.5", f"{share:.0%} of the steps were clipped"))
     ratio = norm / threshold if threshold else math.inf
-    suspicion = 0.85 if ratio > 30 else 0.6 if ratio > 5 else 0.3 if ratio > 1.5 else 0.05
+    suspicion = graded(ratio, CUT, UNCUT)
     adaptive = d.subject.optimizer not in (*_GRADIENT_SIZED, "asgd")
     if adaptive:
         # Dividing all gradients by the same number changes nothing for Adam but where they sink below eps.
