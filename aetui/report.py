@@ -64,6 +64,10 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """The change in one sentence, in the terms of PyTorch code."""
     set: dict[str, Any] = {}
     """The same as settings of a run: `{"optim.lr": 1e-4}`; empty where no setting does it."""
+    python: str = ""
+    """The same as arguments of `aetui.diagnose`, or as a line of PyTorch, where those called it: `lr=0.0001`."""
+    line: str = ""
+    """What to change in the caller's own code, where that is known: `vae.py:14: return torch.sigmoid(x)`."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -94,6 +98,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     """Of the median feature among those that vary in the data."""
     linear: float | None = None
     """What PCA with as many components as the code is wide explains."""
+    kl: float | None = None
+    """What a linear VAE of that width explains under the weight that the loss gives its KL; None without one."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
@@ -120,6 +126,11 @@ class Report(Struct, frozen=True, kw_only=True):
     """Why the diagnosis stopped where it did, in one sentence."""
     ruined: str = ""
     """Why no change of settings mends the run from where it stands, in one sentence; '' where one may."""
+    python: bool = False
+    """Whether a model was handed over from Python, so that remedies are said in Python and not as settings."""
+    ruled_out: tuple[str, ...] = ()
+    """Where something is wrong and no cause is likely: what speaks against the causes, a sentence with its figure
+    each."""
     notes: tuple[str, ...] = ()
     """Remarks that are no findings."""
     seconds: float = 0.0
@@ -128,6 +139,11 @@ class Report(Struct, frozen=True, kw_only=True):
     def wrong(self) -> bool:
         """Whether something has to be changed."""
         return self.verdict not in FINE
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether something is wrong and no cause is likely."""
+        return not self.findings and bool(self.ruled_out)
 
     @property
     def cause(self) -> str | None:
@@ -149,6 +165,15 @@ class Report(Struct, frozen=True, kw_only=True):
 
 TOO_LATE = "Too late for a remedy in this state:"
 """What comes before `Report.ruined` where it is shown."""
+
+UNEXPLAINED = "No cause is likely. What speaks against them:"
+"""What comes before `Report.ruled_out` where it is shown."""
+NEXT = (
+    "change one thing yourself and compare: the same data through one linear layer each way, which reaches what PCA "
+    "explains if data and loss are sound; then the model's own layers, one at a time. When asking somebody, send this "
+    "report as JSON with the model's forward and the loss."
+)
+"""What to do where no cause is likely."""
 
 LEAST_WIDTH = 24
 """Narrower texts are laid out as if they were this wide."""
@@ -180,7 +205,13 @@ def render(report: Report, width: int = 88, color: bool = False) -> str:
     if report.ruined:
         page.gap()
         page.add(f"{TOO_LATE} {report.ruined}. The remedies are for a new run.", style=_BAD)
-    _findings(page, report.findings, report.verdict in FINE)
+    _findings(page, report.findings, report.verdict in FINE, report.python)
+    if report.unexplained:
+        page.gap()
+        page.add(UNEXPLAINED, style=_WARNING)
+        for sentence in report.ruled_out:
+            page.bullet(sentence, indent=2)
+        page.add(f"Next: {NEXT}", rest=2, style=_MARK)
     if report.notes:
         page.gap()
         page.add("Notes", style=_BOLD)
@@ -210,7 +241,11 @@ def figures(report: Report) -> list[tuple[str, str]]:
     if any(value is not None for value in (explained.whole, explained.median_feature, explained.linear)):
         yardsticks = [
             f"{name} {number(value)}"
-            for name, value in (("PCA", explained.linear), ("median feature", explained.median_feature))
+            for name, value in (
+                ("PCA", explained.linear),
+                ("linear VAE", explained.kl),
+                ("median feature", explained.median_feature),
+            )
             if value is not None
         ]
         rows.append(("explained variance", _beside(number(explained.whole), yardsticks)))
@@ -258,7 +293,7 @@ def _style(verdict: str) -> str:
     return _GOOD if verdict in FINE else _WARNING if verdict in _MILD else _BAD
 
 
-def _findings(page: _Page, findings: Iterable[Finding], fine: bool) -> None:
+def _findings(page: _Page, findings: Iterable[Finding], fine: bool, python: bool = False) -> None:
     for rank, finding in enumerate(findings, 1):
         page.gap()
         follows = f", follows from {finding.follows}" if finding.follows else ""
@@ -275,8 +310,10 @@ def _findings(page: _Page, findings: Iterable[Finding], fine: bool) -> None:
                 page.add(_measured(evidence), 7, style=_DIM)
         for remedy in finding.remedies:
             page.add(f"Remedy: {remedy.text}", 3, rest=5, style=_MARK)
-            for option in options(remedy):
+            for option in filter(None, [remedy.python]) if python else options(remedy):
                 page.add(option, 5, style=_BOLD)
+            if remedy.line:
+                page.add(f"at {remedy.line}", 5, rest=7, style=_BOLD)
         page.add(f"Source: {finding.source}", 3, rest=5, style=_DIM)
 
 

@@ -79,6 +79,7 @@ def judge(name: str, attempt: int | None = None) -> Result:
     import torch
 
     from aetui.diagnosis import diagnose, preflight
+    from evaluation.consistent import contradictions
     from evaluation.generate import CaseId, generate
 
     torch.set_num_threads(1)
@@ -103,6 +104,7 @@ def judge(name: str, attempt: int | None = None) -> Result:
         ranked=tuple((finding.cause, finding.confidence) for finding in report.findings),
         preflight=tuple((finding.cause, finding.confidence) for finding in early),
         explained=report.explained_variance.whole,
+        contradictions=tuple(contradictions(report)),
         steps=report.steps,
         probe_steps=report.probe_steps,
         seconds=seconds,

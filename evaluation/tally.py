@@ -40,6 +40,8 @@ class Result(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     error: str = ""
     """The exception, if the diagnosis raised one."""
+    contradictions: tuple[str, ...] = ()
+    """What does not go together in the report."""
 
     @property
     def flagged(self) -> bool:
@@ -130,6 +132,8 @@ def text(results: Sequence[Result]) -> str:
         found, first, third = (sum(flags) for flags in zip(*(_marks(r) for r in these), strict=True))
         others = ", ".join(f"{name} {n}" for name, n in table[cause].most_common() if name != cause)
         lines.append(f"{cause:22} {len(these):5} {found:6} {first:6} {third:6}  {others}")
+    torn = [f"  {r.id}: {sentence}" for r in results for sentence in r.contradictions]
+    lines += ["", "reports that contradict themselves", *torn] if torn else []
     lines += ["", "verdicts"]
     for kind in ("healthy", "faults"):
         verdicts = Counter(r.verdict or "error" for r in results if (r.cause is None) == (kind == "healthy"))

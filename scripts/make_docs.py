@@ -167,7 +167,7 @@ def thresholds_block() -> str:
     for path in sorted((ROOT / "aetui" / "diagnosis").rglob("*.py")):
         body = ast.parse(path.read_text(encoding="utf-8")).body
         for statement, following in itertools.pairwise(body):
-            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
+            if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name | ast.Tuple):
                 continue
             text = following.value if isinstance(following, ast.Expr) else None
             if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
@@ -179,10 +179,23 @@ def thresholds_block() -> str:
             if isinstance(value, int | float) or (
                 isinstance(value, tuple) and all(isinstance(part, int | float) for part in value)
             ):
-                shown = f"{value:g}" if isinstance(value, int | float) else " to ".join(f"{part:g}" for part in value)
-                name = f"{path.stem}.{statement.targets[0].id}"
+                between = ", " if isinstance(statement.targets[0], ast.Tuple) else " to "
+                shown = f"{value:g}" if isinstance(value, int | float) else between.join(f"{part:g}" for part in value)
+                name = f"{path.stem}.{ast.unparse(statement.targets[0]).strip('()')}"
                 rows.append((f"`{name}`", shown, " ".join(text.value.split())))
+            elif _is_scale(value):
+                name = f"{path.stem}.{ast.unparse(statement.targets[0]).strip('()')}"
+                scale = ", ".join(f"{bound:g}: {doubt:g}" for bound, doubt in value[0])
+                rows.append((f"`{name}`", f"{scale}, else {value[1]:g}", " ".join(text.value.split())))
     return table(("name", "value", "meaning"), rows)
+
+
+def _is_scale(value: object) -> bool:
+    """Whether it is pairs of a bound and a suspicion, and the suspicion beyond them."""
+    return (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple)
+        and not isinstance(value[1], tuple) and all(isinstance(pair, tuple) for pair in value[0])
+    )  # fmt: skip
 
 
 def score_block() -> str:

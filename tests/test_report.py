@@ -80,7 +80,7 @@ def test_json_is_the_report(report: Report):
 
 def test_figures_that_are_not_finite_are_null():
     plain = json.loads(COLLAPSED.to_json())
-    assert plain["explained_variance"] == {"whole": 0.0123, "median_feature": None, "linear": 0.742}
+    assert plain["explained_variance"] == {"whole": 0.0123, "median_feature": None, "linear": 0.742, "kl": None}
     assert plain["findings"][0]["evidence"][1]["value"] is None
     assert plain["findings"][0]["remedies"][0]["set"] == {"optim.lr": 1e-4, "model.hidden": [64, 32]}
 

@@ -2,34 +2,49 @@
 
 import os
 import shutil
+import signal
 import sys
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
 from aetui.models.build import ModelError
 from aetui.report import render
 from aetui.spec import Problem, RunSpec, SpecError
 
 if TYPE_CHECKING:
-    from aetui.diagnosis import Progress
+    from aetui.diagnosis.budget import Budget
 
 _WIDEST = 100
 """Longer lines are hard to read, however wide the terminal."""
 
 
-def diagnose_and_print(spec: RunSpec, *, steps: int | None, as_json: bool) -> int:
-    """Diagnose a run and print the report; status 1 where something has to be changed.
+_INTERRUPTED = 130
+"""Status of a command that ctrl+c ended."""
+
+
+def diagnose_and_print(
+    spec: RunSpec, *, steps: int | None, as_json: bool, seconds: float | None = None, probes: bool = True
+) -> int:
+    """Diagnose a run and print the report; status 1 where something has to be changed, 130 after ctrl+c.
 
     Raises:
         SpecError: the spec, its data or its model can't be used.
     """
     from aetui.diagnosis import diagnose_spec
+    from aetui.diagnosis.budget import Budget
 
     if steps is not None and steps < 1:
         raise SpecError([Problem("--steps", f"{steps} is not allowed; it takes a whole number of at least 1")])
+    if seconds is not None and not seconds > 0:
+        raise SpecError([Problem("--seconds", f"{seconds:g} is not allowed; it takes a number above 0")])
+    budget = Budget(seconds, asked=(steps or spec.train.steps or spec.train.epochs) is not None)
     try:
-        with _Bar() as bar:
-            report = diagnose_spec(spec, steps=steps, progress=bar.show)
+        with _stopping(budget) as interrupted, stages_on_stderr() as show:
+            report = diagnose_spec(spec, steps=steps, probes=probes, budget=budget, progress=show)
     except (DataError, ModelError) as error:
         path = error.path or "data"
         raise SpecError([Problem(path, str(error).removeprefix(f"{path}: "))]) from None
@@ -37,7 +52,27 @@ def diagnose_and_print(spec: RunSpec, *, steps: int | None, as_json: bool) -> in
         print(report.to_json())
     else:
         print(render(report, width=line_width(), color=colored()))
-    return int(report.wrong)
+    return _INTERRUPTED if interrupted() else int(report.wrong)
+
+
+@contextmanager
+def _stopping(budget: "Budget") -> Iterator[Callable[[], bool]]:
+    """The first ctrl+c ends the diagnosis with what is known until then, a second one at once."""
+    seen: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        seen.append(number)
+        budget.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def line_width() -> int:
@@ -48,24 +83,3 @@ def line_width() -> int:
 def colored() -> bool:
     """Whether stdout is a terminal that takes colors (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-class _Bar:
-    """A progress bar on stderr; nothing where stderr is no terminal."""
-
-    def __enter__(self) -> "_Bar":
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._bar: Any = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._bar.__enter__()
-        self._task = self._bar.add_task("loading", total=None)
-        return self
-
-    def __exit__(self, *details: Any) -> None:
-        self._bar.__exit__(*details)
-
-    def show(self, progress: "Progress") -> None:
-        self._bar.update(self._task, description=progress.stage, completed=progress.done, total=progress.total)

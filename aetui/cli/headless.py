@@ -75,7 +75,9 @@ class Headless:
         with self._heeding():
             with progress(self._quiet) as shown:
                 if goal != done:
-                    shown.begin(f"the run {self._name} trains {_span(done, goal)}; aetui attach {self._name} shows it", done)
+                    shown.begin(
+                        f"the run {self._name} trains {_span(done, goal)}; aetui attach {self._name} shows it", done
+                    )
                 worker.start()
                 self._watch(shown)
             worker.join()

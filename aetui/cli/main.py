@@ -119,6 +119,8 @@ def diagnose(
     /,
     *,
     steps: int | None = None,
+    seconds: float | None = None,
+    probes: bool = True,
     data: Data = None,
     model: Model = None,
     set_: Sets = (),
@@ -132,6 +134,10 @@ def diagnose(
         A preset's name or a TOML spec; nothing takes the digits.
     steps
         Steps to train; without it the diagnosis stops when its verdict is settled.
+    seconds
+        Time for the whole; without it three times the training, and at most two minutes beyond it.
+    probes
+        Check suspects in short trainings of copies.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
@@ -144,7 +150,8 @@ def diagnose(
     from aetui.cli.diagnose import diagnose_and_print
     from aetui.cli.options import spec_of
 
-    return diagnose_and_print(spec_of(target, data, set_, model), steps=steps, as_json=json)
+    spec = spec_of(target, data, set_, model)
+    return diagnose_and_print(spec, steps=steps, as_json=json, seconds=seconds, probes=probes)
 
 
 for command in stored_commands:

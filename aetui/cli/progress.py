@@ -2,15 +2,21 @@
 
 import sys
 import time
-from contextlib import suppress
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
 from aetui import protocol as p
 
-_FIRST, _GROWTH, _LONGEST = 2.0, 1.5, 600.0
+if TYPE_CHECKING:
+    from aetui.diagnosis import Progress as Stage
+
+FIRST, GROWTH, LONGEST = 2.0, 1.5, 600.0
 """Seconds until the first line, what each interval is of the one before, and seconds that none exceeds."""
+LONGEST_STAGE = 60.0
+"""The same bound for a diagnosis, which takes minutes."""
 
 
 def say(text: str) -> None:
@@ -80,39 +86,52 @@ class Bar(Progress):
         self._bar.update(self._tasks[task], total=last, completed=now, text=text)
 
 
-class Lines(Progress):
-    """A line now and then."""
+class Intervals:
+    """When a line is due: at once or after `FIRST` seconds, and from then on at intervals that grow."""
 
-    def __init__(self) -> None:
-        self._wait, self._next = _FIRST, time.monotonic() + _FIRST
-        self._began = (time.monotonic(), 0)
-        """When it began to train, and at which step."""
+    def __init__(self, longest: float = LONGEST, *, at_once: bool = False) -> None:
+        self._longest, self._wait = longest, FIRST
+        self._next = time.monotonic() + (0.0 if at_once else FIRST)
 
     @property
     def due(self) -> bool:
         return time.monotonic() >= self._next
 
-    def _take_turn(self) -> bool:
+    def take_turn(self) -> bool:
+        """Whether a line is due; the next one is then due an interval later."""
         if not self.due:
             return False
-        self._wait = min(self._wait * _GROWTH, _LONGEST)
         self._next = time.monotonic() + self._wait
+        self._wait = min(self._wait * GROWTH, self._longest)
         return True
+
+
+class Lines(Progress):
+    """A line now and then."""
+
+    def __init__(self) -> None:
+        self._intervals = Intervals()
+        self._began = (time.monotonic(), 0)
+        """When it began to train, and at which step."""
+
+    @property
+    def due(self) -> bool:
+        return self._intervals.due
 
     def begin(self, text: str, step: int) -> None:
         say(text)
         self._began = (time.monotonic(), step)
-        self._wait, self._next = _FIRST, time.monotonic() + _FIRST
+        self._intervals = Intervals()
 
     def replay(self, first: int, now: int, last: int) -> None:
-        if self._take_turn():
+        if self._intervals.take_turn():
             say(f"training again from the checkpoint at step {first:,}: {now:,} of {last:,}")
 
     def train(self, status: p.Status, goal: int | None) -> None:
         # While it is paused there is nothing new, and why was said.
         if status.state != "running":
             return
-        if self._take_turn():
+        if self._intervals.take_turn():
             (start, first), (end, last) = self._began, (time.monotonic(), status.step)
             # The engine's own figure comes with its second report.
             mean = (last - first) / (end - start) if last > first and end > start else None
@@ -150,3 +169,31 @@ def progress(quiet: bool) -> Progress:
     if quiet:
         return Progress()
     return Bar() if sys.stderr.isatty() else Lines()
+
+
+@contextmanager
+def stages_on_stderr() -> Iterator[Callable[["Stage"], None]]:
+    """What to call with how far a diagnosis is: a bar on a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        yield StageLines().show
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as RichProgress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with RichProgress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading", total=None)
+        yield lambda state: bar.update(task, description=state.stage, completed=state.done, total=state.total)
+
+
+class StageLines:
+    """Lines on how far a diagnosis is."""
+
+    def __init__(self) -> None:
+        self._start, self._intervals = time.monotonic(), Intervals(LONGEST_STAGE, at_once=True)
+
+    def show(self, state: "Stage") -> None:
+        if self._intervals.take_turn():
+            far = f", {state.done:,} of {state.total:,}" if state.total > 1 else ""
+            say(f"after {time.monotonic() - self._start:.0f} s: {state.stage}{far}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis import losses
+from aetui.diagnosis.budget import Budget, checked_seconds
 from aetui.diagnosis.change import affine
 from aetui.diagnosis.examine import examine, finish, preflight_findings, quiet
 from aetui.diagnosis.isolate import Randomness, clone, rebound
@@ -57,6 +58,7 @@ def diagnose(
     targets: Any = None,
     validation: Any = None,
     probes: bool = True,
+    seconds: float | None = None,
     in_place: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
@@ -79,18 +81,22 @@ def diagnose(
         clip: joint gradient norm to clip at.
         validation: rows held out, for memorization; by default one in ten is taken from `data`.
         probes: whether suspects are checked in short trainings of copies.
+        seconds: for the whole; what is left out for that is said in the report's notes. By default three times
+            the plain training, and at most two minutes beyond it.
         in_place: train `model` itself rather than a copy.
         progress: called now and then with how far it is.
 
     Raises:
         ValueError, TypeError: what was given can't be trained at all; one sentence says why.
     """
+    limit = checked_seconds(seconds)
     subject = subject_of(
         model, data, loss=loss, optimizer=optimizer, lr=lr, batch_size=batch_size, seed=seed,
         optimizer_options=optimizer_options, penalty=penalty, scaling=scaling, clip=clip, targets=targets,
         validation=validation, steps=steps,
     )  # fmt: skip
-    report = finish(examine(subject, steps=subject.horizon, probes=probes), progress)
+    budget = Budget(limit, asked=steps is not None)
+    report = finish(examine(subject, steps=subject.horizon, probes=probes, budget=budget), progress)
     if in_place:
         _train_in_place(subject, model, report.steps)
     return report
@@ -98,7 +104,7 @@ def diagnose(
 
 def preflight(model: nn.Module, data: Any, **options: Any) -> tuple[Finding, ...]:
     """What can be said before the first step, best first; takes what `diagnose` takes."""
-    options = {key: value for key, value in options.items() if key not in ("probes", "progress", "in_place")}
+    options = {key: value for key, value in options.items() if key not in ("probes", "progress", "in_place", "seconds")}
     steps = options.pop("steps", None)
     subject = subject_of(model, data, steps=steps, **options)
     with quiet():

@@ -17,6 +17,11 @@ from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
+DEAD_CODE, CONSTANT_OUTPUTS, BOUNDED = "dead code units", "constant outputs", "bounded outputs"
+"""Symptoms of which a verdict can speak beside the fit as a whole."""
+MEMORIZED, MODES = "memorized rows", "eval mode"
+SPARED = 0.1
+"""Quality that a repair of something else may cost."""
 NEAR_LINEAR = 0.8
 """Share of what PCA explains from which a training counts as doing its work."""
 
@@ -75,6 +80,8 @@ class Dossier:
     """The weight matrices as they are now, where they were measured."""
     unsound: tuple[str, ...] = ()
     """Batch normalizations whose running statistics are not finite."""
+    symptom: str = ""
+    """What the verdict objects to, where that is not the fit as a whole; probes are judged by it."""
 
     @property
     def started(self) -> bool:
@@ -93,7 +100,8 @@ class Dossier:
         """Explained variance that a linear VAE with this weight of the KL has; None where the weight is unknown.
 
         With a KL of weight b against half the summed squared error, components with variance v > b
-        are kept, and b^2/v of each is missed (Lucas et al. 2019, section 4). A cross-entropy has about
+        are kept, and b^2/v of each is missed (Lucas et al. 2019, section 4); b of each where the code is drawn in
+        eval mode too, since the decoder passes the noise on. A cross-entropy has about
         the squared error's curvature divided by p(1 - p), with the mean variance of its targets at most that.
         """
         linear, beta = self.facts.linear, self.facts.beta
@@ -102,14 +110,21 @@ class Dossier:
         if self.subject.loss.kind in ENTROPIC:
             beta *= max(1e-3, self.facts.data.mean * (1 - self.facts.data.mean))
         noise = beta / linear.total
-        return sum(max(0.0, share - noise * noise / share) for share in linear.variances if share > noise)
+        missed = [noise if self.facts.draws else noise * noise / share for share in linear.variances if share > noise]
+        kept = [share for share in linear.variances if share > noise]
+        return sum(share - lost for share, lost in zip(kept, missed, strict=True))
 
     @cached_property
     def limit(self) -> float | None:
-        """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE with
-        an ordinary weight of the KL."""
+        """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
+        KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta
-        if linear is None or self.kl_limit is None or beta is None or beta > ORDINARY_BETA:
+        told = self.facts.linear.told
+        if linear is not None and told is not None and told >= LEAST_TOLD * linear:
+            linear = min(linear, told)
+        if linear is None or self.kl_limit is None or beta is None:
+            return linear
+        if beta > ORDINARY_BETA and self.kl_limit < MOST_KEPT * linear:
             return linear
         return min(linear, self.kl_limit)
 
@@ -135,6 +150,21 @@ class Dossier:
         reference = self.facts.linear.standardized if self.facts.data.uneven > UNEVEN else self.facts.linear.features
         each = _share(fit.features, reference)
         return min(1.0, 0.7 * whole + 0.3 * min(1.0, each))
+
+    def standing(self, fit: Fit, alive: float | None = None) -> float:
+        """How well a state does in what the verdict objects to, 0 to 1.
+
+        Args:
+            alive: share of the code's units that vary over the rows, where that was measured.
+        """
+        if self.symptom == DEAD_CODE and alive is not None:
+            # Units that vary and tell nothing are no repair.
+            return alive if self.quality_of(fit) >= self.quality - SPARED else 0.0
+        if self.symptom == CONSTANT_OUTPUTS:
+            return (1 - fit.unanswered) * self.quality_of(fit)
+        if self.symptom == BOUNDED:
+            return max(0.0, fit.explained) if fit.finite else 0.0
+        return self.quality_of(fit)
 
     @property
     def activities(self) -> tuple[Activity, ...]:
@@ -170,16 +200,42 @@ class Dossier:
         return float((third - last) / abs(third)) if third else 0.0
 
     @property
+    def gain(self) -> float:
+        """By how much the explained variance rose over the last half of the steps."""
+        before = [shot for shot in self.snapshots if shot.step <= self.steps / 2] or list(self.snapshots[:1])
+        return self.fit.explained - before[-1].fit.explained if before else 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether the loss falls and the outputs come closer to the data; noise of the loss alone is no progress."""
+        return self.trend > STILL and self.gain > STILL
+
+    @property
     def update(self) -> float | None:
         """Median update ratio over parameters and snapshots after the first steps."""
         ratios = [value for shot in self.snapshots[1:] for value in shot.updates.values()]
         return float(np.median(ratios)) if ratios else self.facts.update
 
 
+STEADY = 0.005
+"""Fall of the loss over the last quarter, relative, that is no more than its noise."""
+STILL = 0.01
+"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
+below which a training no longer moves."""
 ORDINARY_BETA = 1.5
 """Weight of the KL up to which its cost belongs to the model and is no fault."""
+LEAST_TOLD = 0.3
+"""Share of what PCA of the targets explains that a linear map of the inputs has to reach to be their yardstick; below,
+the targets are no noisy or coarse version of the inputs, and what those tell of them may be nothing linear."""
+MOST_KEPT = 0.6
+"""Share of what PCA explains from which, where a linear VAE keeps it, a larger weight of the KL is a choice."""
 UNEVEN = 30.0
 """Ratio between the features' ranges from which a squared error sees only the large ones."""
+
+
+def graded(value: float, scale: Sequence[tuple[float, float]], rest: float) -> float:
+    """The suspicion that belongs to the first of the bounds, largest first, which `value` exceeds; `rest` for none."""
+    return next((doubt for bound, doubt in scale if value > bound), rest)
 
 
 def _share(value: float, limit: float | None) -> float:

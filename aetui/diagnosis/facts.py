@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
-from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear
+from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear, told_linear
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
@@ -68,6 +68,12 @@ class Facts:
     recurrent: bool
     dense: bool
     """Whether all of its weights are in dense layers."""
+    draws: bool = False
+    """Whether outputs in eval mode are drawn at random."""
+    output_line: str = ""
+    """Line of the caller's own code that calls the output activation."""
+    cuts: tuple[str, ...] = ()
+    """Lines of the caller's own code that cut the gradient."""
 
 
 def gather(subject: Subject, known: Facts | None = None) -> Facts:
@@ -117,7 +123,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
         data=data,
-        linear=known.linear if known else measure_linear(subject.targets, subject.code_width),
+        linear=known.linear if known else _linear(subject),
         output=kind, output_index=index, low=low, high=high, outside=outside, reach=reachable,
         shape=tuple(made.shape), target_shape=tuple(target.shape),
         fit=at_start,
@@ -141,6 +147,9 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         },
         update=update,
         dense=all(isinstance(module, nn.Linear | TiedLinear) for _, module in weight_layers(subject.model)),
+        draws=known.draws if known else _draws(subject, x, target),
+        output_line=next((call.line for call in watcher.calls if call.index == index), ""),
+        cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
     )  # fmt: skip
 
@@ -153,6 +162,22 @@ def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
     with loop.looking(), watching(loop.model) as watcher:
         again = loop.forward(x, target).reconstruction
     return made, measured(watcher, again)
+
+
+def _linear(subject: Subject) -> Linear:
+    """What PCA of the targets explains, and of targets that are not the inputs what those tell of them."""
+    found = measure_linear(subject.targets, subject.code_width)
+    if subject.targets is subject.inputs:
+        return found
+    return replace(found, told=told_linear(subject.inputs, subject.targets, subject.code_width))
+
+
+def _draws(subject: Subject, x: Tensor, target: Tensor) -> bool:
+    """Whether two passes over the same rows in eval mode differ."""
+    loop = Loop(subject)
+    with loop.looking():
+        first, second = (loop.forward(x.clone(), target).reconstruction for _ in range(2))
+    return not torch.equal(first.nan_to_num(), second.nan_to_num())
 
 
 def _noise(subject: Subject, x: Tensor, target: Tensor, kinds: set[str]) -> dict[str, float]:

@@ -64,6 +64,9 @@ class Linear:
     """Share of the total variance along each of the leading components."""
     total: float = 0.0
     """Variance summed over the features."""
+    told: float | None = None
+    """What the best linear map of that rank from other inputs than the targets explains; None where they are the same
+    or the rows are too few to say."""
 
 
 def measure_data(x: Tensor) -> Data:
@@ -130,6 +133,29 @@ def measure_linear(x: Tensor, width: int | None) -> Linear:
         variances=tuple((along[:width] / total).tolist()),
         total=total,
     )
+
+
+ROWS_TOLD = 4
+"""Rows for each input feature from which a linear map of the inputs is no mere fit to their noise."""
+
+
+def told_linear(inputs: Tensor, targets: Tensor, width: int | None) -> float | None:
+    """Explained variance of the targets by the best linear map of rank `width` from the inputs, both [rows, ...]
+    (reduced-rank regression, Izenman 1975); None where there are too few rows or no variance."""
+    x, y = inputs.reshape(len(inputs), -1), targets.reshape(len(targets), -1)
+    if width is None or min(len(x), SAMPLE) < ROWS_TOLD * x.shape[1]:
+        return None
+    rows = probe_rows(len(x), SAMPLE).to(x.device)
+    x, y = x[rows].double().cpu(), y[rows].double().cpu()
+    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+        return None
+    x, y = x - x.mean(0), y - y.mean(0)
+    total = float(y.square().sum())
+    if not total:
+        return None
+    left, sizes, _ = torch.linalg.svd(x, full_matrices=False)
+    left = left[:, sizes > 1e-9 * sizes[0]]
+    return float(torch.linalg.svdvals(left.T @ y)[:width].square().sum()) / total
 
 
 def _components(centered: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 
 import torch
 from msgspec.structs import replace
 
 from aetui.diagnosis import causes
+from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.dossier import NEAR_LINEAR, Dossier, Suspect
-from aetui.diagnosis.examine import doubted, quality_at, report_of, revised
+from aetui.diagnosis.examine import EARLY, control_of, doubted, overturned, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.loop import Loop
@@ -19,6 +21,7 @@ from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import Outcomes, Progress, Rows, length_of, probe_suspects
 from aetui.diagnosis.ruin import slow_norms, unsound_norms
+from aetui.diagnosis.ruled_out import ruled_out
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
@@ -28,11 +31,6 @@ from aetui.training.interface import Training
 
 KEPT = 48
 """Snapshots that are kept; beyond, every second one of the older half goes."""
-EARLY = 200
-"""Steps before which nothing is said of a training that moves."""
-STILL = 0.01
-"""Fall of the loss over the last quarter, relative, and gain of explained variance over the last half of the steps,
-below which a training no longer moves."""
 AHEAD = 0.5
 """Suspicion from which a cause is named before there is a verdict."""
 
@@ -54,6 +52,7 @@ class LiveDiagnosis:
         self._outcomes: Outcomes = {}
         self._spent = 0
         self._pending = ""
+        self._symptom = ""
         self.report: Report | None = None
         """What is shown, None before the first look."""
 
@@ -76,14 +75,20 @@ class LiveDiagnosis:
             resting: whether the run does not train at present, so that the verdict can't change by the next look.
         """
         d = self._dossier(losses, norms, broken)
+        present = overturned(d, self._judge(d), self._outcomes)
+        d.symptom = present.symptom
         suspects = causes.suspects(d)
-        present = self._judge(d)
         present = revised(d, present, self._findings(d, present, suspects))
         verdict = present if resting else self._held(present)
+        if verdict.symptom != d.symptom:
+            d.symptom = verdict.symptom
+            suspects = causes.suspects(d)
         findings = self._findings(d, verdict, suspects)
         known = self._training.measured.floors
         floors = {"mean": known.mean, "linear": known.linear, "entropy": known.entropy}
-        self.report = report_of(d, verdict, findings, d.steps, self._spent, "", 0.0, floors)
+        over = verdict.name not in (LEARNING, *FINE, "trivial-data") and not findings and bool(self._outcomes)
+        against = ruled_out(d, suspects, self._outcomes, self._control(d)) if over else ()
+        self.report = report_of(d, verdict, findings, d.steps, self._spent, "", 0.0, floors, against=against)
         return self.report
 
     def _dossier(self, losses: Sequence[float], norms: Sequence[float], broken: int | None) -> Dossier:
@@ -145,7 +150,7 @@ class LiveDiagnosis:
         if not d.steps:
             return Verdict(LEARNING, "not trained yet")
         over = d.goal is not None and d.steps >= d.goal
-        if over or (d.steps >= EARLY and not _moves(d)):
+        if over or (d.steps >= EARLY and not d.moves):
             return verdict
         return Verdict(LEARNING, verdict.figures)
 
@@ -154,10 +159,12 @@ class LiveDiagnosis:
         shown = self.report
         urgent = verdict.name == "diverged" or shown is None or (shown.verdict == LEARNING and not shown.steps)
         if shown is None or verdict.name == shown.verdict or urgent or self._pending == verdict.name:
-            self._pending = ""
+            self._pending, self._symptom = "", verdict.symptom
             return verdict
         self._pending = verdict.name
-        return Verdict(shown.verdict, verdict.headline if shown.verdict == LEARNING else shown.headline)
+        return Verdict(
+            shown.verdict, verdict.headline if shown.verdict == LEARNING else shown.headline, symptom=self._symptom
+        )
 
     def _findings(self, d: Dossier, verdict: Verdict, suspects: list[Suspect]) -> tuple[Finding, ...]:
         if verdict.name in (*FINE, "trivial-data"):
@@ -167,7 +174,7 @@ class LiveDiagnosis:
         return weigh(d, suspects, self._outcomes, self._control(d))
 
     def _control(self, d: Dossier) -> float:
-        return min(d.quality, quality_at(d, length_of(d.steps)))
+        return control_of(d, length_of(d.steps))
 
     # --- probes ---------------------------------------------------------------------------------
 
@@ -176,19 +183,17 @@ class LiveDiagnosis:
     ) -> Generator[Progress, None, Report]:
         """Check the suspects on copies of the run as it was at step 0; yields between short slices of work."""
         d = self._dossier(losses, norms, broken)
+        verdict = judge(d)
+        d.symptom = verdict.symptom
         suspects = causes.suspects(d)
-        if judge(d).name in FINE:
+        if verdict.name in FINE:
             suspects = doubted(d, suspects)
         rows = Rows.of(d.subject, self._rows)
         steps = max(d.steps, 600)
-        self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows)
+        # Whoever asked for them sees how far they are, and goes on training when it is enough.
+        budget = Budget(math.inf)
+        self._outcomes, self._spent = yield from probe_suspects(d, suspects, steps, self._control(d), rows, budget)
         return self.look(losses, norms, broken, resting=True)
-
-
-def _moves(d: Dossier) -> bool:
-    """Whether the loss falls and the outputs come closer to the data; noise of the loss alone is no progress."""
-    before = [shot for shot in d.snapshots if shot.step <= d.steps / 2] or list(d.snapshots[:1])
-    return d.trend > STILL and d.fit.explained > before[-1].fit.explained + STILL
 
 
 def _fit(output: torch.Tensor, target: torch.Tensor) -> Fit:

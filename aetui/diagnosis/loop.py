@@ -196,6 +196,18 @@ class Loop:
             for buffer, value in buffers:
                 buffer.copy_(value)
 
+    def activation(self, index: int, x: Tensor, target: Tensor) -> Tensor | None:
+        """What the forward's activation of that number makes of rows in the caller's units, [rows, ...], in eval mode;
+        None where there is none."""
+        inner = x if self.affine is None else self.affine.apply(x)
+        self._mode.tap, self._mode.tapped = index, None
+        try:
+            with self.looking():
+                self.forward(inner.clone(), target)
+            return self._mode.tapped
+        finally:
+            self._mode.tap = self._mode.tapped = None
+
     def reconstruct(self, x: Tensor, target: Tensor, *, train: bool = False) -> Tensor:
         """What the model makes of rows in the caller's units, compared with `target`: [rows, features].
 

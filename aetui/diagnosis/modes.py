@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from aetui.diagnosis.lines import own_line
+
 ACTIVATIONS: dict[Any, str] = {
     torch.relu: "relu", torch.relu_: "relu", F.relu: "relu", F.relu_: "relu", Tensor.relu: "relu",
     Tensor.relu_: "relu", F.relu6: "relu", F.hardtanh: "tanh",
@@ -50,6 +52,8 @@ class Call:
     where: str
     """Name of the module it was computed in, '' for the model itself."""
     output: Tensor
+    line: str = ""
+    """Of the caller's own code, where it was called from there."""
 
 
 @dataclass
@@ -66,6 +70,8 @@ class Watcher(TorchFunctionMode):
     called: set[str] = field(default_factory=set)
     noise: list[tuple[str, str]] = field(default_factory=list)
     """Kind of each random draw and the module that made it."""
+    cuts: list[str] = field(default_factory=list)
+    """Lines of the caller's own code that cut the gradient."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -77,9 +83,11 @@ class Watcher(TorchFunctionMode):
         where = self.stack[-1] if self.stack else ""
         kind = ACTIVATIONS.get(func)
         if kind is not None and isinstance(result, Tensor):
-            self.calls.append(Call(len(self.calls), kind, where, result))
+            self.calls.append(Call(len(self.calls), kind, where, result, own_line()))
         elif func in _WEIGHTED and isinstance(result, Tensor):
             self.sums.append((where, result))
+        elif func in _DETACHING or getattr(func, "__self__", None) is _DATA:
+            self.cuts.append(own_line())
         elif func in _DROPOUT or func in _NORMAL_LIKE or func in _UNIFORM_LIKE or _is_draw(func):
             self.noise.append(("dropout" if func in _DROPOUT else "noise", where))
         return result
@@ -103,6 +111,9 @@ class Altered(TorchFunctionMode):
     every: dict[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
     silent: bool = False
     attached: bool = False
+    tap: int | None = None
+    """Number of an activation call whose output is kept in `tapped`, swapped or not."""
+    tapped: Tensor | None = None
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -120,6 +131,9 @@ class Altered(TorchFunctionMode):
         if kind is not None:
             number, self.count = self.count, self.count + 1
             instead = self.swaps.get(number) or self.every.get(kind)
+            if number == self.tap:
+                self.tapped = func(*args, **kwargs) if instead is None else instead(args[0])
+                return self.tapped
             if instead is not None:
                 return instead(args[0])
         if self.silent:
@@ -136,7 +150,7 @@ class Altered(TorchFunctionMode):
     @property
     def idle(self) -> bool:
         """Whether it changes nothing."""
-        return not (self.swaps or self.every or self.silent or self.attached)
+        return not (self.swaps or self.every or self.silent or self.attached or self.tap is not None)
 
 
 def _silenced(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:

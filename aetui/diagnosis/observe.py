@@ -28,7 +28,8 @@ class Fit:
     explained: 1 - FVU. features: mean over the features that vary of their explained variance, each
     at least 0. median: of the median feature. lost: share of them explained by less than 0.1.
     ratio: `aetui.gauges.variance.variance_ratio_summary`. offset: squared distance between the
-    mean output and the mean target, in total variances. finite: whether the outputs are.
+    mean output and the mean target, in total variances. finite: whether the outputs are. constant: features whose
+    target varies and whose output does not. unanswered: their share of the targets' variance.
     """
 
     explained: float
@@ -38,6 +39,8 @@ class Fit:
     ratio: dict[str, float | int | None]
     offset: float
     finite: bool = True
+    constant: int = 0
+    unanswered: float = 0.0
 
     @property
     def spread(self) -> float:
@@ -67,6 +70,7 @@ def fit(output: Tensor, target: Tensor) -> Fit:
         )
     missed = (output - target).square().mean(0)
     shares = (1 - missed / variance.clamp(min=1e-300))[varies]
+    still = varies & (output.amax(0) - output.amin(0) <= VARIES * output.abs().amax())
     offset = float((output.mean(0) - target.mean(0)).square().sum()) / total
     return Fit(
         explained=1 - float(missed.sum()) / total,
@@ -75,6 +79,8 @@ def fit(output: Tensor, target: Tensor) -> Fit:
         lost=float((shares < 0.1).double().mean()),
         ratio=variance_ratio_summary(output, target),
         offset=offset,
+        constant=int(still.sum()),
+        unanswered=float(variance[still].sum()) / total,
     )
 
 
@@ -99,6 +105,8 @@ class Activity:
     """Whether its values are the reconstruction."""
     index: int = 0
     """Its number among the forward's activations."""
+    line: str = ""
+    """Of the caller's own code, where it is called there."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +167,7 @@ def activity(call: Call, *, output: bool) -> Activity | None:
         size=float(values.square().mean().sqrt()),
         output=output,
         index=call.index,
+        line=call.line,
     )
 
 

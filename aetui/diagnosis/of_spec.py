@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.data import Dataset
+from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.examine import Examination, examine, finish
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.losses import Loss
@@ -25,25 +26,29 @@ from aetui.training.trainer import Trainer, kl_weight, seeds
 
 
 def diagnose_spec(
-    spec: RunSpec, *, steps: int | None = None, dataset: Dataset | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    spec: RunSpec, *, steps: int | None = None, dataset: Dataset | None = None, probes: bool = True,
+    budget: Budget | None = None, progress: Callable[[Progress], None] | None = None,
 ) -> Report:  # fmt: skip
     """Train as the spec says, watch it, and say what is wrong with the training, if anything.
 
     Args:
         steps: length of the training; without it the spec's own, and where it sets none, the diagnosis
             decides how long to look.
+        probes: whether suspects are checked in short trainings of copies.
+        budget: how long it may take, and what somebody stops it by.
 
     Raises:
         SpecError, DataError, ModelError: the spec, its data or its model can't be used.
     """
     trainer = Trainer(spec, dataset=dataset, strict=False)
-    return finish(examination(trainer, steps=steps or trainer.goal), progress)
+    return finish(examination(trainer, steps=steps or trainer.goal, probes=probes, budget=budget), progress)
 
 
-def examination(trainer: Trainer, *, steps: int | None = None, probes: bool = True) -> Examination:
+def examination(
+    trainer: Trainer, *, steps: int | None = None, probes: bool = True, budget: Budget | None = None
+) -> Examination:
     """The diagnosis of a fresh trainer, step by step; the trainer itself is not trained."""
-    return examine(subject_of_trainer(trainer), steps=steps, probes=probes)
+    return examine(subject_of_trainer(trainer), steps=steps, probes=probes, budget=budget)
 
 
 def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subject:

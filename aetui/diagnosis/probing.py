@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from aetui.diagnosis import budget as budgets
+from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect
+from aetui.diagnosis.dossier import DEAD_CODE, Dossier, Probe, Suspect
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Fit, fit
+from aetui.diagnosis.modes import Call
+from aetui.diagnosis.observe import Fit, activity, fit
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.weighing import Outcome
 
 PROBE_STEPS = (200, 400)
 """Least and most steps of a probe."""
-SLICE = 25
-"""Steps between two signs of life."""
+PROBES, WHOLE = (6, 1.5), (8, 2.0)
+"""Steps of all probes together, and of probes and further steps of the training: in probes at least, and in lengths of
+the training."""
 _SETTLED = 0.9
 """Quality at which a probe of a strong suspect counts as the repair, so that faint suspects need no probe."""
 
@@ -60,11 +64,22 @@ def length_of(steps: int) -> int:
 
 def budget_of(steps: int) -> int:
     """Steps that all probes of a training together may take."""
-    return int(max(6 * length_of(steps), 1.5 * steps))
+    return _shared(steps, PROBES)
+
+
+def further(steps: int, spent: int) -> int:
+    """Steps that a training of `steps` is taken on for, where probes took `spent`."""
+    rest = max(2 * length_of(steps), _shared(steps, WHOLE) - spent)
+    return min(max(2 * length_of(steps), 4 * steps), rest)
+
+
+def _shared(steps: int, shares: tuple[int, float]) -> int:
+    least, lengths = shares
+    return int(max(least * length_of(steps), lengths * steps))
 
 
 def probe_suspects(
-    d: Dossier, suspects: Sequence[Suspect], steps: int, control: float, rows: Rows
+    d: Dossier, suspects: Sequence[Suspect], steps: int, control: float, rows: Rows, budget: Budget
 ) -> Generator[Progress, None, tuple[Outcomes, int]]:
     """Run the suspects' probes, the most suspicious first, within the budget; also returns the steps spent.
 
@@ -72,7 +87,7 @@ def probe_suspects(
         steps: length of the training that is judged.
         control: quality of that training at the probes' length.
     """
-    length, budget = length_of(steps), budget_of(steps)
+    length, most = length_of(steps), budget_of(steps)
     planned = [(suspect, probe) for suspect in suspects for probe in suspect.probes]
     outcomes: Outcomes = {}
     done: dict[Change, Outcome] = {}
@@ -82,10 +97,12 @@ def probe_suspects(
             continue
         outcome = done.get(probe.change)
         if outcome is None:
-            if spent + length > budget:
+            if spent + length > most:
                 continue
             stage = f"probe {number} of {len(planned)}: {probe.label}"
-            outcome = yield from run_probe(d, probe, length, rows, stage)
+            outcome = yield from run_probe(d, probe, length, rows, stage, budget)
+            if outcome is None:
+                continue
             done[probe.change] = outcome
             spent += outcome.steps
         outcomes.setdefault(suspect.cause, []).append(outcome)
@@ -94,27 +111,72 @@ def probe_suspects(
     return outcomes, spent
 
 
-def run_probe(d: Dossier, probe: Probe, length: int, rows: Rows, stage: str) -> Generator[Progress, None, Outcome]:
-    """Train a copy with the probe's change."""
-    copy = Loop(d.subject, probe.change)
-    while copy.steps < length:
-        yield Progress(stage, copy.steps, length)
-        if not copy.advance(min(SLICE, length - copy.steps)):
-            return Outcome(probe, copy.steps, None, 0.0)
-    made = rows.fit(copy)
-    return Outcome(probe, length, made, d.quality_of(made))
+def run_probe(
+    d: Dossier, probe: Probe, length: int, rows: Rows, stage: str, budget: Budget
+) -> Generator[Progress, None, Outcome | None]:
+    """Train a copy with the probe's change; None where there is no time for all of it.
+
+    A probe that can't be computed is an outcome too, which says why.
+    """
+    taken = 0
+    try:
+        copy = Loop(d.subject, probe.change)
+        while copy.steps < length:
+            yield Progress(stage, copy.steps, length)
+            if budget.over():
+                budget.unprobed.append(probe.label)
+                return None
+            if not advance(copy, length, budget):
+                return Outcome(probe, copy.steps, None, 0.0)
+            taken = copy.steps
+        made = rows.fit(copy)
+        alive = live_code(d, copy, rows)
+    except Exception as error:  # noqa: BLE001 - a change may be more than a caller's model can bear
+        said = next(iter(str(error).splitlines()), "")
+        return Outcome(
+            probe, taken, None, 0.0, error=f"{type(error).__name__}: {said}" if said else type(error).__name__
+        )
+    return Outcome(probe, length, made, d.standing(made, alive), alive=alive)
 
 
-def go_on(d: Dossier, loop: Loop, rows: Rows, more: int) -> Generator[Progress, None, Outcome]:
-    """The training itself, beyond its own length; the records of these steps are dropped."""
+def live_code(d: Dossier, loop: Loop, rows: Rows) -> float | None:
+    """Share of the code's units that vary over the rows, where the verdict speaks of dead ones."""
+    code = d.dead_code if d.symptom == DEAD_CODE else None
+    values = None if code is None else loop.activation(code.index, rows.x, rows.target)
+    if code is None or values is None:
+        return None
+    found = activity(Call(code.index, code.kind, code.where, values), output=False)
+    return None if found is None else 1 - found.dead
+
+
+def advance(loop: Loop, end: int, budget: Budget) -> bool:
+    """Train a short while towards step `end`; False where a step was not finite."""
+    steps, began = budget.steps(end - loop.steps), budgets.clock()
+    finite = loop.advance(steps)
+    budget.took(steps, began)
+    return finite
+
+
+def go_on(d: Dossier, loop: Loop, rows: Rows, more: int, budget: Budget) -> Generator[Progress, None, Outcome | None]:
+    """The training itself, up to `more` steps beyond its own length; the records of these steps are dropped.
+
+    Where time is up earlier, the outcome is that of the steps until then; None where that are no more than a few.
+    """
     before = loop.steps
     end, finite = before + more, True
     while finite and loop.steps < end:
         yield Progress("probe: more steps", loop.steps - before, more)
-        finite = loop.advance(min(SLICE, end - loop.steps))
-    made = rows.fit(loop) if finite else None
+        if budget.over():
+            budget.left_out.append(f"{end - loop.steps:,} of {more:,} steps beyond the training's own")
+            break
+        finite = advance(loop, end, budget)
+    taken = loop.steps - before
+    made = rows.fit(loop) if finite and taken else None
+    alive = None if made is None else live_code(d, loop, rows)
     for record in (loop.losses, loop.totals, loop.norms, loop.clipped):
         del record[before:]
     loop.steps = before
-    probe = Probe(f"{more:,} more steps", Change())
-    return Outcome(probe, more, made, d.quality_of(made) if made else 0.0)
+    if finite and taken < min(more, length_of(before)):
+        return None
+    probe = Probe(f"{taken:,} more steps", Change())
+    return Outcome(probe, taken, made, d.standing(made, alive) if made else 0.0, alive=alive)

@@ -11,6 +11,8 @@ from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
 from aetui.diagnosis.observe import Fit
 from aetui.report import Evidence, Finding
 
+LIKELY = 0.3
+"""Confidence that the first finding has to have: below it no cause is likely, and naming one would be filler."""
 LEAST = 0.1
 """Confidence below which a suspect is no finding."""
 MOST = 6
@@ -81,10 +83,16 @@ class Outcome:
     steps: int
     fit: Fit | None
     quality: float
+    """What `Dossier.standing` says of it."""
+    error: str = ""
+    """What it raised, where it could not be computed; it says nothing of its cause then."""
+    alive: float | None = None
+    """Share of the code's units that vary over the rows, where the verdict speaks of dead ones."""
 
 
 def recovery(outcomes: Sequence[Outcome], control: float, goal: float) -> float | None:
     """Share of the gap between control and goal that the best of the probes closed; None without any."""
+    outcomes = [one for one in outcomes if not one.error]
     if not outcomes:
         return None
     if goal - control < _LEAST_GAP:
@@ -110,7 +118,7 @@ def _interpolated(share: float) -> float:
 def weigh(
     d: Dossier, suspects: Sequence[Suspect], outcomes: Mapping[str, Sequence[Outcome]], control: float
 ) -> tuple[Finding, ...]:
-    """Rank the suspects.
+    """Rank the suspects; none where the best of them is not likely.
 
     Args:
         outcomes: of each cause's probes; a cause without any is left at its suspicion.
@@ -146,8 +154,10 @@ def weigh(
             value = max(value, suspicion)
         weighed.append((value, replace(suspect, follows=follows)))
     weighed.sort(key=lambda item: -item[0])
-    best = weighed[0][1].cause if weighed else ""
-    kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST] or weighed[:1]
+    if not weighed or weighed[0][0] < LIKELY:
+        return ()
+    best = weighed[0][1].cause
+    kept = [(value, suspect) for value, suspect in weighed if value >= LEAST][:MOST]
     return tuple(
         finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), controls[suspect.cause]), best)
         for value, suspect in kept
@@ -176,6 +186,10 @@ def _shown(d: Dossier, outcomes: Sequence[Outcome], control: float) -> tuple[Evi
     found: list[Evidence] = []
     for one in outcomes:
         measure = f"probe: {one.probe.label}"
+        if one.error:
+            text = f"probe on a copy, {one.probe.label}: skipped, since it can't be computed ({one.error})"
+            found.append(evidence(measure, "skipped", normal, text))
+            continue
         if one.fit is None:
             text = f"probe on a copy, {one.probe.label}: the loss was not finite within {one.steps:,} steps"
             found.append(evidence(measure, None, normal, text))

@@ -88,7 +88,7 @@ class Watch:
         self.measuring = "explained variance"
         try:
             self.point = self._gauges.fit()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged and said by _leave_out
             self._leave_out("fit", "explained variance", error)
             return None
         finally:
@@ -117,7 +117,7 @@ class Watch:
         self.measuring = f"the {name} pane"
         try:
             self._published[name] = self._gauges.measure(name, self._sample)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged and said by _leave_out
             self._leave_out(name, self.measuring, error)
             return
         finally:

@@ -264,7 +264,7 @@ class Engine:
         """Do what is no part of a step; where it fails, say so. Whether it was done."""
         try:
             work(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged and said by note_fault
             self._now.note_fault(error)
             return False
         except SystemExit as error:

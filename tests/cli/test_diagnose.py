@@ -1,6 +1,7 @@
 """`aetui diagnose` prints a report and nothing else, and its status says whether something is wrong."""
 
 import json
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Any]]:
     def becomes(verdict: str) -> list[Any]:
         asked: list[Any] = []
 
-        def diagnose_spec(spec: RunSpec, *, steps: int | None = None, progress: Any = None) -> Report:
+        def diagnose_spec(spec: RunSpec, *, steps: int | None = None, **_: Any) -> Report:
             asked.append((spec, steps))
             return Report(verdict=verdict, headline="so it is", steps=7)
 
@@ -58,3 +59,41 @@ def test_what_cannot_be_diagnosed_is_one_sentence(capsys, monkeypatch):
     assert capsys.readouterr().err == "aetui: data.path: rows.csv: is empty (0 bytes)\n"
     assert main(["diagnose", "--steps", "0"]) == 2
     assert "--steps: 0 is not allowed" in capsys.readouterr().err
+
+
+def test_limits_are_handed_on_and_checked(capsys, monkeypatch):
+    asked: list[Any] = []
+
+    def diagnose_spec(spec: RunSpec, *, budget: Any, probes: bool, **_: Any) -> Report:
+        asked.append((budget.seconds, probes))
+        return Report(verdict="healthy", headline="so it is")
+
+    monkeypatch.setattr(aetui.diagnosis, "diagnose_spec", diagnose_spec, raising=False)
+    assert main(["diagnose"]) == main(["diagnose", "--seconds", "2.5", "--no-probes"]) == 0
+    assert asked == [(None, True), (2.5, False)]
+    capsys.readouterr()
+    assert main(["diagnose", "--seconds", "0"]) == 2
+    assert "--seconds: 0 is not allowed" in capsys.readouterr().err
+
+
+def test_ctrl_c_prints_the_report_so_far_and_a_second_one_ends_at_once(capsys, monkeypatch):
+    def diagnose_spec(spec: RunSpec, *, budget: Any, **_: Any) -> Report:
+        signal.raise_signal(signal.SIGINT)
+        assert budget.over()
+        return Report(verdict="healthy", headline="so it is", notes=(budget.stopped,))
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(aetui.diagnosis, "diagnose_spec", diagnose_spec, raising=False)
+    assert main(["diagnose"]) == 130
+    assert "it was interrupted" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is before
+
+    def stubborn(spec: RunSpec, **_: Any) -> Report:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second one does not come through")
+
+    monkeypatch.setattr(aetui.diagnosis, "diagnose_spec", stubborn, raising=False)
+    with pytest.raises(SystemExit, match="130"):
+        main(["diagnose"])
+    assert capsys.readouterr().out == ""

@@ -11,6 +11,7 @@ import pytest
 from aetui import protocol as p
 from aetui.cli import progress
 from aetui.cli.main import main
+from aetui.diagnosis import Progress
 
 SMALL = (
     "--set", "data.kind=gaussian", "--set", "data.rows=60", "--set", "data.features=8",
@@ -44,6 +45,17 @@ def test_lines_come_at_intervals_that_grow_up_to_ten_minutes(clock, capsys):
     gaps = [later - earlier for earlier, later in itertools.pairwise(said)]
     assert said[0] <= 103 and gaps == sorted(gaps) and gaps[-1] == gaps[-2] == 600
     assert capsys.readouterr().err.count("\n") == len(said) + 1
+
+
+def test_a_diagnosis_says_how_far_it_is_at_once_and_at_growing_intervals(clock, capsys):
+    lines, seen = progress.StageLines(), []
+    for _ in range(600):
+        lines.show(Progress("training", 3, 1500))
+        if capsys.readouterr().err == f"aetui: after {clock.now - 100:.0f} s: training, 3 of 1,500\n":
+            seen.append(clock.now)
+        clock.now += 1.0
+    gaps = [later - earlier for earlier, later in itertools.pairwise(seen)]
+    assert seen[0] == 100 and gaps == sorted(gaps) and gaps[0] < 3 and gaps[-1] == 60
 
 
 def test_a_line_says_of_which_step_a_figure_is(clock, capsys):

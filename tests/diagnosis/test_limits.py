@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.api import subject_of
 from aetui.diagnosis.dossier import Dossier
 from aetui.diagnosis.facts import gather
-from aetui.diagnosis.figures import measure_linear
+from aetui.diagnosis.figures import measure_linear, told_linear
 from aetui.diagnosis.weighing import Outcome, confidence, recovery
 from aetui.diagnosis.width import code_width
 
@@ -36,8 +36,11 @@ SIX = torch.from_numpy(draw(30, 6)).float()
 # --- the limit of the KL ------------------------------------------------------------------------
 
 
-def trained_linear_vae(x: Tensor, width: int, beta: float) -> float:
-    """Explained variance of a linear VAE at the optimum of its exact objective: half the squared error plus beta KL."""
+def trained_linear_vae(x: Tensor, width: int, beta: float, *, draws: bool = False) -> float:
+    """Explained variance of a linear VAE at the optimum of its exact objective: half the squared error plus beta KL.
+
+    draws: of outputs from drawn codes, not from their means.
+    """
     generator = torch.Generator().manual_seed(0)
     centered = x - x.mean(0)
     covariance = centered.T @ centered / len(x)
@@ -62,16 +65,18 @@ def trained_linear_vae(x: Tensor, width: int, beta: float) -> float:
         return loss
 
     optimizer.step(objective)  # pyright: ignore[reportArgumentType]
-    return 1 - float(missed().detach() / torch.trace(covariance))
+    passed_on = (decoder.square().sum(0) * log_variance.exp()).sum().detach() if draws else 0.0
+    return 1 - float((missed().detach() + passed_on) / torch.trace(covariance))
 
 
+@pytest.mark.parametrize("draws", [False, True])
 @pytest.mark.parametrize("beta", [0.1, 1.0, 4.0, 200.0])
-def test_limit_of_the_kl_against_a_linear_vae(beta: float):
+def test_limit_of_the_kl_against_a_linear_vae(beta: float, draws: bool):
     x = torch.from_numpy(draw(60, 6))
-    facts = SimpleNamespace(linear=measure_linear(x, 3), beta=beta)
+    facts = SimpleNamespace(linear=measure_linear(x, 3), beta=beta, draws=draws)
     subject = SimpleNamespace(loss=SimpleNamespace(kind="mse"))
     limit = Dossier(subject, facts).kl_limit  # pyright: ignore[reportArgumentType]
-    assert limit == pytest.approx(trained_linear_vae(x, 3, beta), abs=1e-5)
+    assert limit == pytest.approx(trained_linear_vae(x, 3, beta, draws=draws), abs=1e-5)
 
 
 class Vae(nn.Module):
@@ -85,6 +90,37 @@ class Vae(nn.Module):
         made = self.decoder(mean + (log_variance / 2).exp() * torch.randn_like(mean))
         self.kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
         return made.sigmoid(), mean, log_variance
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 2.0])
+def test_what_noisy_inputs_tell_linearly_is_what_a_trained_linear_map_reaches(noise: float):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(400, 3, generator=generator, dtype=torch.float64) @ torch.randn(3, 6, generator=generator).double()
+    x = y + noise * torch.randn(400, 6, generator=generator, dtype=torch.float64)
+    down = torch.randn(6, 2, generator=generator, dtype=torch.float64).requires_grad_()
+    up = torch.randn(2, 6, generator=generator, dtype=torch.float64).requires_grad_()
+    optimizer = torch.optim.LBFGS([down, up], max_iter=2000, line_search_fn="strong_wolfe", tolerance_grad=1e-12)
+    a, b = x - x.mean(0), y - y.mean(0)
+
+    def missed() -> Tensor:
+        optimizer.zero_grad()
+        loss = (a @ down @ up - b).square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(missed)  # pyright: ignore[reportArgumentType]
+    reached = 1 - float(missed().detach() / b.square().sum())
+    assert told_linear(x, y, 2) == pytest.approx(reached, abs=1e-6)
+
+
+def test_too_few_rows_tell_nothing_linear():
+    assert told_linear(torch.randn(20, 6), torch.randn(20, 6), 2) is None
+
+
+def test_codes_drawn_in_eval_mode_are_seen():
+    x = SIX.sigmoid()
+    assert gather(subject_of(Vae(), x, penalty=lambda m: m.kl.mean())).draws
+    assert not gather(subject_of(nn.Linear(6, 6), x)).draws
 
 
 @pytest.mark.parametrize(

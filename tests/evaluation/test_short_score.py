@@ -27,6 +27,7 @@ def test_planted_faults_are_found_and_healthy_runs_left_alone():
     results = [judge(f"calibration:{name}:2", attempt) for name, attempt in FAULTS.items()]
     results += [judge(f"calibration:healthy:{number}:2", attempt) for number, attempt in HEALTHY.items()]
     assert not [result.error for result in results if result.error]
+    assert not [(result.id, result.contradictions) for result in results if result.contradictions]
     score = summary(results)
     assert score["detection"].count == len(FAULTS)
     assert score["false alarms"].count == 0

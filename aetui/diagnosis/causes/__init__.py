@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aetui.diagnosis.causes import code, network, penalties, steps, values
 from aetui.diagnosis.causes.fitting import fitting
+from aetui.diagnosis.causes.python import spoken
 from aetui.diagnosis.dossier import Dossier, Suspect
 
 _FAMILIES = (values, penalties, network, steps, code)
@@ -14,7 +15,7 @@ _FAMILIES = (values, penalties, network, steps, code)
 def suspects(dossier: Dossier) -> list[Suspect]:
     """Every suspect, the most suspicious first; before the first step those that can be seen then."""
     found = [
-        replace(suspect, remedies=fitting(dossier.subject.spec, suspect.remedies))
+        replace(suspect, remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies)))
         for family in _FAMILIES
         for suspect in family.suspects(dossier)
     ]

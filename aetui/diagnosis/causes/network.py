@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import CONSTANT_OUTPUTS, DEAD_CODE, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.facts import Weight
 from aetui.diagnosis.modes import SQUASHING
 from aetui.report import Evidence, Remedy
 
 GAINS = (0.1, 4.0)
 """Root mean square weight times the root of the fan in: PyTorch's default has 0.58, Glorot's about 1, He's 1.41."""
+UNTRAINED, HARDLY = ((0.97, 0.97), (0.2, 0.85), (0.04, 0.6)), 0.15
+"""Suspicion by the share of the weights that do not train (above): biases alone are a few per cent; calibrated."""
+ODD, HARDLY_ODD = ((8.0, 0.85), (3.0, 0.6), (1.5, 0.4)), 0.2
+"""Suspicion by how far initial weights lie outside of GAINS, as a factor (above); calibrated."""
+SEEN = 0.9
+"""Suspicion of a fault that the verdict names: it is seen, and only what brought it about can be asked."""
 REINIT = Remedy(
     id="reinit", set={"init.kind": "pytorch", "init.gain": 1.0},
     text="Start from the framework's default initial weights (He or Glorot for the activation in use).",
@@ -48,14 +54,18 @@ def _frozen(d: Dossier) -> Suspect | None:
             "nor in the optimizer"
         )
         facts.append(evidence("unregistered weights", g.unregistered, "0", text))
+    if g.none and d.facts.cuts:
+        text = f"the gradient is cut at {'; at '.join(d.facts.cuts[:3])}"
+        facts.append(evidence("cuts of the graph", len(d.facts.cuts), "0", text))
     remedies = (
         Remedy(
             id="train-all",
+            line=d.facts.cuts[0] if g.none and len(d.facts.cuts) == 1 else "",
             text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and "
             "leave out detach and no_grad in forward.",
         ),
     )
-    suspicion = 0.97 if share > 0.97 else 0.85 if share > 0.2 else 0.6 if share > 0.04 else 0.15
+    suspicion = graded(share, UNTRAINED, HARDLY)
     return Suspect(
         "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
     )
@@ -92,7 +102,7 @@ def _init_scale(d: Dossier) -> Suspect | None:
         text = f"the initial weights of {worst.name} have {figure(worst.gain)} times the scale of 1/sqrt(fan in)"
         facts.append(evidence("scale of initial weights", worst.gain, "0.3 to 2", text, worst.name))
         factor = _oddness(worst)
-        suspicion = 0.85 if factor > 8 else 0.6 if factor > 3 else 0.4 if factor > 1.5 else 0.2
+        suspicion = graded(factor, ODD, HARDLY_ODD)
         if len(odd) == 1 and len(weights) > 2:
             suspicion *= 0.8
     fading = _signal(d)
@@ -165,9 +175,17 @@ def _dead(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.6)
     if d.facts.data.std and (d.facts.data.offset > 4 or d.facts.data.std > 20) and suspicion > 0.1:
         suspicion *= 0.7
+    code = d.dead_code
+    if d.symptom == DEAD_CODE and code is not None:
+        count = round(code.dead * code.units)
+        text = f"{count} of {code.units} code units give the same for every row"
+        now = code
+        facts.insert(0, evidence("dead code units", count, "0", text, code.where or "code"))
+    shown = d.symptom == DEAD_CODE or (d.symptom == CONSTANT_OUTPUTS and bool(outputs) and outputs[0].dead > 0)
+    suspicion = max(suspicion, SEEN) if shown else suspicion
     remedies = (
         Remedy(
-            id="leaky", set=_instead(d, ("relu",), "leaky_relu"),
+            id="leaky", set=_instead(d, ("relu",), "leaky_relu"), line=now.line,
             text="Use an activation with a slope everywhere (LeakyReLU, ELU, GELU), none on the code or the output, "
             "and biases that start at zero.",
         ),
@@ -176,7 +194,7 @@ def _dead(d: Dossier) -> Suspect | None:
     probes = [Probe("leaky instead of ReLU", Change(swaps=swaps))]
     if start.dead >= 0.5:
         probes.append(Probe("default initial weights", Change(reinit=True)))
-    return Suspect("dead-units", suspicion, tuple(facts), remedies, tuple(probes))
+    return Suspect("dead-units", suspicion, tuple(facts), remedies, tuple(probes), certain=shown)
 
 
 def _instead(d: Dossier, kinds: tuple[str, ...], hidden: str) -> dict[str, str]:
@@ -218,7 +236,7 @@ def _saturated(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.45)
     remedies = (
         Remedy(
-            id="unsaturated", set=_instead(d, SQUASHING, "relu"),
+            id="unsaturated", set=_instead(d, SQUASHING, "relu"), line=now.line,
             text="Use an activation that does not flatten (ReLU, GELU), smaller initial weights, or scaled inputs.",
         ),
     )  # fmt: skip

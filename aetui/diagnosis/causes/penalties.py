@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import ORDINARY_BETA, Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import ORDINARY_BETA, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.subject import KL
 from aetui.report import Evidence, Remedy
 
 MODEST_BETA = 0.1
 """Weight of the KL that a remedy aims at: code units that explain little stay in use (the bound of a linear VAE)."""
+MILD_KL = 0.9
+"""Share of what PCA explains from which, where a linear VAE keeps it, the weight of the KL is no cause."""
 WARM_UP = 1000
 """Steps over which a remedy lets the KL's weight grow."""
+KEPT, NO_DOUBT = ((0.3, 0.92), (0.6, 0.75), (0.8, 0.4)), 0.08
+"""Suspicion by the share of what PCA explains that a linear VAE keeps (below), and where it keeps more; calibrated."""
+PULLS, FAINT_PULL = ((3.0, 0.75), (1.0, 0.55), (0.2, 0.35)), 0.2
+"""Suspicion by the KL's gradient over that of the reconstruction (above), where its weight is not known; calibrated."""
+DROPPED, FAINT_NOISE = ((0.7, 0.7), (0.45, 0.4)), 0.1
+"""Suspicion by the share of units dropped (from); half is the usual choice for hidden layers (Srivastava et al. 2014,
+7.3), and above it the expected error rises there; calibrated."""
+NOISY, SOME_NOISE = ((2.0, 0.85), (1.0, 0.6)), 0.35
+"""Suspicion by the noise of the outputs in standard deviations of the data (above): at one of them half of the variance
+that a linear denoiser sees is noise (Vincent et al. 2010, section 4); calibrated."""
 _DECAY = {"adamw": 0.1}
 """Weight decay from which it counts as strong; 0.01 where the optimizer adds it to the gradient."""
 
@@ -37,27 +49,29 @@ def _posterior(d: Dossier) -> Suspect | None:
         return None
     facts: list[Evidence] = []
     suspicion = 0.35
-    linear = f.linear.explained
+    linear, kept = f.linear.explained, None
     if f.beta is not None and d.kl_limit is not None and linear:
-        kept = d.kl_limit / linear
+        kept = min(1.0, d.kl_limit / linear)
         text = (
             f"the KL weighs {figure(f.beta)} times as much as in a plain VAE: a linear VAE would keep "
             f"{max(0.0, kept):.0%} of what PCA explains"
         )
+        if kept >= MILD_KL:
+            text += ", so that its weight is not what holds the model back"
         facts.append(evidence("weight of the KL (beta)", f.beta, "up to about 1", text, "loss"))
-        suspicion = 0.92 if kept < 0.3 else 0.75 if kept < 0.6 else 0.4 if kept < 0.8 else 0.08
+        suspicion = next((doubt for least, doubt in KEPT if kept < least), NO_DOUBT)
     else:
         pull = sum(f.term_norms.get(name, 0.0) for name in terms)
         push = f.term_norms.get("reconstruction", 0.0)
         ratio = pull / push if push else 0.0
         text = f"at step 0 the KL pulls {figure(ratio)} times as hard as the reconstruction"
         facts.append(evidence("KL against reconstruction", ratio, "below 1", text, "loss"))
-        suspicion = 0.75 if ratio > 3 else 0.55 if ratio > 1 else 0.35 if ratio > 0.2 else 0.2
+        suspicion = graded(ratio, PULLS, FAINT_PULL)
     if d.code_active is not None and d.started:
         active, width = d.code_active
         text = f"{active} of {width} code units vary with the input (variance of their mean above 0.01)"
         facts.append(evidence("active units", active, "most of them", text, "code"))
-        if active == 0:
+        if active == 0 and (kept is None or kept < MILD_KL):
             suspicion = max(suspicion, 0.8)
         elif active >= 0.5 * width and f.beta is None:
             suspicion = min(suspicion, 0.15)
@@ -141,12 +155,12 @@ def _noise(d: Dossier) -> Suspect | None:
     if "dropout" in noise:
         share = noise["dropout"]
         facts.append(evidence("dropout", share, "up to 0.3", f"dropout of {share:.0%} of the units", "network"))
-        suspicion = 0.7 if share >= 0.7 else 0.4 if share >= 0.45 else 0.1
+        suspicion = next((doubt for most, doubt in DROPPED if share >= most), FAINT_NOISE)
     if "noise" in noise:
         size = noise["noise"]
         text = f"passes over the same rows in train mode differ by {figure(size)} standard deviations of the data"
         facts.append(evidence("noise", size, "below 0.5", text, "network"))
-        suspicion = max(suspicion, 0.85 if size > 2 else 0.6 if size > 1 else 0.35)
+        suspicion = max(suspicion, graded(size, NOISY, SOME_NOISE))
     remedies = (
         Remedy(
             id="less-noise", text="Lower dropout or noise.",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import STEADY, STILL, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.report import Evidence, Remedy
 from aetui.training.optimizers import OPTIMIZERS
 
@@ -24,6 +24,12 @@ _GRADIENT_SIZED = ("sgd",)
 CLIP = Remedy(
     id="clip", text="Clip gradients by their joint norm at 1.", set={"clip.kind": "global", "clip.threshold": 1.0}
 )
+BELOW, USUAL_RATE = ((200.0, 0.92), (30.0, 0.8), (8.0, 0.55), (2.5, 0.2)), 0.08
+"""Suspicion by how many times the rate is below the usual one of its optimizer (above); a decade either way still
+trains (Goodfellow et al. 2016, 11.4.1); calibrated."""
+CUT, UNCUT = ((30.0, 0.85), (5.0, 0.6), (1.5, 0.3)), 0.05
+"""Suspicion by the median gradient norm over the clipping threshold (above): thresholds of half to ten times the usual
+norm train alike (Pascanu et al. 2013, 3.2); calibrated."""
 PLAIN = 0.03
 """Learning rate from which plain gradient descent is not slow for its rate."""
 OUTLIER = 15.0
@@ -75,7 +81,7 @@ def _low(d: Dossier) -> Suspect | None:
             factors = [100.0, 1000.0]
     else:
         gap = typical / lr if lr else math.inf
-        suspicion = 0.92 if gap > 200 else 0.8 if gap > 30 else 0.55 if gap > 8 else 0.2 if gap > 2.5 else 0.08
+        suspicion = graded(gap, BELOW, USUAL_RATE)
         factors = [min(max(gap, 3.0), 1e5)] if lr else []
     if d.broken is not None:
         suspicion *= 0.1
@@ -200,7 +206,7 @@ def _clipping(d: Dossier) -> Suspect | None:
     if share is not None:
         facts.append(evidence("clipped share", share, "below 0.5", f"{share:.0%} of the steps were clipped"))
     ratio = norm / threshold if threshold else math.inf
-    suspicion = 0.85 if ratio > 30 else 0.6 if ratio > 5 else 0.3 if ratio > 1.5 else 0.05
+    suspicion = graded(ratio, CUT, UNCUT)
     adaptive = d.subject.optimizer not in (*_GRADIENT_SIZED, "asgd")
     if adaptive:
         # Dividing all gradients by the same number changes nothing for Adam but where they sink below eps.
@@ -266,11 +272,13 @@ def _few(d: Dossier) -> Suspect | None:
     if d.steps < d.goal or (falling < 0.003 and d.steps > 150):
         return None
     low, _, _ = usual(d)
-    facts = [
-        evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps"),
-        evidence("fall of the loss over the last quarter", falling, "below 0.01",
-                 f"in its last quarter the loss still fell by {max(0.0, falling):.1%}"),
-    ]  # fmt: skip
+    facts = [evidence("steps", d.steps, "until the loss no longer falls", f"the training had {d.steps:,} steps")]
+    if falling > STEADY:
+        text = f"in its last quarter the loss still fell by {falling:.1%}"
+        facts.append(evidence("fall of the loss over the last quarter", falling, "below 0.01", text))
+    elif d.gain > STILL:
+        text = f"over the last half of its steps the explained variance still rose by {figure(d.gain)}"
+        facts.append(evidence("rise of explained variance over the last half", d.gain, "below 0.01", text))
     suspicion = 0.55 if falling > 0.02 else 0.4 if falling > 0.005 else 0.25 if d.steps < 300 else 0.08
     if d.steps <= 150:
         suspicion = max(suspicion, 0.5 if d.steps > 50 else 0.7)

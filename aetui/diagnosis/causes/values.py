@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 
 from msgspec.structs import replace
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure
+from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.report import Evidence, Remedy
 
@@ -22,14 +23,26 @@ LINEAR_OUTPUT = Remedy(
 )
 MSE = Remedy(id="mse", set={"loss.kind": "mse"}, text="Use the mean squared error.")
 
+UNREACHED, REACHED = ((0.3, 0.93), (0.1, 0.75), (0.03, 0.4)), 0.15
+"""Suspicion by the share of the targets' variance that the output layer can't produce (above); calibrated."""
 _CLASSES = {"cross_entropy": "CrossEntropyLoss", "nll": "NLLLoss", "kl_div": "KLDivLoss"}
+
+
+_AT_THE_OUTPUT = ("linear-output", "sigmoid-output", "logits")
+"""Remedies that change the output layer's activation."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
     for family in (_bad_values, _shape, _loss_domain, _output_range, _input_scaling):
         found = family(dossier)
         if found is not None:
-            yield found
+            yield dataclasses.replace(found, remedies=_located(dossier, found.remedies))
+
+
+def _located(d: Dossier, remedies: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
+    """The remedies with the line of the output activation, where that is the caller's own."""
+    line = d.facts.output_line
+    return tuple(replace(one, line=line) if line and one.id in _AT_THE_OUTPUT else one for one in remedies)
 
 
 def _bad_values(d: Dossier) -> Suspect | None:
@@ -183,7 +196,7 @@ def _output_range(d: Dossier) -> Suspect | None:
             Remedy(id="rescale", text=f"Bring the data into {span}.", set={} if f.output == "tanh" else MINMAX.set)
         )
     missing = 1 - max(-1.0, f.reach)
-    suspicion = 0.93 if missing > 0.3 else 0.75 if missing > 0.1 else 0.4 if missing > 0.03 else 0.15
+    suspicion = graded(missing, UNREACHED, REACHED)
     probes = (
         Probe("no activation at the output", Change(swaps=_output_off(d))),
         Probe(f"data in {'-1..1' if f.output == 'tanh' else '0..1'}", Change(scale=scale)),

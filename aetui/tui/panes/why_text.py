@@ -6,7 +6,7 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, LEARNING, TOO_LATE, VERDICTS, Evidence, Finding, Remedy, Report
+from aetui.report import FINE, LEARNING, NEXT, TOO_LATE, UNEXPLAINED, VERDICTS, Evidence, Finding, Remedy, Report
 from aetui.spec import RunSpec
 from aetui.tui import figures, remedies, shades, texts
 
@@ -158,7 +158,13 @@ def _without_finding(report: Report, width: int) -> list[Line]:
     meaning = VERDICTS.get(report.verdict, "")
     if report.verdict in FINE:
         return indented(f"Nothing has to be changed: {meaning}.", width, "good")
-    return indented(f"{meaning[:1].upper()}{meaning[1:]}. No cause stands out so far.", width)
+    lead = f"{meaning[:1].upper()}{meaning[1:]}."
+    if not report.ruled_out:
+        return indented(f"{lead} No cause stands out so far.", width)
+    lines = indented(f"{lead} {UNEXPLAINED}", width)
+    for sentence in report.ruled_out:
+        lines += indented(texts.plain(sentence), width, first="- ")
+    return lines + indented(f"Next: {NEXT}", width, "mark")
 
 
 def _evidence(evidence: Sequence[Evidence], width: int) -> list[Line]:
