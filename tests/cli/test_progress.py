@@ -70,13 +70,16 @@ def test_a_line_says_of_which_step_a_figure_is(clock, capsys):
 
 def test_a_pipe_gets_lines_without_carriage_returns_while_it_trains(private_home):
     command = [sys.executable, "-m", "aetui", "train", *SMALL, "--name", "long", "--steps", "1000000000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    first = process.stderr.readline()
-    assert first == "aetui: the run long trains up to step 1,000,000,000; aetui attach long shows it\n"
-    assert LINE.match(process.stderr.readline())
-    process.send_signal(signal.SIGINT)
-    _, rest = process.communicate(timeout=60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            assert first == "aetui: the run long trains up to step 1,000,000,000; aetui attach long shows it\n"
+            assert LINE.match(process.stderr.readline())
+            process.send_signal(signal.SIGINT)
+            _, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "\r" not in rest and "the run long is stored at step" in rest
 
 
