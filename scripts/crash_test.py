@@ -105,7 +105,7 @@ class Life:
 
     def progress(self) -> None:
         """Say how far the record should have come when a second has passed."""
-        run = self.engine._run
+        run = self.engine.run
         if run is not None and run.recording is not None:
             at = run.recording.position
             self.tell("at", at.branch, at.step)
@@ -125,12 +125,12 @@ class Life:
 
     @property
     def trainer(self) -> Trainer:
-        assert self.engine._run is not None
-        return trainer_of(self.engine._run.training)
+        assert self.engine.run is not None
+        return trainer_of(self.engine.run.training)
 
     def done(self) -> int:
         """How many acts of the plan the record has."""
-        recording = self.engine._run.recording  # pyright: ignore[reportOptionalMemberAccess]
+        recording = self.engine.run.recording  # pyright: ignore[reportOptionalMemberAccess]
         assert recording is not None
         force: Tweaks = tuple((one.step, tuple(one.changes.items())) for one in recording.tweaks_on_path())
         made, marks = recording.read(lambda database: len(database.tweaks())), self.plan.marks()
@@ -185,7 +185,7 @@ class Life:
 
     def go_back(self, kind: str, wanted: int) -> None:
         """Return to where so many tweaks are in force."""
-        recording = self.engine._run.recording  # pyright: ignore[reportOptionalMemberAccess]
+        recording = self.engine.run.recording  # pyright: ignore[reportOptionalMemberAccess]
         assert recording is not None
         while len(tweaks := recording.tweaks_on_path()) > wanted:
             recording.keeper.wait_saved()

@@ -105,7 +105,9 @@ class LiveRun:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
         self.watch.outdate()
         # What is listed of a run at rest is of its very step, however near to the last point on its chart.
-        self._add_point(self.watch.fit(), at_rest=True)
+        point = self.watch.fit()
+        if point is not None:
+            self._add_point(point, at_rest=True)
 
     def _add_point(self, point: p.Point, *, at_rest: bool = False) -> None:
         added, recording = self.history.add_point(point), self.recording

@@ -35,9 +35,8 @@ class Gauges:
         self._shown: p.Diagnosis | None = None
         self.resting = True
         """Whether the run does not train at present."""
-        self._probe = training.measured.probe
-        self._samples = training.measured.samples
-        self._low, self._high = finite_range(self._samples.inputs)
+        self._range: tuple[float, float] | None = None
+        """Of the samples."""
         self._updates: dict[str, float] | None = None
         self._updated: int | None = None
         """Step that the updates are of."""
@@ -50,7 +49,7 @@ class Gauges:
         """Prediction and code of the probe set, computed once per step and loss for all gauges."""
         now = (self._steps.done, self._measured.loss)
         if self._probed is None or self._probed[0] != now:
-            found = self._measured.predict(self._probe)
+            found = self._measured.predict(self._measured.probe)
             self._probed = now, found.output, found.code
         return self._probed[1:]
 
@@ -61,7 +60,7 @@ class Gauges:
         return p.Point(
             step=self._steps.done,
             validation=None if held_out is None else self._measured.predict(held_out).loss,
-            explained=explained.explained_variance(output, self._probe.targets),
+            explained=explained.explained_variance(output, self._measured.probe.targets),
         )
 
     @property
@@ -114,25 +113,29 @@ class Gauges:
         step, version, measured = self._steps.done, self._versions, self._measured
         if name == "variance":
             output, _ = self._predicted()
-            return measure_variance(output, self._probe.targets, step=step, version=version)
+            return measure_variance(output, self._measured.probe.targets, step=step, version=version)
         if name == "code":
             _, code = self._predicted()
             if code is None:
                 raise Unknown("it is not known how to get the code")
-            return measure_code(code, self._probe.labels, step=step, version=version, vae=measured.variational)
+            return measure_code(code, measured.probe.labels, step=step, version=version, vae=measured.variational)
         if name == "layers":
             layers = measure_layers(
-                measured.module, self._probe.inputs, step=step, version=version,
+                measured.module, measured.probe.inputs, step=step, version=version,
                 grads=measured.gradients(), updates=self._updates,
             )  # fmt: skip
             return replace(layers, updated=self._updated)
 
+        samples = measured.samples
+        if self._range is None:
+            self._range = finite_range(samples.inputs)
+
         def reconstruct(rows: Tensor) -> tuple[Tensor, Tensor]:
             where = slice(shown, shown + len(rows))
-            return measured.errors(Rows(rows, self._samples.targets[where]))
+            return measured.errors(Rows(rows, samples.targets[where]))
 
-        shown = min(max(0, first), max(0, len(self._samples.inputs) - PAGE))
+        shown = min(max(0, first), max(0, len(samples.inputs) - PAGE))
         return measure_pairs(
-            reconstruct, self._samples.inputs, self._samples.titles, first, PAGE,
-            step=step, version=version, low=self._low, high=self._high,
+            reconstruct, samples.inputs, samples.titles, first, PAGE,
+            step=step, version=version, low=self._range[0], high=self._range[1],
         )  # fmt: skip

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from aetui import protocol as p
+from aetui.engine import describe
 from aetui.engine.measure import Gauges
 from aetui.gauges.budget import Budget
 from aetui.training.interface import Unknown
@@ -42,6 +43,7 @@ class Watch:
         """The last measurement of explained variance and validation loss."""
         self.measuring = ""
         """What is being measured at this moment, '' for nothing."""
+        self._troubles: list[str] = []
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -81,13 +83,21 @@ class Watch:
             if name in self._stale or (name not in self._published and name not in self._broken)
         ]
 
-    def fit(self) -> p.Point:
-        """Explained variance and validation loss, now."""
+    def fit(self) -> p.Point | None:
+        """Explained variance and validation loss, now; None where they can't be measured."""
         self.measuring = "explained variance"
         try:
             self.point = self._gauges.fit()
+        except Unknown as error:
+            self._leave_out("fit", "explained variance", str(error))
+            return None
+        except Exception as error:
+            log.exception("explained variance failed")
+            self._leave_out("fit", "explained variance", describe.failure(error))
+            return None
         finally:
             self.measuring = ""
+        self._broken.discard("fit")
         return self.point
 
     def fit_if_due(self) -> p.Point | None:
@@ -105,25 +115,32 @@ class Watch:
                 with self._budget.timed(name):
                     yield name
 
-    def measure(self, name: str) -> str:
-        """Measure one gauge and publish it; one that fails is left out, and the first time says why."""
+    def measure(self, name: str) -> None:
+        """Measure one gauge and publish it; one that fails is left out."""
         self._stale.discard(name)
         self.measuring = f"the {name} pane"
         try:
             self._published[name] = self._gauges.measure(name, self._sample)
         except Unknown as error:
-            first = name not in self._broken
-            self._broken.add(name)
-            return f"the {name} pane can't be measured: {error}" if first else ""
+            self._leave_out(name, self.measuring, str(error))
+            return
         except Exception as error:
             log.exception("gauge %s failed", name)
-            first = name not in self._broken
-            self._broken.add(name)
-            return f"the {name} pane can't be measured: {type(error).__name__}: {error}" if first else ""
+            self._leave_out(name, self.measuring, describe.failure(error))
+            return
         finally:
             self.measuring = ""
         self._broken.discard(name)
-        return ""
+
+    def _leave_out(self, name: str, what: str, why: str) -> None:
+        if name not in self._broken:
+            self._broken.add(name)
+            self._troubles.append(f"{what} can't be measured: {why}")
+
+    def troubles(self) -> list[str]:
+        """What could not be measured, each said once, since the last call."""
+        found, self._troubles = self._troubles, []
+        return found
 
     @property
     def diagnosis(self) -> p.Diagnosis | None:

@@ -128,6 +128,6 @@ def test_looking_and_probing_change_nothing_of_the_training(watch):
     watched.until(lambda shown: shown.step == 600)
     plain = Trainer(SPEC)
     plain.run()
-    run = watched.engine._run
+    run = watched.engine.run
     assert run is not None
     assert trainer_of(run.training).weights_sha256() == plain.weights_sha256()

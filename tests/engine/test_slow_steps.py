@@ -120,7 +120,7 @@ def test_a_step_that_hangs_leaves_those_before_it_published_and_stored(bench: Ca
     assert view is not None and view.history is not None
     assert len(view.history.loss.numpy()) == 49
     assert (view.status.state, view.status.loss) == ("running", pytest.approx(float(view.history.loss.numpy()[-1])))
-    assert view.status.epoch == pytest.approx(49 / trainer_of(one.engine._run.training).batches.steps_per_epoch)  # pyright: ignore
+    assert view.status.epoch == pytest.approx(49 / trainer_of(one.engine.run.training).batches.steps_per_epoch)  # pyright: ignore
     ready = one.event(lambda event: isinstance(event, p.Ready))
     assert isinstance(ready, p.Ready)
     one.until(lambda: stored_steps(ready.info.folder) == 49)
@@ -138,7 +138,7 @@ def test_a_step_that_hangs_leaves_those_before_it_published_and_stored(bench: Ca
     one.engine.submit(p.Run(id=3))
     one.event(lambda event: isinstance(event, p.StateChanged) and event.state == "finished")
     one.until(lambda: stored_steps(ready.info.folder) == 60)
-    run = one.engine._run
+    run = one.engine.run
     assert run is not None
     weights = trainer_of(run.training).weights_sha256()
     trainer = Trainer(one.spec)
@@ -160,7 +160,7 @@ def test_a_step_that_fails_after_a_long_time_is_none(bench: Callable[..., Bench]
 def test_a_measurement_that_hangs_is_named(bench: Callable[..., Bench], monkeypatch) -> None:
     one = bench()
     one.until(lambda: one.status().step == 49)
-    run, module = one.engine._run, one.module
+    run, module = one.engine.run, one.module
     assert run is not None
     fresh = module.threading.Event()
     measure = run.watch.gauges.measure
@@ -202,5 +202,5 @@ def test_an_engine_at_rest_is_not_slow(bench: Callable[..., Bench]) -> None:
     one.engine.submit(p.Pause(id=2))
     one.release()
     one.event(lambda event: isinstance(event, p.StateChanged) and event.state == "paused")
-    one.until(lambda: one.engine._resting and one.engine._pulse.still() > pulse.SLOW)
+    one.until(lambda: one.engine._inbox.resting and one.engine._pulse.still() > pulse.SLOW)
     assert one.status().stalled is None

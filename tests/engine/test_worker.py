@@ -88,7 +88,7 @@ class Driver:
 
     @property
     def trainer(self) -> Trainer:
-        run = self.engine._run
+        run = self.engine.run
         assert run is not None
         return trainer_of(run.training)
 
@@ -352,7 +352,7 @@ def test_a_goal_given_while_running_ends_the_run_there(driver: Driver):
 
 def test_a_gauge_that_fails_is_said_once_and_training_goes_on(driver: Driver, monkeypatch):
     driver.load()
-    gauges = driver.engine._run.watch._gauges
+    gauges = driver.engine.run.watch._gauges
     monkeypatch.setattr(gauges, "measure", lambda name, first: 1 / 0)
     driver.look(have={"code": 0})
     note = driver.wait(lambda e: isinstance(e, p.Noted))

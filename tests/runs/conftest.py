@@ -93,8 +93,8 @@ class Driver:
 
     @property
     def run(self) -> Any:
-        assert self.engine._run is not None
-        return self.engine._run
+        assert self.engine.run is not None
+        return self.engine.run
 
     @property
     def trainer(self) -> Any:

@@ -194,7 +194,7 @@ def machine(check, drive, private_home):
 
         @invariant()
         def stands_where_it_says(self) -> None:
-            run = self.driver.engine._run
+            run = self.driver.engine.run
             if run is None:
                 return
             recording = run.recording
@@ -204,7 +204,7 @@ def machine(check, drive, private_home):
             assert trainer_of(recording.training).spec.optim.lr > 0
 
         def teardown(self) -> None:
-            if self.driver.engine._run is not None:
+            if self.driver.engine.run is not None:
                 record = check(self.driver)
                 assert not np.isnan(record.loss).any()
                 self._returns_to_what_it_left()

@@ -48,7 +48,7 @@ def test_an_undo_without_a_checkpoint_of_what_it_leaves_promises_none(drive, mon
     driver.steps(20)
     driver.flush()
     driver.do(p.Run, steps=5)
-    driver.wait_for(lambda: driver.trainer.steps == 25 and driver.engine._state == "paused")
+    driver.wait_for(lambda: driver.trainer.steps == 25 and driver.engine.state == "paused")
     driver.flush()
     driver.do(p.Undo)
     driver.do(p.Redo)

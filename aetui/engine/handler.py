@@ -1,0 +1,208 @@
+"""What each command does to the present run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from aetui import protocol as p
+from aetui.data import DataError
+from aetui.engine import describe
+from aetui.engine.inbox import Inbox
+from aetui.engine.live import LiveRun
+from aetui.engine.meters import SpeedMeter
+from aetui.engine.present import Present
+from aetui.engine.shelf import Shelf
+from aetui.engine.steering import Hold
+from aetui.models.build import ModelError
+from aetui.runs.folder import RunError
+from aetui.runs.replay import Interrupted
+from aetui.spec import SpecError
+from aetui.training.interface import Training
+
+log = logging.getLogger(__name__)
+
+_REFUSALS = (SpecError, DataError, ModelError, RunError)
+"""Errors that are a sentence for the user."""
+
+
+class CommandHandler:
+    """Obeys commands in the thread that trains, one at a time, between two steps; each gets its acknowledgement."""
+
+    def __init__(self, now: Present, shelf: Shelf, inbox: Inbox) -> None:
+        self._now, self._shelf, self._inbox = now, shelf, inbox
+        self._hold = Hold()
+        self.stopping = False
+        """Whether the engine is to end."""
+
+    def obey(self, command: p.Commands) -> None:
+        now = self._now
+        try:
+            self._dispatch(command)
+        except Interrupted:
+            self.stopping = True
+        except _REFUSALS as error:
+            text = "; ".join(str(error).splitlines())
+            log.info("refused %s: %s", command, text)
+            now.refuse(command, text, path=getattr(error, "path", ""), left=getattr(error, "left", None))
+        except Exception as error:
+            log.exception("command %s failed", command)
+            now.refuse(command, describe.failure(error))
+        finally:
+            now.stage = now.where = ""
+
+    def _dispatch(self, command: p.Commands) -> None:
+        now, run = self._now, self._now.run
+        if not isinstance(command, p.Nudge):
+            self._hold.end()
+        match command:
+            case p.Stop():
+                self.stopping = True
+                now.accept(command, "the engine ends")
+            case p.New() | p.Open() if run is not None and now.theirs(run):
+                now.refuse(command, f"{run.info.name} trains in a loop of its own, so no other run can take its place")
+            case p.New():
+                self._load(command)
+            case p.Open():
+                self._open(command)
+            case _ if run is None:
+                now.refuse(command, "there is no run yet: its data or model could not be loaded")
+            case p.Undo() | p.Redo() | p.Rewind():
+                run.end_probes()
+                self._travel(run, command)
+            case p.Run():
+                run.end_probes()
+                self._begin(self._whole(run), command)
+            case p.Pause() if now.state == "running":
+                now.accept(command, "paused")
+                now.settle(run, "paused")
+            case p.Pause():
+                now.accept(command, "not running")
+            case p.Examine():
+                self._examine(run, command)
+            case p.Set():
+                run.end_probes()
+                self._set(self._whole(run), command, command.changes)
+            case p.Nudge():
+                run.end_probes()
+                self._nudge(self._whole(run), command)
+
+    # --- which run ------------------------------------------------------------------------------
+
+    def begin_with(self, training: Training) -> None:
+        """Make a training that somebody has assembled the present run."""
+        run = self._shelf.take(training, self._now.runs + 1)
+        run.refresh()
+        self._now.take(run, "paused")
+        self._now.emit(p.StateChanged(state="paused"))
+
+    def _load(self, command: p.New) -> None:
+        now = self._now
+        run = self._shelf.begin(command.spec, now.runs + 1, now.say_stage)
+        run.refresh()
+        now.take(run, "paused")
+        now.accept(command, f"loaded {run.info.source}")
+        if command.start:
+            self._begin(run, p.Run(id=command.id))
+        else:
+            now.emit(p.StateChanged(state="paused"))
+
+    def _open(self, command: p.Open) -> None:
+        now = self._now
+        run, remarks = self._shelf.open(
+            Path(command.folder), now.runs + 1, now.say_stage, lambda: self._inbox.asks_to_stop
+        )
+        state, reason = self._shelf.state_of(run)
+        now.take(run, state)
+        for remark in remarks:
+            now.note(remark)
+        now.accept(command, f"opened {run.info.name} at step {run.training.steps.done:,}")
+        if command.start:
+            self._begin(run, p.Run(id=command.id))
+        else:
+            now.emit(p.StateChanged(state=state, reason=reason))
+
+    def _travel(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
+        """Return to another step of the run, or leave all as it is."""
+        now = self._now
+        run.collect()
+        self._shelf.check(run, command)
+        if now.state == "running":
+            now.settle(run, "paused", owe=False)
+        event, remarks = self._shelf.travel(run, command, now.say_stage, lambda: self._inbox.asks_to_stop)
+        now.arrive(run, event, remarks)
+
+    def _whole(self, run: LiveRun) -> LiveRun:
+        """The run in a state to go on with: after a step that broke off, that of the step before it."""
+        if run.recording is None or not run.recording.spoiled:
+            return run
+        self._hold.end()
+        remarks = self._shelf.mend(run, self._now.say_stage, lambda: self._inbox.asks_to_stop)
+        text = f"back at step {run.training.steps.done:,}, before the failure"
+        return self._now.arrive(run, p.Moved(command=0, text=text, info=run.info), remarks)
+
+    # --- training -------------------------------------------------------------------------------
+
+    def _begin(self, run: LiveRun, command: p.Run) -> None:
+        now, training = self._now, run.training
+        steps, done, goal = command.steps, training.steps.done, training.steps.goal
+        if steps is not None and steps < 1:
+            now.refuse(command, f"steps: {steps} is not allowed; it takes at least 1")
+            return
+        now.to_goal = steps is None and (goal is None or done < goal)
+        if steps == 1 and now.stepping and now.state == "running" and now.target is not None:
+            done = now.target  # the key repeats faster than steps are taken, and none may be lost
+        now.target = (goal if now.to_goal else None) if steps is None else done + steps
+        now.stepping = steps == 1
+        many = "" if steps is None else f" for {steps:,} step{'s' if steps > 1 else ''}"
+        opened = run.open_branch()
+        now.accept(command, f"running{many}", info=run.info if opened else None)
+        run.speed = SpeedMeter()
+        now.state = "running"
+        if steps != 1:
+            # A look that is answered before the first service must not show the state before this one.
+            run.publish("running", len(self._inbox))
+            now.emit(p.StateChanged(state="running", reason=f"running{many}" if many else ""))
+
+    def _nudge(self, run: LiveRun, command: p.Nudge) -> None:
+        path, training, time_ = command.path, run.training, time.monotonic()
+        steps, value = training.steps.done, run.nudged(path, command.by)
+        if value is None:
+            self._now.refuse(command, f"{path}: is not a number that keys can move")
+        elif not training.settings.check({path: value}):
+            self._now.accept(command, describe.at_the_end(training, path), effect="none")
+        else:
+            self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, time_, steps))
+            self._hold.note(path, time_, steps)
+
+    def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str], *, repeat: bool = False) -> None:
+        """Put settings in force. repeat: as part of the tweak before, which has the checkpoint."""
+        now, training = self._now, run.training
+        found = training.settings.check(changes)
+        if not found:
+            now.accept(command, "nothing to change: the settings are in force already", effect="none")
+            return
+        run.collect()
+        if not repeat:
+            run.save_before(", ".join(map(str, found)))
+        run.open_branch()
+        remark = training.settings.put_in_force(changes)
+        run.info = describe.updated(run.info, training)
+        run.publish(now.state, len(self._inbox))
+        text = ", ".join(map(str, found)) + remark
+        now.accept(command, text, found, run.info, dict(changes), repeat=repeat)
+        if now.to_goal and now.state == "running":
+            now.target = goal = training.steps.goal
+            if goal is not None and goal <= training.steps.done:
+                now.finish(run)
+
+    def _examine(self, run: LiveRun, command: p.Examine) -> None:
+        now = self._now
+        if run.probing:
+            now.accept(command, "the probes are under way", effect="none")
+            return
+        now.accept(command, "checking the suspected causes on copies of the run")
+        if now.state == "running":
+            now.settle(run, "paused", "paused for the probes")
+        run.begin_probes()
