@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Sequence
 
 import torch
 from msgspec.structs import replace
+from torch import nn
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
@@ -26,8 +28,11 @@ from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
 from aetui.models.base import evaluating
+from aetui.models.errors import message
 from aetui.report import FINE, LEARNING, Finding, Report
-from aetui.training.interface import Training
+from aetui.training.interface import Training, Unknown
+
+log = logging.getLogger(__name__)
 
 KEPT = 48
 """Snapshots that are kept; beyond, every second one of the older half goes."""
@@ -43,7 +48,14 @@ class LiveDiagnosis:
 
     def __init__(self, training: Training) -> None:
         self._training = training
-        self._initial = clone(training.measured.module)
+        self._initial: nn.Module | None = None
+        self._uncopied = ""
+        """Why there is no copy of the module."""
+        try:
+            self._initial = clone(training.measured.module)
+        except Exception as error:
+            log.exception("the module can't be copied")
+            self._uncopied = f"the module can't be copied: {type(error).__name__}: {message(error)}"
         self._settings: object = None
         self._subject: Subject | None = None
         self._facts: Facts | None = None
@@ -122,6 +134,8 @@ class LiveDiagnosis:
         """Subject and facts under the settings in force."""
         settings = self._training.settings.table(), self._training.measured.loss
         if self._subject is None or self._facts is None or settings != self._settings:
+            if self._initial is None:
+                raise Unknown(self._uncopied)
             self._subject = subject_of_training(self._training, clone(self._initial))
             self._rows = probe_rows(self._subject.rows)
             self._facts = gather(self._subject, self._facts)

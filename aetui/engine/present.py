@@ -22,10 +22,9 @@ log = logging.getLogger(__name__)
 class Present:
     """Changed by the thread that trains only; `run` and `state` may be read from any."""
 
-    def __init__(self, journal: Journal, shelf: Shelf, inbox: Inbox) -> None:
-        self.journal, self._shelf, self._inbox = journal, shelf, inbox
-        self.on_folder: Callable[[Path | None], str] | None = None
-        """Told of the folder of each run that is loaded; what it answers goes into the journal."""
+    def __init__(self, journal: Journal, shelf: Shelf, inbox: Inbox, tell_folder: Callable[[Path | None], str]) -> None:
+        """tell_folder: hears of the folder of each run that is loaded; what it answers goes into the journal."""
+        self.journal, self._shelf, self._inbox, self._tell_folder = journal, shelf, inbox, tell_folder
         self.run: LiveRun | None = None
         self.state: p.State = "loading"
         self.target: int | None = None
@@ -59,8 +58,7 @@ class Present:
         self.journal.begin(run)
         if run.unsaved:
             self.note(f"this run is not stored: {run.unsaved}")
-        if self.on_folder is not None:
-            self.note(self.on_folder(run.recording.folder.path if run.recording else None))
+        self.note(self._tell_folder(run.recording.folder.path if run.recording else None))
 
     def arrive(self, run: LiveRun, event: p.Moved, remarks: list[str]) -> LiveRun:
         """Show the run where it stands now, and how it came there."""
@@ -170,7 +168,6 @@ class Present:
 
     def note_fault(self, error: BaseException) -> None:
         """Something failed that is no part of a step: said once, and never a reason to end anything."""
-        log.error("a fault between two steps", exc_info=error)
         text = f"something besides the training failed, and the training goes on: {describe.failure(error)}"
         if text not in self._said:
             self._said.add(text)

@@ -88,8 +88,12 @@ class Watch:
         self.measuring = "explained variance"
         try:
             self.point = self._gauges.fit()
-        except Exception as error:  # noqa: BLE001 - logged and said by _leave_out
-            self._leave_out("fit", "explained variance", error)
+        except Unknown as error:
+            self._leave_out("fit", "explained variance", str(error))
+            return None
+        except Exception as error:
+            log.exception("explained variance failed")
+            self._leave_out("fit", "explained variance", describe.failure(error))
             return None
         finally:
             self.measuring = ""
@@ -117,20 +121,21 @@ class Watch:
         self.measuring = f"the {name} pane"
         try:
             self._published[name] = self._gauges.measure(name, self._sample)
-        except Exception as error:  # noqa: BLE001 - logged and said by _leave_out
-            self._leave_out(name, self.measuring, error)
+        except Unknown as error:
+            self._leave_out(name, self.measuring, str(error))
+            return
+        except Exception as error:
+            log.exception("gauge %s failed", name)
+            self._leave_out(name, self.measuring, describe.failure(error))
             return
         finally:
             self.measuring = ""
         self._broken.discard(name)
 
-    def _leave_out(self, name: str, what: str, error: Exception) -> None:
-        known = isinstance(error, Unknown)
-        if not known:
-            log.error("%s failed", what, exc_info=error)
+    def _leave_out(self, name: str, what: str, why: str) -> None:
         if name not in self._broken:
             self._broken.add(name)
-            self._troubles.append(f"{what} can't be measured: {error if known else describe.failure(error)}")
+            self._troubles.append(f"{what} can't be measured: {why}")
 
     def troubles(self) -> list[str]:
         """What could not be measured, each said once, since the last call."""

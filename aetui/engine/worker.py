@@ -56,7 +56,9 @@ class Engine:
         self._shelf = Shelf(name, log_file, folder, store)
         self._journal = Journal()
         self._inbox = Inbox()
-        self._now = Present(self._journal, self._shelf, self._inbox)
+        self.on_folder: Callable[[Path | None], str] | None = None
+        """Told of the folder of each run that is loaded; what it answers goes into the journal."""
+        self._now = Present(self._journal, self._shelf, self._inbox, self._tell_folder)
         self._handler = CommandHandler(self._now, self._shelf, self._inbox)
         self.screens = 0
         """Screens that are attached, for them to know of each other."""
@@ -83,15 +85,6 @@ class Engine:
     @property
     def state(self) -> p.State:
         return self._now.state
-
-    @property
-    def on_folder(self) -> Callable[[Path | None], str] | None:
-        """Told of the folder of each run that is loaded; what it answers goes into the journal."""
-        return self._now.on_folder
-
-    @on_folder.setter
-    def on_folder(self, told: Callable[[Path | None], str] | None) -> None:
-        self._now.on_folder = told
 
     def join(self, sink: Sink) -> None:
         """Deliver events to `sink` from now on, after those of the present run."""
@@ -129,6 +122,9 @@ class Engine:
         """Whether all there is of the run is on the disk; False where it is not stored."""
         run = self._now.run
         return run is not None and run.saved
+
+    def _tell_folder(self, folder: Path | None) -> str:
+        return self.on_folder(folder) if self.on_folder is not None else ""
 
     # --- by time, however long a step takes -----------------------------------------------------
 
@@ -264,12 +260,11 @@ class Engine:
         """Do what is no part of a step; where it fails, say so. Whether it was done."""
         try:
             work(*args)
-        except Exception as error:  # noqa: BLE001 - logged and said by note_fault
-            self._now.note_fault(error)
-            return False
-        except SystemExit as error:
-            if self._now.run is not None and self._now.theirs(self._now.run):
+        except (Exception, SystemExit) as error:
+            run = self._now.run
+            if isinstance(error, SystemExit) and run is not None and self._now.theirs(run):
                 raise
+            log.exception("a fault between two steps")
             self._now.note_fault(error)
             return False
         return True
