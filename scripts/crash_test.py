@@ -41,6 +41,7 @@ from aetui import RunSpec, Trainer
 from aetui import protocol as p
 from aetui.engine.worker import Engine
 from aetui.spec import changed, dumps
+from aetui.training.spec_training import trainer_of
 
 LAG = 1.5
 """Seconds before a kill of which the record may know nothing."""
@@ -125,7 +126,7 @@ class Life:
     @property
     def trainer(self) -> Trainer:
         assert self.engine._run is not None
-        return self.engine._run.trainer
+        return trainer_of(self.engine._run.training)
 
     def done(self) -> int:
         """How many acts of the plan the record has."""

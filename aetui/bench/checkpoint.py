@@ -18,6 +18,7 @@ from aetui import presets
 from aetui.runs.folder import RunFolder
 from aetui.runs.recording import Recording
 from aetui.spec import changed
+from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
 _ROUNDS = 5
@@ -31,7 +32,7 @@ def measure(millions: float) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["AETUI_HOME"] = home
         trainer = Trainer(spec)
-        recording = Recording.begin(RunFolder.create("bench"), trainer)
+        recording = Recording.begin(RunFolder.create("bench"), SpecTraining(trainer))
         for _ in range(2):
             _step(recording)
         copies, stalls, alone, writing = [], [], [], []
@@ -61,8 +62,10 @@ def measure(millions: float) -> dict[str, Any]:
 def _step(recording: Recording) -> float:
     """Seconds of one step, recorded."""
     start = time.perf_counter()
-    recording.trainer.advance()
-    recording.add(recording.trainer.recorder.drain())
+    steps = recording.training.steps
+    assert steps.advance is not None
+    steps.advance()
+    recording.add(steps.drain())
     return time.perf_counter() - start
 
 

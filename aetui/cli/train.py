@@ -16,7 +16,7 @@ from aetui.cli.outcome import outcome, print_outcome
 from aetui.cli.screen import new_folder
 from aetui.data import DataError
 from aetui.engine.crash import log_exits
-from aetui.engine.describe import failure, finished, warnings
+from aetui.engine.describe import failure, finished
 from aetui.engine.journal import record
 from aetui.engine.logs import log_to
 from aetui.models.errors import ForwardError, ModelError
@@ -25,6 +25,8 @@ from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.recording import Recording
 from aetui.runs.replay import Interrupted
 from aetui.spec import Problem, RunSpec, SpecError
+from aetui.training.remarks import warnings
+from aetui.training.spec_training import SpecTraining, trainer_of
 from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -50,7 +52,7 @@ def train_headless(spec: RunSpec, *, steps: int | None, as_json: bool, name: str
     for problem in (*problems, *warnings(trainer)):
         _say(problem)
     try:
-        recording = Recording.begin(folder, trainer, wanted=steps)
+        recording = Recording.begin(folder, SpecTraining(trainer), wanted=steps)
     except (RunError, DamagedDatabase) as error:
         raise SpecError([Problem("AETUI_HOME", str(error))]) from None
     recording.save_start()
@@ -76,7 +78,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool) -> i
     try:
         remarks += headless.go_to_end()
         goal = steps or recording.goal
-        done = recording.trainer.steps
+        done = trainer_of(recording.training).steps
         if goal is None:
             raise SpecError([Problem("--steps", f"missing; the run stands at step {done:,} and has no end of its own")])
         if goal < done:
@@ -88,7 +90,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool) -> i
     except BaseException:
         recording.close("")
         raise
-    for remark in (*remarks, *warnings(recording.trainer)):
+    for remark in (*remarks, *warnings(trainer_of(recording.training))):
         _say(remark)
     if steps is not None:
         recording.want(steps)
@@ -121,7 +123,7 @@ class _Headless:
     """One run in training, its record, and the signals that end it."""
 
     def __init__(self, recording: Recording, as_json: bool) -> None:
-        self._recording, self._trainer, self._as_json = recording, recording.trainer, as_json
+        self._recording, self._trainer, self._as_json = recording, trainer_of(recording.training), as_json
         self._signal: signal.Signals | None = None
         self._trouble = ""
 

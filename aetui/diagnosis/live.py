@@ -14,7 +14,8 @@ from aetui.diagnosis.facts import Facts, gather
 from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Fit, Snapshot, fit, measured, probe_rows, watching
-from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.of_training import subject_of_training
+from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import Outcomes, Progress, Rows, length_of, probe_suspects
 from aetui.diagnosis.ruin import slow_norms, unsound_norms
@@ -23,7 +24,7 @@ from aetui.diagnosis.verdict import Verdict, judge
 from aetui.diagnosis.weighing import weigh
 from aetui.models.base import evaluating
 from aetui.report import FINE, LEARNING, Finding, Report
-from aetui.training.trainer import Trainer
+from aetui.training.interface import Training
 
 KEPT = 48
 """Snapshots that are kept; beyond, every second one of the older half goes."""
@@ -37,18 +38,18 @@ AHEAD = 0.5
 
 
 class LiveDiagnosis:
-    """Watches a trainer. Everything here runs in the thread that trains, and changes nothing of the training.
+    """Watches a training. Everything here runs in the thread that trains, and changes nothing of the training.
 
     The weights at the time of construction are those that probes start from.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self._trainer = trainer
-        self._initial = clone(trainer.model)
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._initial = clone(training.measured.module)
         self._settings: object = None
         self._subject: Subject | None = None
         self._facts: Facts | None = None
-        self._rows = probe_rows(len(trainer.train_data))
+        self._rows = probe_rows(0)
         self._snapshots: list[Snapshot] = []
         self._outcomes: Outcomes = {}
         self._spent = 0
@@ -57,8 +58,8 @@ class LiveDiagnosis:
         """What is shown, None before the first look."""
 
     def move(self) -> None:
-        """The trainer stands at another step: what was seen after it is of no concern there."""
-        self._snapshots = [shot for shot in self._snapshots if shot.step <= self._trainer.steps]
+        """The training stands at another step: what was seen after it is of no concern there."""
+        self._snapshots = [shot for shot in self._snapshots if shot.step <= self._training.steps.done]
         self._outcomes, self._spent, self._pending, self.report = {}, 0, "", None
 
     # --- looking --------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ class LiveDiagnosis:
         present = revised(d, present, self._findings(d, present, suspects))
         verdict = present if resting else self._held(present)
         findings = self._findings(d, verdict, suspects)
-        known = self._trainer.floors()
+        known = self._training.measured.floors
         floors = {"mean": known.mean, "linear": known.linear, "entropy": known.entropy}
         self.report = report_of(d, verdict, findings, d.steps, self._spent, "", 0.0, floors)
         return self.report
@@ -96,42 +97,43 @@ class LiveDiagnosis:
             norms,
             (),
             broken=broken,
-            goal=self._trainer.goal,
-            taken=self._trainer.steps,
+            goal=self._training.steps.goal,
+            taken=self._training.steps.done,
         )
         if d.quality < NEAR_LINEAR:
             # Only where something is wrong: these read every weight.
-            model = self._trainer.model
+            model = self._training.measured.module
             d.train_fit, d.weights, d.unsound = self._train_fit(subject), measure_weights(model), unsound_norms(model)
         return d
 
     def _train_fit(self, subject: Subject) -> Fit | None:
         """The fit in train mode, measured on a copy, where running statistics hardly follow the batches."""
-        model = self._trainer.model
+        model = self._training.measured.module
         if not slow_norms(model):
             return None
         return Rows.of(subject, self._rows).fit(Loop(subject, model=clone(model)), train=True)
 
     def _known(self) -> tuple[Subject, Facts]:
         """Subject and facts under the settings in force."""
-        settings = self._trainer.spec
+        settings = self._training.settings.table(), self._training.measured.loss
         if self._subject is None or self._facts is None or settings != self._settings:
-            self._subject = subject_of_trainer(self._trainer, clone(self._initial))
+            self._subject = subject_of_training(self._training, clone(self._initial))
+            self._rows = probe_rows(self._subject.rows)
             self._facts = gather(self._subject, self._facts)
             self._settings, self._outcomes, self._spent = settings, {}, 0
         return self._subject, self._facts
 
     def _take_snapshot(self, subject: Subject) -> None:
-        trainer = self._trainer
-        if self._snapshots and self._snapshots[-1].step == trainer.steps:
+        module, steps = self._training.measured.module, self._training.steps.done
+        if self._snapshots and self._snapshots[-1].step == steps:
             self._snapshots.pop()
         x, target = subject.inputs[self._rows], subject.targets[self._rows]
-        with evaluating(trainer.model), watching(trainer.model) as watcher:
-            output = trainer.model(x).output
+        with evaluating(module), watching(module) as watcher:
+            output = take_apart(module(x), target.shape).reconstruction
         found = measured(watcher, output)
-        compared = trainer.objective.prediction(output)
+        compared = subject.loss.probabilities(output)
         made = _fit(compared, target)
-        self._snapshots.append(Snapshot(trainer.steps, made, found))
+        self._snapshots.append(Snapshot(steps, made, found))
         if len(self._snapshots) > KEPT:
             half = KEPT // 2
             self._snapshots = [*self._snapshots[:half][::2], *self._snapshots[half:]]

@@ -92,7 +92,7 @@ class Journal:
             seq, branch = self._seq, 0
         else:
             seq, branch = run.recording.next_seq(), run.recording.position.branch
-        step = run.trainer.steps if run else 0
+        step = run.training.steps.done if run else 0
         return replace(event, seq=seq, branch=branch, step=step, time=time.time())
 
 

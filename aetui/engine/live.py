@@ -1,4 +1,4 @@
-"""One loaded run: its trainer, its history, its gauges, and what screens see of them."""
+"""One loaded run: its training, its history, its gauges, and what screens see of them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
 from aetui.report import LEARNING
 from aetui.runs.recording import Recording
-from aetui.spec import sections as s
-from aetui.training.trainer import Trainer
+from aetui.training.interface import Training
 
 
 class LiveRun:
@@ -30,17 +29,17 @@ class LiveRun:
     """
 
     def __init__(
-        self, trainer: Trainer, info: p.RunInfo, recording: Recording | None = None, before: LiveRun | None = None
+        self, training: Training, info: p.RunInfo, recording: Recording | None = None, before: LiveRun | None = None
     ) -> None:
         """`recording` is the run's record, None where it is not stored; `before` the same run at another step."""
-        self.trainer = trainer
+        self.training = training
         self.info = info
         self.recording = recording
         self.unsaved = ""
         """Why the run is not stored, '' where it is."""
         self.screens = 0
         self.history = History()
-        self.watch = Watch(Gauges(trainer, self.history, before.watch.gauges.diagnosis if before else None))
+        self.watch = Watch(Gauges(training, self.history, before.watch.gauges.diagnosis if before else None))
         self._probes: Iterator[Progress] | None = None
         self._verdict = before._verdict if before else LEARNING
         self.speed = SpeedMeter()
@@ -77,12 +76,12 @@ class LiveRun:
         if time.monotonic() - self._collected > self.watch.period and self._take_over():
             before, step = self._status, len(self.history)
             # The step under way has taken its rows already.
-            epoch = (before.epoch or 0.0) + (step - before.step) / self.trainer.batches.steps_per_epoch
+            epoch = (before.epoch or 0.0) + (step - before.step) / self.training.steps.per_epoch
             self.publish("running", queued, epoch)
 
     def _take_over(self) -> int:
         """Append what was recorded to history and record; the number of steps."""
-        records = self.trainer.recorder.drain()
+        records = self.training.steps.drain()
         self._collected = time.monotonic()
         if not len(records):
             return 0
@@ -100,8 +99,7 @@ class LiveRun:
         """Why the run stops at a step whose loss or gradient is not finite."""
         page = self.history.since(step - 1)
         assert page is not None
-        on_host = self.trainer.device.type == "cpu"
-        return describe.non_finite(step, page, self.history.last_finite(), on_host)
+        return describe.non_finite(step, page, self.history.last_finite(), self.training.steps.after_non_finite)
 
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
@@ -129,11 +127,11 @@ class LiveRun:
     # --- the record -----------------------------------------------------------------------------
 
     def moved(self, number: int) -> LiveRun:
-        """The same run after its trainer has gone to another step: its history there, its gauges anew."""
+        """The same run after its training has gone to another step: its history there, its gauges anew."""
         recording = self.recording
         assert recording is not None
         self.watch.gauges.diagnosis.move()
-        run = LiveRun(self.trainer, self.info, recording, self)
+        run = LiveRun(self.training, self.info, recording, self)
         run.unsaved, run.screens = self.unsaved, self.screens
         run.load()
         run.info = replace(run.info, run=number)
@@ -148,7 +146,7 @@ class LiveRun:
         self.history = self.watch.gauges.history = History.of(columns, [p.Point(*point) for point in points])
         self._clipped.add(columns.clipped[-100:].astype(np.float32))
         self.info = replace(
-            describe.updated(self.info, self.trainer),
+            describe.updated(self.info, self.training),
             folder=str(recording.folder.path),
             path=legs(recording),
             branches=branches(recording),
@@ -263,38 +261,41 @@ class LiveRun:
 
     def step_measured(self) -> bool:
         """One training step whose updates the layers gauge shows; False where it was not finite."""
-        finite, updates = self.trainer.advance_measured()
+        steps = self.training.steps
+        if steps.advance_measured is None:
+            assert steps.advance is not None
+            return steps.advance()
+        finite, updates = steps.advance_measured()
         self.watch.remember_updates(updates)
         return finite
 
     def nudged(self, path: str, by: int) -> str | None:
         """The number at `path` moved by `by` rungs, as text; None where it is no such number."""
-        section, _, name = path.partition(".")
-        value = getattr(getattr(self.trainer.spec, section, None), name, None)
-        if not isinstance(value, float):
+        setting = next((one for one in self.training.settings.table() if one.path == path), None)
+        if setting is None or setting.type != "number":
             return None
-        return repr(self._ladders.setdefault(path, Ladder()).moved(value, by))
+        return repr(self._ladders.setdefault(path, Ladder()).moved(float(setting.value), by))
 
     def publish(self, state: p.State, queued: int, epoch: float | None = None) -> None:
         """Put the figures of the last whole step where looks find them. epoch: where one is under way."""
         self.watch.gauges.resting = state != "running"
-        trainer, point = self.trainer, self.watch.point
+        training, point = self.training, self.watch.point
         last = self.history.since(max(0, len(self.history) - 1))
-        clip = trainer.spec.clip
+        settings, threshold = training.settings, training.settings.threshold
         self._status = p.Status(
             state=state,
             step=len(self.history),
-            epoch=trainer.batches.epoch if epoch is None else epoch,
+            epoch=training.steps.epoch if epoch is None else epoch,
             steps_per_second=self.speed.rate if state == "running" else None,
-            lr=trainer.rate,
-            base_lr=trainer.spec.optim.lr,
+            lr=settings.rate,
+            base_lr=settings.base_rate,
             loss=None if last is None else float(last.loss.numpy()[-1]),
             grad_norm=None if last is None else float(last.grad_norm.numpy()[-1]),
-            threshold=None if isinstance(clip, s.NoClip) else clip.threshold,
-            clipped_share=None if isinstance(clip, s.NoClip) else self._clipped.share,
+            threshold=threshold,
+            clipped_share=None if threshold is None else self._clipped.share,
             validation_loss=point.validation if point else None,
             explained_variance=point.explained if point else None,
             explained_step=point.step if point else 0,
-            memory=memory_in_use(trainer.device),
+            memory=memory_in_use(training.measured.device),
             queued=queued,
         )

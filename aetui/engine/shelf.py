@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from aetui import protocol as p
 from aetui.engine import describe
 from aetui.engine.live import LiveRun
@@ -15,6 +17,8 @@ from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.recording import Recording
 from aetui.runs.replay import Progress
 from aetui.spec import loads
+from aetui.training.interface import Training
+from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
 Say = Callable[[str], None]
@@ -42,20 +46,25 @@ class Shelf:
         trainer = Trainer(loads(spec))
         say("computing the floors")
         trainer.floors()
-        recording, unsaved = self._record(trainer) if self._store else (None, "")
+        return self.take(SpecTraining(trainer), number)
+
+    def take(self, training: Training, number: int) -> LiveRun:
+        """A training that somebody has assembled, at step 0, as a run."""
+        recording, unsaved = self._record(training) if self._store else (None, "")
         name = recording.folder.name if recording else self._name
-        info = describe.run_info(trainer, run=number, name=name, log=self.log_file)
-        run = LiveRun(trainer, info, recording)
+        run = LiveRun(training, replace(training.info(), run=number, name=name, log=self.log_file), recording)
         if recording is not None:
             run.load()
         run.unsaved = unsaved
         return run
 
-    def _record(self, trainer: Trainer) -> tuple[Recording | None, str]:
+    def _record(self, training: Training) -> tuple[Recording | None, str]:
         """The record of a new run, or why there is none."""
+        if training.stored is None:
+            return None, "its state can't be saved"
         try:
             folder = self._new_folder()
-            return Recording.begin(folder, trainer), ""
+            return Recording.begin(folder, training), ""
         except (RunError, DamagedDatabase, OSError) as error:
             return None, str(error)
 
@@ -87,9 +96,8 @@ class Shelf:
         self._used = True
         self._write_log(folder)
         say("computing the floors")
-        recording.trainer.floors()
-        info = describe.run_info(recording.trainer, run=number, name=folder.name, log=self.log_file)
-        run = LiveRun(recording.trainer, info, recording)
+        info = replace(recording.training.info(), run=number, name=folder.name, log=self.log_file)
+        run = LiveRun(recording.training, info, recording)
         try:
             remarks += recording.resume(_progress(say, asked))
         except BaseException:
@@ -133,7 +141,7 @@ class Shelf:
                 what, remarks = "redone", recording.redo(progress)
             case p.Rewind():
                 what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
-        text = f"{what}; the run stands at step {recording.trainer.steps:,}"
+        text = f"{what}; the run stands at step {recording.training.steps.done:,}"
         kept = any(row.position == origin and row.kind == "before-move" for row in recording.keeper.rows)
         left = origin.step if kept and not isinstance(command, p.Redo) else None
         return p.Moved(command=command.id, text=text, info=run.info, redo=redo, left=left), remarks
@@ -145,11 +153,11 @@ class Shelf:
 
     def state_of(self, run: LiveRun) -> tuple[p.State, str]:
         """The state of a run at rest, and its reason."""
-        steps = run.trainer.steps
+        steps = run.training.steps.done
         last = run.history.last_finite()
         if len(run.history) and (last is None or last[0] != len(run.history)):
             return "non-finite", run.non_finite(steps)
-        if steps and steps == run.trainer.goal:
+        if steps and steps == run.training.steps.goal:
             return "finished", describe.finished(steps)
         return "paused", ""
 

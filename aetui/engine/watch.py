@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from aetui import protocol as p
 from aetui.engine.measure import Gauges
 from aetui.gauges.budget import Budget
+from aetui.training.interface import Unknown
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +111,10 @@ class Watch:
         self.measuring = f"the {name} pane"
         try:
             self._published[name] = self._gauges.measure(name, self._sample)
+        except Unknown as error:
+            first = name not in self._broken
+            self._broken.add(name)
+            return f"the {name} pane can't be measured: {error}" if first else ""
         except Exception as error:
             log.exception("gauge %s failed", name)
             first = name not in self._broken

@@ -1,4 +1,4 @@
-"""The engine: one worker thread that drives a trainer and obeys commands between two steps."""
+"""The engine: what it does between two steps of a training, and the worker thread that drives one of ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from aetui.engine.steering import Hold
 from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
 from aetui.runs.replay import Interrupted
-from aetui.spec import SpecError, differences
+from aetui.spec import SpecError
+from aetui.training.interface import Training
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,20 @@ class Engine:
     Looks are answered at once from what was last published and never wait for a step.
     """
 
-    def __init__(self, name: str, log_file: str = "", *, folder: Path | None = None, store: bool = True) -> None:
-        """`folder` is that of the first run, made if not given; without `store` nothing is kept of any run."""
+    def __init__(
+        self,
+        name: str,
+        log_file: str = "",
+        *,
+        folder: Path | None = None,
+        store: bool = True,
+        training: Training | None = None,
+    ) -> None:
+        """`folder` is that of the first run, made if not given; without `store` nothing is kept of any run.
+
+        training: the first run, where no command brings it.
+        """
+        self._given = training
         self._shelf = Shelf(name, log_file, folder, store)
         self._journal = Journal()
         self.screens = 0
@@ -59,14 +72,19 @@ class Engine:
         """Whether the run is to end where its spec says, wherever a tweak moves that."""
         self._hold = Hold()
         self._between = threading.Lock()
-        """Held by the worker thread but for the time of a step, in which another may touch the run."""
+        """Held between two steps; while one is computed, another thread may touch the run."""
+        self._advance: Callable[[], bool] | None = None
+        self._measured = False
+        """Whether the step under way is measured for the layers gauge."""
+        self._service = 0.0
+        """When the figures are to be published next."""
         self._worker = 0
         self._resting = False
         self._done = 0
         """Pieces of work that the worker thread has begun."""
         self._stage = self._where = ""
         """What is being loaded, and what was said of where that is."""
-        self._pulse = pulse.Pulse(lambda: (self._done, self._run and self._run.trainer.steps))
+        self._pulse = pulse.Pulse(lambda: (self._done, self._run and self._run.training.steps.done))
 
     # --- from any thread ------------------------------------------------------------------------
 
@@ -139,29 +157,58 @@ class Engine:
     # --- the worker thread ----------------------------------------------------------------------
 
     def work(self) -> None:
-        """Obey commands and train until told to stop; runs in the worker thread."""
-        self._worker = threading.get_ident()
+        """Drive the loop of a training that is ours, until told to stop; runs in the worker thread."""
         heart = pulse.Heart(self._beat)
         heart.start()
         try:
-            with self._between:
-                self._work()
+            finite = True
+            while self.between_steps(finite):
+                finite = self._step()
         finally:
+            with self._between:
+                self._end()
             heart.stop()
 
-    def _work(self) -> None:
+    def _step(self) -> bool:
+        """One step; False where it was not finite. One that breaks off is told of, and the run rests."""
+        run, advance = self._run, self._advance
+        assert run is not None and advance is not None
         try:
+            return run.step_measured() if self._measured else advance()
+        except (Exception, SystemExit) as error:
+            log.exception("a step failed")
+            with self._between:
+                self._fail(run, error)
+            return True
+
+    def between_steps(self, finite: bool = True) -> bool:
+        """Obey, pause, publish and measure what is due; returns when the next step is to be taken, False for none.
+
+        Whoever drives the loop calls this before the first step and after each. In a pause it does not return.
+
+        Args:
+            finite: False where loss or gradient of the step just taken is known not to be finite.
+        """
+        with self._between:
+            if self._state == "running" and self._run is not None:
+                self._after_step(self._run, finite)
+                if self._state == "running" and not self._inbox:
+                    return True
+            if self._given is not None:
+                given, self._given = self._given, None
+                self._begin_with(given)
+            self._worker = threading.get_ident()
             while not self._stopping:
                 self._done += 1
                 run = self._run
                 if self._inbox:
                     self._obey(self._inbox.popleft())
                 elif run is not None and self._state == "running":
-                    self._train(run)
+                    self._before_steps(run)
+                    return True
                 else:
                     self._rest(run)
-        finally:
-            self._end()
+            return False
 
     def _end(self) -> None:
         """Write what is to be kept of the run, and say how to go on."""
@@ -258,13 +305,19 @@ class Engine:
         self._accept(command, f"loaded {run.info.source}")
         self._start(run, command)
 
+    def _begin_with(self, training: Training) -> None:
+        run = self._shelf.take(training, self._runs + 1)
+        run.refresh()
+        self._take(run, "paused")
+        self._emit(p.StateChanged(state="paused"))
+
     def _open(self, command: p.Open) -> None:
         run, remarks = self._shelf.open(Path(command.folder), self._runs + 1, self._say_stage, self._stop_waits)
         state, reason = self._shelf.state_of(run)
         self._take(run, state)
         for remark in remarks:
             self._emit(p.Noted(text=remark, warning=True))
-        self._accept(command, f"opened {run.info.name} at step {run.trainer.steps:,}")
+        self._accept(command, f"opened {run.info.name} at step {run.training.steps.done:,}")
         if not command.start:
             self._emit(p.StateChanged(state=state, reason=reason))
         self._start(run, command)
@@ -330,11 +383,11 @@ class Engine:
             return run
         self._hold.end()
         remarks = self._shelf.mend(run, self._say_stage, self._stop_waits)
-        text = f"back at step {run.trainer.steps:,}, before the failure"
+        text = f"back at step {run.training.steps.done:,}, before the failure"
         return self._arrive(run, p.Moved(command=0, text=text, info=run.info), remarks)
 
     def _begin(self, run: LiveRun, command: p.Run) -> None:
-        steps, done, goal = command.steps, run.trainer.steps, run.trainer.goal
+        steps, done, goal = command.steps, run.training.steps.done, run.training.steps.goal
         if steps is not None and steps < 1:
             self._refuse(command, f"steps: {steps} is not allowed; it takes at least 1")
             return
@@ -354,21 +407,20 @@ class Engine:
             self._emit(p.StateChanged(state="running", reason=f"running{many}" if many else ""))
 
     def _nudge(self, run: LiveRun, command: p.Nudge) -> None:
-        path, steps, now = command.path, run.trainer.steps, time.monotonic()
-        value = run.nudged(path, command.by)
+        path, training, now = command.path, run.training, time.monotonic()
+        steps, value = training.steps.done, run.nudged(path, command.by)
         if value is None:
             self._refuse(command, f"{path}: is not a number that keys can move")
-        elif not differences(run.trainer.spec, run.trainer.planned({path: value}, text=True)):
-            self._accept(command, describe.at_the_end(run.trainer.spec, path), effect="none")
+        elif not training.settings.check({path: value}):
+            self._accept(command, describe.at_the_end(training, path), effect="none")
         else:
             self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, now, steps))
             self._hold.note(path, now, steps)
 
     def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str], *, repeat: bool = False) -> None:
         """Put settings in force. repeat: as part of the tweak before, which has the checkpoint."""
-        trainer = run.trainer
-        old, old_rate = trainer.spec, trainer.rate
-        found = differences(old, trainer.planned(changes, text=True))
+        training = run.training
+        found = training.settings.check(changes)
         if not found:
             self._accept(command, "nothing to change: the settings are in force already", effect="none")
             return
@@ -376,15 +428,14 @@ class Engine:
         if not repeat:
             run.save_before(", ".join(map(str, found)))
         run.open_branch()
-        trainer.set(changes, text=True)
-        run.info = describe.updated(run.info, trainer)
+        remark = training.settings.put_in_force(changes)
+        run.info = describe.updated(run.info, training)
         run.publish(self._state, len(self._inbox))
-        text = describe.changes_text(found, trainer, old_rate)
-        shown = tuple(p.Change(item.path, item.old, item.new) for item in found)
-        self._accept(command, text, shown, run.info, dict(changes), repeat=repeat)
+        text = ", ".join(map(str, found)) + remark
+        self._accept(command, text, found, run.info, dict(changes), repeat=repeat)
         if self._to_goal and self._state == "running":
-            self._target = trainer.goal
-            if trainer.goal is not None and trainer.goal <= trainer.steps:
+            self._target = goal = training.steps.goal
+            if goal is not None and goal <= training.steps.done:
                 self._finish(run)
 
     def _examine(self, run: LiveRun, command: p.Examine) -> None:
@@ -412,71 +463,72 @@ class Engine:
 
     # --- training -------------------------------------------------------------------------------
 
-    def _train(self, run: LiveRun) -> None:
-        """Train until a command arrives, the target is reached or something is wrong."""
-        trainer, watch, target = run.trainer, run.watch, self._target
-        inbox, clock, advance = self._inbox, time.perf_counter, trainer.advance
-        leave, come_back = self._between.release, self._between.acquire
-        service = clock() + watch.period
+    def _before_steps(self, run: LiveRun) -> None:
+        """Prepare for steps without a command between them."""
+        steps, watch, target = run.training.steps, run.watch, self._target
+        self._advance = steps.advance
+        self._service = time.perf_counter() + watch.period
         # The layers gauge shows updates, which only a measured step has: the first, and one taken alone.
-        alone = target is not None and target - trainer.steps == 1
-        measured = "layers" in watch.watched() and (alone or not watch.has_updates)
+        alone = target is not None and target - steps.done == 1
+        self._measured = "layers" in watch.watched() and (alone or not watch.has_updates)
+
+    def _after_step(self, run: LiveRun, finite: bool) -> None:
+        """Stop where the target is reached or something is wrong; publish and measure what is due."""
+        watch = run.watch
         try:
-            while not inbox:
-                leave()
-                try:
-                    finite = run.step_measured() if measured else advance()
-                finally:
-                    come_back()
-                if not finite:
-                    self._stop_at_non_finite(run, run.collect())
+            if not finite:
+                self._stop_at_non_finite(run, run.collect())
+                return
+            if run.training.steps.done == self._target:
+                self._reach_target(run)
+                return
+            if self._measured:
+                self._note_trouble(watch.measure("layers"))
+                self._measured = False
+            if time.perf_counter() >= self._service:
+                bad = run.collect()
+                if bad is not None:
+                    self._stop_at_non_finite(run, bad)
                     return
-                if trainer.steps == target:
-                    self._reach_target(run)
-                    return
-                if measured:
-                    self._note_trouble(watch.measure("layers"))
-                    measured = False
-                if clock() >= service:
-                    bad = run.collect()
-                    if bad is not None:
-                        self._stop_at_non_finite(run, bad)
-                        return
-                    run.save_if_due()
-                    self._note_storing(run)
-                    # Also before measuring, which may take long.
-                    run.publish("running", len(inbox))
-                    measured = run.measure_due()
-                    self._note_verdict(run)
-                    run.publish("running", len(inbox))
-                    service = clock() + watch.period
+                run.save_if_due()
+                self._note_storing(run)
+                # Also before measuring, which may take long.
+                run.publish("running", len(self._inbox))
+                self._measured = run.measure_due()
+                self._note_verdict(run)
+                run.publish("running", len(self._inbox))
+                self._service = time.perf_counter() + watch.period
         except (Exception, SystemExit) as error:
             log.exception("a step failed")
-            run.collect()
-            run.spoil()
-            self._state, self._target = "failed", None
-            text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
-            run.publish("failed", len(inbox))
-            self._emit(p.Failed(text=text, log=self._shelf.log_file))
-            self._emit(p.StateChanged(state="failed", reason=text))
+            self._fail(run, error)
+
+    def _fail(self, run: LiveRun, error: BaseException) -> None:
+        """A step broke off in the middle: say so, and rest."""
+        run.collect()
+        run.spoil()
+        self._state, self._target = "failed", None
+        text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
+        run.publish("failed", len(self._inbox))
+        self._emit(p.Failed(text=text, log=self._shelf.log_file))
+        self._emit(p.StateChanged(state="failed", reason=text))
 
     def _reach_target(self, run: LiveRun) -> None:
         bad = run.collect()
         if bad is not None:
             self._stop_at_non_finite(run, bad)
-        elif run.trainer.goal == run.trainer.steps:
+        elif run.training.steps.goal == run.training.steps.done:
             self._finish(run)
         else:
             self._settle(run, "paused")
 
     def _finish(self, run: LiveRun) -> None:
-        self._settle(run, "finished", describe.finished(run.trainer.steps))
-        note = describe.finale(run.trainer)
+        self._settle(run, "finished", describe.finished(run.training.steps.done))
+        note = run.training.measured.finale()
         if note:
             self._emit(p.Noted(text=note))
 
     def _stop_at_non_finite(self, run: LiveRun, step: int | None) -> None:
-        self._settle(run, "non-finite", run.non_finite(run.trainer.steps if step is None else step))
+        self._settle(run, "non-finite", run.non_finite(run.training.steps.done if step is None else step))
 
     # --- states and events ----------------------------------------------------------------------
 

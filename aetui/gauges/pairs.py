@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -10,10 +10,24 @@ from aetui.gauges.objective import Objective
 from aetui.models.base import Autoencoder, evaluating
 from aetui.protocol import Array, Pair, Pairs
 
+Reconstruct = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From rows to what a model makes of them, [rows, features], and the loss of each, [rows]."""
+
+
+def through(model: Autoencoder, objective: Objective, targets: Tensor | None = None) -> Reconstruct:
+    """What a model makes of rows in eval mode, as the loss compares it; `targets` are the rows unless given."""
+
+    def reconstruct(rows: Tensor) -> tuple[Tensor, Tensor]:
+        with evaluating(model):
+            output = model(rows).output
+            losses = objective.reduce(objective.elementwise(output, rows if targets is None else targets))
+            return objective.prediction(output), losses
+
+    return reconstruct
+
 
 def measure_pairs(
-    model: Autoencoder,
-    objective: Objective,
+    reconstruct: Reconstruct,
     samples: Tensor,
     titles: Sequence[str],
     first: int,
@@ -24,10 +38,10 @@ def measure_pairs(
     low: float | None = None,
     high: float | None = None,
 ) -> Pairs:
-    """`count` samples from number `first` on, with what the model makes of them in eval mode.
+    """`count` samples from number `first` on, with what the model makes of them.
 
     Args:
-        samples: all samples to page through, [rows, features], as the loss sees them.
+        samples: all samples to page through, [rows, ...], as the model takes them.
         titles: one per sample, or () for its number.
         first: brought into the range of the samples.
         low: smallest value of the data, for a common scale; the samples' own if None.
@@ -35,11 +49,9 @@ def measure_pairs(
     """
     first = min(max(0, first), max(0, len(samples) - count))
     chosen = samples[first : first + count]
-    with evaluating(model):
-        output = model(chosen).output
-        errors = objective.reduce(objective.elementwise(output, chosen)).tolist()
-        shown = objective.prediction(output).float().cpu().numpy()
-    inputs = chosen.float().cpu().numpy()
+    output, losses = reconstruct(chosen)
+    errors, shown = losses.tolist(), output.float().cpu().numpy()
+    inputs = chosen.flatten(1).float().cpu().numpy()
     pairs = tuple(
         Pair(
             title=titles[first + row] if titles else f"sample {first + row}",

@@ -46,7 +46,7 @@ from aetui.protocol.events import (
     RunInfo,
     StateChanged,
 )
-from aetui.protocol.values import Array, State
+from aetui.protocol.values import Array, Setting, State
 from aetui.protocol.views import (
     Code,
     Diagnosis,
@@ -181,6 +181,7 @@ __all__ = [
     "Run",
     "RunInfo",
     "Set",
+    "Setting",
     "Stall",
     "State",
     "StateChanged",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from aetui.protocol.values import Array, State
+from aetui.protocol.values import Array, Setting, State
 
 
 class Event(Struct, frozen=True, tag_field="type", kw_only=True):
@@ -73,7 +73,7 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Number of what is on the screen; a run that returns to an earlier step gets another number."""
     name: str
     spec: str
-    """The whole spec as TOML, with the live settings in force."""
+    """The whole spec as TOML, with the live settings in force; '' where the run has none."""
     source: str
     """The data in a few words: `digits 1797 x 64`."""
     architecture: str
@@ -104,6 +104,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Where the run is stored, '' where it is not."""
     path: tuple[Leg, ...] = ()
     branches: tuple[Branch, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    """All of them, with the values in force."""
 
 
 class Ready(Event, frozen=True, tag="ready"):
@@ -130,6 +132,9 @@ class Change(Struct, frozen=True):
     path: str
     old: str
     new: str
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.old or '-'} -> {self.new or '-'}"
 
 
 class Accepted(Event, frozen=True, tag="accepted"):

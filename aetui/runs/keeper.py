@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aetui.runs import tensorfile
 from aetui.runs.database import Database, SavedCheckpoint
-from aetui.training.checkpoint import Checkpoint
+from aetui.training.interface import Checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A trainer and its record: trained, changed and moved together."""
+"""A training and its record: trained, changed and moved together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from aetui import __version__
 from aetui import protocol as p
-from aetui.runs import fingerprint, lineage, rescue
+from aetui.runs import lineage, rescue
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.keeper import Keeper
@@ -21,9 +21,11 @@ from aetui.runs.measured import Measured
 from aetui.runs.replay import Progress
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
-from aetui.spec import RunSpec, dumps, loads
-from aetui.training.checkpoint import capture
+from aetui.spec import RunSpec, loads
+from aetui.training import fingerprint
+from aetui.training.interface import Training
 from aetui.training.records import Records
+from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -50,12 +52,14 @@ class NothingToRedo(RunError):
 class Recording:
     """One run in training and its folder. Used by one thread; only `places` may be called from any.
 
-    `position` is where the trainer stands. What is trained there or changed there is added to its branch
+    `position` is where the training stands. What is trained there or changed there is added to its branch
     where it stands at the end of it, else to a new branch.
     """
 
-    def __init__(self, folder: RunFolder, lock: Lock, database: Database, trainer: Trainer) -> None:
-        self.folder, self.trainer = folder, trainer
+    def __init__(self, folder: RunFolder, lock: Lock, database: Database, training: Training) -> None:
+        assert training.stored is not None
+        self.folder, self.training = folder, training
+        self._steps, self._stored = training.steps, training.stored
         self._lock = lock
         self.meta: dict[str, Any] = database.meta()
         self.tree = Tree.of(database)
@@ -65,7 +69,7 @@ class Recording:
         """The events before this recording."""
         self.keeper = Keeper(database, folder.checkpoints, _outlives)
         self._next_checkpoint = max((row.id for row in self.keeper.rows), default=0) + 1
-        self._traveler = Traveler(trainer, self.spec, self.tree, folder.checkpoints, self.keeper.forget)
+        self._traveler = Traveler(training, self.tree, folder.checkpoints, self.keeper.forget)
         self._file: tuple[Position, str] | None = None
         """Where the last checkpoint with a file was taken, and the file."""
         self._undone: list[tuple[Position, Position]] = []
@@ -74,7 +78,7 @@ class Recording:
         self._fresh = False
         """Whether the record was begun by this process."""
         self.spoiled = False
-        """Whether a step broke off in the middle, so that the trainer's state is that of no step."""
+        """Whether a step broke off in the middle, so that its state is that of no step."""
         self._loss: float | None = None
         """Of the last step."""
         self._measured = Measured(database.explained())
@@ -84,21 +88,18 @@ class Recording:
     # --- beginning ------------------------------------------------------------------------------
 
     @staticmethod
-    def begin(folder: RunFolder, trainer: Trainer, *, wanted: int | None = None) -> Recording:
+    def begin(folder: RunFolder, training: Training, *, wanted: int | None = None) -> Recording:
         """Record a new run in an empty folder. `wanted`: the steps asked for, where they are not the spec's.
 
         Raises:
-            RunError, DamagedDatabase: the folder can't be written.
+            RunError, DamagedDatabase: the folder can't be written, or the training's state can't be saved.
         """
+        if training.stored is None:
+            raise RunError("its state can't be saved")
         lock = folder.lock()
         try:
             about = {
-                "spec": dumps(trainer.spec),
-                "source": trainer.dataset.source,
-                "data": fingerprint.of(trainer.train_data),
-                "rows": len(trainer.train_data),
-                "features": trainer.dataset.features,
-                "image_shape": trainer.dataset.image_shape,
+                **training.stored.about(),
                 "wanted": wanted,
                 "created": time.time(),
                 "version": __version__,
@@ -110,7 +111,7 @@ class Recording:
                 database.add_branch(Fork(1, None), time.time())
 
             database = Database.create(folder.database, fill)
-            recording = Recording(folder, lock, database, trainer)
+            recording = Recording(folder, lock, database, training)
             recording._fresh = True
             return recording
         except BaseException:
@@ -119,7 +120,7 @@ class Recording:
 
     @staticmethod
     def open(folder: RunFolder) -> tuple[Recording, list[str]]:
-        """A stored run, its trainer still at step 0, and what is to be said about its record; `resume` goes on.
+        """A stored run of a spec, still at step 0, and what is to be said about its record; `resume` goes on.
 
         Raises:
             RunError: the run is in training elsewhere, or nothing can be made of its folder.
@@ -133,7 +134,7 @@ class Recording:
             trainer = Trainer(spec)
             if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
                 remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
-            recording = Recording(folder, lock, database, trainer)
+            recording = Recording(folder, lock, database, SpecTraining(trainer))
             recording._note("source", trainer.dataset.source)
             return recording, remarks
         except BaseException:
@@ -145,14 +146,9 @@ class Recording:
         return self.go(self.tree.stood(self.meta), progress)
 
     @property
-    def spec(self) -> RunSpec:
-        """The spec that the run began with."""
-        return loads(self.meta["spec"])
-
-    @property
     def goal(self) -> int | None:
-        """Steps that the run was to train when it began, or that its spec says now."""
-        return self.meta.get("wanted") or self.trainer.goal
+        """Steps that the run was to train when it began, or where it ends by itself now."""
+        return self.meta.get("wanted") or self._steps.goal
 
     def want(self, steps: int) -> None:
         """Take note of another number of steps that is asked for."""
@@ -167,7 +163,7 @@ class Recording:
     # --- what happens ---------------------------------------------------------------------------
 
     def add(self, records: Records) -> None:
-        """Record the steps that the trainer has just taken."""
+        """Record the steps that were just taken."""
         if not len(records):
             return
         self.open_branch()
@@ -255,7 +251,7 @@ class Recording:
     # --- moving ---------------------------------------------------------------------------------
 
     def go(self, target: Position, progress: Progress) -> list[str]:
-        """Bring the trainer to a position; what is to be said about it.
+        """Bring the training to a position; what is to be said about it.
 
         The newest intact checkpoint on the way is restored and what followed is trained again. Where that
         gives other losses than the record has, the run stands at that checkpoint instead.
@@ -365,9 +361,9 @@ class Recording:
             self.checkpoint("start", "start")
 
     def checkpoint(self, reason: str, kind: CheckpointKind = "passing") -> None:
-        """Copy the trainer's state and have it written; where nothing was trained since the last, only its reason."""
-        if self.trainer.steps != self.position.step:
-            log.error("no checkpoint: the trainer is at step %d, its record not", self.trainer.steps)
+        """Copy the state and have it written; where nothing was trained since the last, only its reason."""
+        if self._steps.done != self.position.step:
+            log.error("no checkpoint: the training is at step %d, its record not", self._steps.done)
             return
         position = self.settled
         file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
@@ -380,7 +376,7 @@ class Recording:
                 log.info("no checkpoint at step %d: several wait for the disk", position.step)
                 return
             start = time.monotonic()
-            state = capture(self.trainer)
+            state = self._stored.capture()
             self._stalled = time.monotonic() - start
             file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
             self._file = position, file

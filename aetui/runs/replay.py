@@ -9,9 +9,8 @@ from typing import Any
 
 from aetui.runs.lineage import Position, Tweak
 from aetui.runs.tensorfile import DamagedFile, read
-from aetui.training.checkpoint import Checkpoint
+from aetui.training.interface import Checkpoint, Steps, Training
 from aetui.training.records import Records
-from aetui.training.trainer import Trainer
 
 _SLICE = 256
 """Steps between two comparisons."""
@@ -53,7 +52,9 @@ def read_state(path: Path) -> tuple[Checkpoint, Position]:
     return checkpoint, Position(**about["position"])
 
 
-def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Records, end: int, progress: Progress) -> str | None:
+def train_on(
+    training: Training, tweaks: Sequence[Tweak], recorded: Records, end: int, progress: Progress
+) -> str | None:
     """Train up to step `end` with the tweaks that followed; a sentence where the record has other losses.
 
     Args:
@@ -62,28 +63,29 @@ def train_on(trainer: Trainer, tweaks: Sequence[Tweak], recorded: Records, end: 
     Raises:
         Interrupted: `progress` asked for it.
     """
-    first = trainer.steps
+    first = training.steps.done
     for tweak in tweaks:
-        differs = _train_to(trainer, min(tweak.step, end), recorded, first, end, progress)
+        differs = _train_to(training.steps, min(tweak.step, end), recorded, first, end, progress)
         if differs:
             return differs
-        trainer.set(tweak.changes, text=True)
-    return _train_to(trainer, end, recorded, first, end, progress)
+        training.settings.put_in_force(tweak.changes)
+    return _train_to(training.steps, end, recorded, first, end, progress)
 
 
-def _train_to(trainer: Trainer, stop: int, recorded: Records, first: int, end: int, progress: Progress) -> str | None:
-    while trainer.steps < stop:
-        start = trainer.steps
+def _train_to(steps: Steps, stop: int, recorded: Records, first: int, end: int, progress: Progress) -> str | None:
+    while steps.done < stop:
+        start = steps.done
+        assert steps.advance is not None
         for _ in range(min(_SLICE, stop - start)):
-            trainer.advance()
-        found = trainer.recorder.drain()
-        same = recorded[start : trainer.steps].agrees_until(found)
+            steps.advance()
+        found = steps.drain()
+        same = recorded[start : steps.done].agrees_until(found)
         if same < len(found):
             return (
                 f"training again from step {first:,}, the losses differ from the record at step {start + same + 1:,}: "
                 f"the machine, a library, the data or the model's file is not what it was; the run goes on from "
                 f"step {first:,}, and what followed stays as a branch"
             )
-        if progress(first, trainer.steps, end):
+        if progress(first, steps.done, end):
             raise Interrupted
     return None

@@ -1,4 +1,4 @@
-"""Bringing a trainer to a position of its run: the newest checkpoint on the way, and training again from there."""
+"""Bringing a training to a position of its run: the newest checkpoint on the way, and training again from there."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from aetui.runs.lineage import Leg, Position
 from aetui.runs.replay import Progress
 from aetui.runs.tensorfile import DamagedFile
 from aetui.runs.tree import Tree
-from aetui.spec import RunSpec
-from aetui.training.checkpoint import CheckpointError, capture, restore
+from aetui.training.interface import CheckpointError, Stored, Training
 from aetui.training.records import Records
-from aetui.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Traveler:
-    """Moves a trainer about the tree of its run; writes nothing."""
+    """Moves a training about the tree of its run; writes nothing."""
 
-    trainer: Trainer
-    spec: RunSpec
-    """As the run began."""
+    training: Training
+    """One whose state can be saved."""
     tree: Tree
     files: Path
     """Folder of the checkpoints."""
@@ -36,10 +33,16 @@ class Traveler:
     restored: tuple[Position, str] | None = field(default=None, init=False)
     """The checkpoint that was restored last, and its file."""
 
+    @property
+    def _stored(self) -> Stored:
+        stored = self.training.stored
+        assert stored is not None
+        return stored
+
     def go(
         self, target: Position, recorded: Records, rows: Iterable[SavedCheckpoint], progress: Progress
     ) -> tuple[Position, list[str]]:
-        """Bring the trainer to a position, or near it; where it stands then, and what is to be said about it.
+        """Bring the training to a position, or near it; where it stands then, and what is to be said about it.
 
         Where training again gives other losses than the record has, it stands at the checkpoint before.
 
@@ -48,25 +51,31 @@ class Traveler:
             rows: the run's checkpoints.
 
         Raises:
-            Interrupted: `progress` said so; the trainer stands anywhere.
+            Interrupted: `progress` said so; the training stands anywhere.
         """
         rows = list(rows)
         at, remarks = self.nearest(target, rows)
+        if not self._stored.exact:
+            state = f"the state is that of step {at.step:,}"
+            return at, [
+                *remarks,
+                f"{state}; what followed can't be trained again, and the data go on from where they are",
+            ]
         path = self.tree.path_to(target)
         done = self.tree.path_to(at)
         left = [tweak for tweak in self.tree.tweaks_on(path) if not lineage.lies_on(tweak.position, done)]
-        differs = replay.train_on(self.trainer, left, recorded, target.step, progress)
+        differs = replay.train_on(self.training, left, recorded, target.step, progress)
         if differs is None:
             return target, remarks
         return self._restore(done, rows, remarks), [*remarks, differs]
 
     def nearest(self, target: Position, rows: Iterable[SavedCheckpoint]) -> tuple[Position, list[str]]:
-        """Bring the trainer to the newest intact checkpoint on the way to a position, without training; as `go`."""
+        """Bring the training to the newest intact checkpoint on the way to a position, without training; as `go`."""
         remarks: list[str] = []
         return self._restore(self.tree.path_to(target), list(rows), remarks), remarks
 
     def _restore(self, path: list[Leg], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
-        """Restore the newest checkpoint of a path that can be, or start anew; where the trainer stands then."""
+        """Restore the newest checkpoint of a path that can be, or start anew; where the training stands then."""
         rows = [row for row in rows if lineage.lies_on(row.position, path)]
         bad: set[str] = set()
         for row in sorted(rows, key=lambda row: (row.position.step, row.position.seq), reverse=True):
@@ -74,7 +83,7 @@ class Traveler:
                 continue
             try:
                 state, taken = replay.read_state(self.files / row.file)
-                restore(self.trainer, state)
+                self._stored.restore(state)
             except (DamagedFile, CheckpointError) as error:
                 log.warning("checkpoint %s: %s", row.file, error)
                 if all(str(error) not in remark for remark in remarks):
@@ -85,5 +94,5 @@ class Traveler:
             self.restored = taken, row.file
             return taken
         self.restored = None
-        restore(self.trainer, capture(Trainer(self.spec, dataset=self.trainer.dataset)))
+        self._stored.restore_start()
         return Position(path[0].branch, 0)

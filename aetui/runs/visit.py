@@ -16,6 +16,7 @@ from aetui.runs.replay import never
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, loads
+from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
 
@@ -43,9 +44,10 @@ def visit(folder: RunFolder) -> Visit:
         target = tree.settled(tree.stood(meta))
         recorded = database.history_of(tree.path_to(target))
     spec = loads(meta["spec"])
-    traveler = Traveler(Trainer(spec), spec, tree, folder.checkpoints)
+    trainer = Trainer(spec)
+    traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)
     at, remarks = traveler.go(target, recorded, rows, never)
-    return Visit(traveler.trainer, spec, tree.tweaks_on(tree.path_to(at)), remarks)
+    return Visit(trainer, spec, tree.tweaks_on(tree.path_to(at)), remarks)
 
 
 def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
@@ -76,9 +78,10 @@ def _checkpointed(folder: RunFolder, error: DataError) -> tuple[dict[str, Tensor
         train=np.zeros((meta["rows"], meta["features"]), np.float32),
         image_shape=tuple(meta["image_shape"]),
     )
-    traveler = Traveler(Trainer(spec, dataset=stand_in, strict=False), spec, tree, folder.checkpoints)
+    trainer = Trainer(spec, dataset=stand_in, strict=False)
+    traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)
     at, remarks = traveler.nearest(target, rows)
     if at.step < target.step:
         text = f"these are the weights of step {at.step:,}; those of step {target.step:,}, where the run stands, need"
         remarks.append(f"{text} its data: {error}")
-    return traveler.trainer.model.state_dict(), remarks
+    return trainer.model.state_dict(), remarks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,24 +13,9 @@ from aetui.models import ownstate
 from aetui.models.custom import OwnAutoencoder
 from aetui.spec import dumps, loads
 from aetui.training import optimizers
+from aetui.training.interface import Checkpoint, CheckpointError
 from aetui.training.schedules import PlateauState
 from aetui.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trainer's state between two steps: tensors on the host that nothing else changes, and plain values."""
-
-    tensors: dict[str, Tensor]
-    plain: dict[str, Any]
-
-    @property
-    def steps(self) -> int:
-        return self.plain["steps"]
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that does not fit the run; one sentence."""
 
 
 def capture(trainer: Trainer) -> Checkpoint:

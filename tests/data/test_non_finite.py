@@ -7,11 +7,11 @@ import pytest
 
 from aetui import Trainer
 from aetui.data import DataError, Scaler, load
-from aetui.engine.describe import run_info
 from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.spec import RunSpec, changed
 from aetui.spec.sections import File
+from aetui.training.spec_training import SpecTraining
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_gauges_and_floors_survive_kept_ones(tmp_path, rows, loss):
     )
     trainer = Trainer(spec)
     assert trainer.floors().mean is None
-    gauges = Gauges(trainer, History())
-    assert run_info(trainer, run=1, name="n", log="").train_rows == 30
+    gauges = Gauges(SpecTraining(trainer), History())
+    assert SpecTraining(trainer).info().train_rows == 30
     assert not trainer.advance(), "a batch with NaN makes no update"
     for name in ("variance", "code", "layers", "pairs"):
         gauges.measure(name, 0)

@@ -10,6 +10,7 @@ from aetui.diagnosis.live import LiveDiagnosis
 from aetui.report import TOO_LATE, Report, render
 from aetui.spec import RunSpec, changed
 from aetui.training.recorder import Records
+from aetui.training.spec_training import SpecTraining
 
 
 def advanced(trainer: Trainer, steps: int) -> Records:
@@ -22,7 +23,7 @@ def advanced(trainer: Trainer, steps: int) -> Records:
 def trained(spec: RunSpec, steps: int) -> tuple[Trainer, LiveDiagnosis, Report]:
     """A trainer after some steps, and what is said of it at rest."""
     trainer = Trainer(spec, strict=False)
-    live = LiveDiagnosis(trainer)
+    live = LiveDiagnosis(SpecTraining(trainer))
     live.look([], [], None)
     records = advanced(trainer, steps)
     return trainer, live, live.look(records.loss.tolist(), records.grad_norm.tolist(), None, resting=True)

@@ -11,6 +11,7 @@ from aetui import protocol as p
 from aetui.engine.worker import Engine
 from aetui.report import LEARNING
 from aetui.spec import RunSpec, changed, dumps
+from aetui.training.spec_training import trainer_of
 
 SPEC = changed(
     RunSpec(),
@@ -129,4 +130,4 @@ def test_looking_and_probing_change_nothing_of_the_training(watch):
     plain.run()
     run = watched.engine._run
     assert run is not None
-    assert run.trainer.weights_sha256() == plain.weights_sha256()
+    assert trainer_of(run.training).weights_sha256() == plain.weights_sha256()

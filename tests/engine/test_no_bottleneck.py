@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aetui.diagnosis.of_spec import diagnose_spec
-from aetui.engine.describe import warnings
 from aetui.spec import RunSpec, changed
+from aetui.training.remarks import warnings
 from aetui.training.trainer import Trainer
 
 OWN = """

@@ -16,6 +16,7 @@ from aetui import protocol as p
 from aetui.engine import pulse
 from aetui.engine.worker import Engine
 from aetui.spec import RunSpec, changed, dumps
+from aetui.training.spec_training import trainer_of
 
 PATIENCE = 60.0
 MODEL = """
@@ -119,7 +120,7 @@ def test_a_step_that_hangs_leaves_those_before_it_published_and_stored(bench: Ca
     assert view is not None and view.history is not None
     assert len(view.history.loss.numpy()) == 49
     assert (view.status.state, view.status.loss) == ("running", pytest.approx(float(view.history.loss.numpy()[-1])))
-    assert view.status.epoch == pytest.approx(49 / one.engine._run.trainer.batches.steps_per_epoch)  # pyright: ignore
+    assert view.status.epoch == pytest.approx(49 / trainer_of(one.engine._run.training).batches.steps_per_epoch)  # pyright: ignore
     ready = one.event(lambda event: isinstance(event, p.Ready))
     assert isinstance(ready, p.Ready)
     one.until(lambda: stored_steps(ready.info.folder) == 49)
@@ -139,7 +140,7 @@ def test_a_step_that_hangs_leaves_those_before_it_published_and_stored(bench: Ca
     one.until(lambda: stored_steps(ready.info.folder) == 60)
     run = one.engine._run
     assert run is not None
-    weights = run.trainer.weights_sha256()
+    weights = trainer_of(run.training).weights_sha256()
     trainer = Trainer(one.spec)
     one.release()
     trainer.run(60)

@@ -12,6 +12,7 @@ from aetui import Trainer
 from aetui import protocol as p
 from aetui.engine.worker import Engine
 from aetui.spec import RunSpec, changed, dumps, loads
+from aetui.training.spec_training import trainer_of
 
 SPEC = changed(RunSpec(), {"data.rows": "0:300", "model.hidden": (16,), "model.code": 4, "train.batch_size": 32})
 
@@ -89,7 +90,7 @@ class Driver:
     def trainer(self) -> Trainer:
         run = self.engine._run
         assert run is not None
-        return run.trainer
+        return trainer_of(run.training)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from aetui.gauges.code import effective_rank, measure_code
 from aetui.gauges.explained import explained_variance
 from aetui.gauges.layers import measure_layers
-from aetui.gauges.pairs import measure_pairs
+from aetui.gauges.pairs import measure_pairs, through
 from aetui.gauges.variance import measure_variance, variance_ratio_summary
 from aetui.models.build import build
 from aetui.spec import RunSpec, changed, sections
@@ -220,7 +220,7 @@ def test_pairs_show_samples_beside_outputs_with_their_losses():
     model = model_of()
     samples = normal(9, 64)
     objective = Objective(sections.Mse())
-    found = measure_pairs(model, objective, samples, [f"row {i}" for i in range(9)], 4, 3, step=5, version=2)
+    found = measure_pairs(through(model, objective), samples, [f"row {i}" for i in range(9)], 4, 3, step=5, version=2)
     assert (found.first, found.count, found.step, found.version) == (4, 9, 5, 2)
     assert [pair.title for pair in found.pairs] == ["row 4", "row 5", "row 6"]
     assert (found.low, found.high) == (float(samples.min()), float(samples.max()))
@@ -233,14 +233,24 @@ def test_pairs_show_samples_beside_outputs_with_their_losses():
 
 @pytest.mark.parametrize(("asked", "first"), [(-3, 0), (0, 0), (5, 5), (7, 6), (100, 6)])
 def test_pairs_stay_within_the_samples(asked, first):
-    found = measure_pairs(model_of(), Objective(sections.Mse()), normal(9, 64), (), asked, 3, step=0, version=1)
+    found = measure_pairs(
+        through(model_of(), Objective(sections.Mse())), normal(9, 64), (), asked, 3, step=0, version=1
+    )
     assert found.first == first
     assert len(found.pairs) == 3
 
 
 def test_pairs_of_logits_show_probabilities():
     found = measure_pairs(
-        model_of(), Objective(sections.BceLogits()), normal(4, 64).sigmoid(), (), 0, 4, step=0, version=1, low=0, high=1
+        through(model_of(), Objective(sections.BceLogits())),
+        normal(4, 64).sigmoid(),
+        (),
+        0,
+        4,
+        step=0,
+        version=1,
+        low=0,
+        high=1,
     )
     assert all(pair.output.numpy().min() > 0 and pair.output.numpy().max() < 1 for pair in found.pairs)
     assert (found.low, found.high) == (0, 1)
@@ -260,11 +270,11 @@ def test_gauges_leave_flags_buffers_gradients_and_generators_as_they_were(kind):
     objective = Objective(sections.Mse())
     first = (
         measure_layers(model, probe, step=0, version=1),
-        measure_pairs(model, objective, probe, (), 0, 4, step=0, version=1),
+        measure_pairs(through(model, objective), probe, (), 0, 4, step=0, version=1),
     )
     second = (
         measure_layers(model, probe, step=0, version=1),
-        measure_pairs(model, objective, probe, (), 0, 4, step=0, version=1),
+        measure_pairs(through(model, objective), probe, (), 0, 4, step=0, version=1),
     )
     assert first == second
     measure_code(probe, None, step=0, version=1, vae=False)

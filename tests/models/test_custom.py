@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from aetui.engine.describe import run_info, warnings
 from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.models.build import ModelError, build
@@ -18,6 +17,8 @@ from aetui.models.custom import OwnAutoencoder
 from aetui.models.errors import ForwardError
 from aetui.models.units import measure_units
 from aetui.spec import RunSpec, changed
+from aetui.training.remarks import warnings
+from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
 HEAD = "import torch\nfrom torch import nn\n"
@@ -311,7 +312,7 @@ def test_the_same_spec_gives_the_same_weights_whatever_is_drawn_or_measured_mean
     spec = spec_for(tmp_path, VAE, model__kl_weight=0.01)
     first, second = Trainer(spec), Trainer(spec)
     torch.manual_seed(5)
-    gauges = Gauges(second, History())
+    gauges = Gauges(SpecTraining(second), History())
     for _ in range(12):
         first.advance()
         second.advance()
@@ -403,7 +404,7 @@ def test_what_the_file_prints_is_not_on_stdout(tmp_path, capsys):
 
 def test_the_run_says_how_wide_the_code_is_and_what_the_kl_weighs(tmp_path):
     trainer = Trainer(spec_for(tmp_path, VAE))
-    info = run_info(trainer, run=1, name="n", log="")
+    info = SpecTraining(trainer).info()
     assert info.code == 3 and info.architecture == "AE 64-12-[3]-12-64"
     assert any("model.kl_weight" in text and "weight 0" in text for text in info.warnings)
     assert trainer.kl_weight == 0

@@ -1,8 +1,8 @@
 """What makes training impossible is said before what is merely worth knowing."""
 
 from aetui import RunSpec, Trainer
-from aetui.engine.describe import warnings
 from aetui.spec import changed
+from aetui.training.remarks import warnings
 
 
 def test_the_domain_of_the_loss_comes_before_constant_columns():

@@ -25,6 +25,7 @@ from aetui import protocol as p
 from aetui.engine.worker import Engine
 from aetui.models.build import build
 from aetui.spec import RunSpec, changed, dumps, loads
+from aetui.training.spec_training import trainer_of
 
 PATIENCE = 30.0
 SPEC = changed(
@@ -97,7 +98,7 @@ class Driver:
 
     @property
     def trainer(self) -> Any:
-        return self.run.trainer
+        return trainer_of(self.run.training)
 
     @property
     def folder(self) -> Path:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from aetui import protocol as p
 from aetui.runs.lineage import Position
+from aetui.training.spec_training import trainer_of
 
 TWEAKS = [
     {"optim.lr": "0.003"},
@@ -197,10 +198,10 @@ def machine(check, drive, private_home):
             if run is None:
                 return
             recording = run.recording
-            assert run.trainer.steps == recording.position.step == len(run.history)
+            assert trainer_of(run.training).steps == recording.position.step == len(run.history)
             legs = recording.path
             assert [leg.start for leg in legs] == [0, *(leg.end for leg in legs[:-1])]
-            assert recording.trainer.spec.optim.lr > 0
+            assert trainer_of(recording.training).spec.optim.lr > 0
 
         def teardown(self) -> None:
             if self.driver.engine._run is not None:

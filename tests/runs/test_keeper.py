@@ -9,7 +9,7 @@ from aetui.runs import keeper
 from aetui.runs.database import CheckpointKind, Database, SavedCheckpoint
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Position
-from aetui.training.checkpoint import Checkpoint
+from aetui.training.interface import Checkpoint
 
 
 @pytest.fixture

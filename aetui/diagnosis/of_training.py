@@ -1,0 +1,41 @@
+"""A training as a subject of the diagnosis, whoever assembled it."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from aetui.diagnosis import losses
+from aetui.diagnosis.of_spec import subject_of_trainer
+from aetui.diagnosis.subject import Subject
+from aetui.training.interface import Training, Unknown
+from aetui.training.spec_training import SpecTraining
+
+
+def subject_of_training(training: Training, initial: nn.Module) -> Subject:
+    """A training under the settings in force; `initial`: its module with the initial weights.
+
+    Raises:
+        Unknown: the training does not tell its loss.
+    """
+    if isinstance(training, SpecTraining):
+        return subject_of_trainer(training.trainer, initial)
+    measured = training.measured
+    if measured.loss is None:
+        raise Unknown("the loss is not known, so nothing can be said of what it does")
+    probe, held_out = measured.probe, measured.held_out
+    build = measured.build_optimizer or _unknown
+    return Subject(
+        model=initial,
+        inputs=probe.inputs,
+        targets=probe.targets,
+        held_out=None if held_out is None else (held_out.inputs, held_out.targets),
+        loss=losses.resolve(measured.loss),
+        build_optimizer=build,
+        optimizer="" if build is _unknown else type(build(initial)).__name__.lower(),
+        horizon=training.steps.goal,
+    )
+
+
+def _unknown(_model: nn.Module) -> torch.optim.Optimizer:
+    raise Unknown("the optimizer is not known, so no copy can be trained")

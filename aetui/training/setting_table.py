@@ -1,0 +1,69 @@
+"""The settings of a spec as a screen is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import inspect
+
+from aetui import protocol as p
+from aetui.spec import RunSpec
+from aetui.spec.fields import FORM_SECTIONS, Field, fields_of, kind_of, variants
+from aetui.spec.sections import LIVE_KINDS
+
+
+def table(spec: RunSpec) -> tuple[p.Setting, ...]:
+    """Every setting of a spec, section by section, the kind of each first."""
+    return tuple(_settings(spec))
+
+
+def _settings(spec: RunSpec) -> Iterator[p.Setting]:
+    standard = RunSpec()
+    for section in FORM_SECTIONS:
+        part = getattr(spec, section)
+        kinds = variants(section)
+        if kind := kind_of(part):
+            yield p.Setting(
+                path=f"{section}.kind",
+                value=kind,
+                type="choice",
+                allowed=f"one of {', '.join(kinds)}",
+                choices=tuple(kinds),
+                help=" ".join((type(part).__doc__ or "").split()),
+                live=section in LIVE_KINDS,
+                default=kind_of(getattr(standard, section)),
+            )
+        for field in fields_of(type(part)).values():
+            yield _setting(field, getattr(part, field.name))
+
+
+def _setting(field: Field, value: object) -> p.Setting:
+    kind, low, high = field.type, None, None
+    above = below = False
+    match kind:
+        case inspect.IntType() | inspect.FloatType():
+            name = "integer" if isinstance(kind, inspect.IntType) else "number"
+            above, below = kind.gt is not None, kind.lt is not None
+            low, high = kind.gt if above else kind.ge, kind.lt if below else kind.le
+        case inspect.BoolType():
+            name = "switch"
+        case inspect.LiteralType():
+            name = "choice"
+        case inspect.VarTupleType():
+            name = "list"
+        case _:
+            name = "text"
+    return p.Setting(
+        path=field.path,
+        value=field.format(value),
+        type=name,
+        allowed=field.allowed,
+        low=low,
+        high=high,
+        above_low=above,
+        below_high=below,
+        choices=field.choices,
+        help=field.help,
+        live=field.live,
+        default=None if field.required else field.format(field.default),
+    )
