@@ -155,7 +155,8 @@ class Shelf:
         """The state of a run at rest, and its reason."""
         steps = run.training.steps.done
         last = run.history.last_finite()
-        if len(run.history) and (last is None or last[0] != len(run.history)):
+        ours = run.training.steps.advance is not None
+        if ours and len(run.history) and (last is None or last[0] != len(run.history)):
             return "non-finite", run.non_finite(steps)
         if steps and steps == run.training.steps.goal:
             return "finished", describe.finished(steps)
@@ -177,6 +178,8 @@ class Shelf:
             return (
                 f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"
             )
+        if run.training.steps.advance is None:
+            return f"the run {name} is stored at step {step:,}; aetui export {name} writes it out"
         return f"the run {name} is stored at step {step:,}; aetui resume {name} goes on"
 
 

@@ -21,6 +21,7 @@ from aetui.engine.meters import SpeedMeter
 from aetui.engine.shelf import Shelf
 from aetui.engine.steering import Hold
 from aetui.models.build import ModelError
+from aetui.report import Report
 from aetui.runs.folder import RunError
 from aetui.runs.replay import Interrupted
 from aetui.spec import SpecError
@@ -129,7 +130,7 @@ class Engine:
 
     # --- by time, however long a step takes -----------------------------------------------------
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """Publish and store what whole steps recorded while one takes long; say where a load takes long."""
         still = self._pulse.still()
         if self._between.acquire(blocking=False):
@@ -158,7 +159,7 @@ class Engine:
 
     def work(self) -> None:
         """Drive the loop of a training that is ours, until told to stop; runs in the worker thread."""
-        heart = pulse.Heart(self._beat)
+        heart = pulse.Heart(self.beat)
         heart.start()
         try:
             finite = True
@@ -180,6 +181,36 @@ class Engine:
             with self._between:
                 self._fail(run, error)
             return True
+
+    @property
+    def due(self) -> bool:
+        """Whether `between_steps` has anything to do; whoever drives a loop of their own may ask first."""
+        run = self._run
+        if run is None or self._state != "running" or self._inbox or self._measured:
+            return True
+        return run.training.steps.done == self._target or time.perf_counter() >= self._service
+
+    def end(self) -> None:
+        """Write what is to be kept of a run whose loop somebody else drives; nothing is obeyed from then on."""
+        with self._between:
+            self._stopping = True
+            self._end()
+
+    def note(self, text: str, *, warning: bool = False) -> None:
+        """Have a sentence in the journal; from any thread."""
+        self._emit(p.Noted(text=text, warning=warning))
+
+    def report(self) -> Report | None:
+        """The diagnosis of the present step; from the thread that trains, None before there is a run.
+
+        Raises:
+            Unknown: the training does not tell enough.
+        """
+        with self._between:
+            if self._run is None:
+                return None
+            self._run.collect()
+            return self._run.watch.gauges.diagnose().report
 
     def between_steps(self, finite: bool = True) -> bool:
         """Obey, pause, publish and measure what is due; returns when the next step is to be taken, False for none.
@@ -499,6 +530,8 @@ class Engine:
                 run.publish("running", len(self._inbox))
                 self._service = time.perf_counter() + watch.period
         except (Exception, SystemExit) as error:
+            if run.training.steps.advance is None:
+                raise  # to whoever drives the loop, which must not rest for a fault of ours
             log.exception("a step failed")
             self._fail(run, error)
 

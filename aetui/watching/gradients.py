@@ -1,0 +1,64 @@
+"""Gradients as an optimizer's hook finds them: their joint norm, and clipping in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from aetui.spec import sections as s
+from aetui.training.clipping import clip_on_device, clip_on_host
+
+Figure = float | Tensor
+"""A number on the host, or a 0-dim tensor on another device, which nobody waits for."""
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def of_optimizer(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The gradients that a step is about to use; of sparse ones, the values."""
+    found = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return [grad.coalesce()._values() if grad.is_sparse else grad for grad in found]
+
+
+def joint_norm(grads: Sequence[Tensor]) -> Tensor | None:
+    """Of all of them, 0-dim, in float32 or better; None where there are none."""
+    if not grads:
+        return None
+    # The norm of half-precision gradients, scaled ones above all, may lie beyond what half precision holds.
+    wide = [grad.float() if grad.dtype in _HALVES else grad for grad in grads]
+    return torch.nn.utils.get_total_norm(wide, 2.0)
+
+
+def measured(grads: list[Tensor], clip: s.Clip, scale: Tensor | float | None = None) -> tuple[Figure, Figure]:
+    """Joint norm before clipping, and whether clipping changed anything; clips in place.
+
+    scale: factor that a scaler has put on the gradients; norm and threshold are of the true ones.
+    """
+    found = joint_norm(grads)
+    if found is None:
+        return 0.0, 0.0
+    if found.device.type != "cpu":
+        return _on_device(grads, clip, found, scale)
+    factor = 1.0 if scale is None else float(scale)
+    norm = float(found) / factor
+    if isinstance(clip, s.NoClip):
+        return norm, 0.0
+    with torch.no_grad():
+        section = type(clip)(threshold=clip.threshold * factor)
+        return norm, float(clip_on_host(section, grads, grads, norm * factor))
+
+
+@torch.no_grad()
+def _on_device(grads: list[Tensor], clip: s.Clip, found: Tensor, scale: Tensor | float | None) -> tuple[Figure, Figure]:
+    norm = found if scale is None else found / scale
+    if isinstance(clip, s.NoClip):
+        return norm, 0.0
+    if scale is not None:
+        # A threshold is a number of the host's, and reading the scale would wait: gradients are brought to their
+        # own size, clipped, and brought back.
+        torch._foreach_div_(grads, scale)  # pyright: ignore[reportPrivateUsage]
+    changed = clip_on_device(clip, grads, grads, norm)
+    if scale is not None:
+        torch._foreach_mul_(grads, scale)  # pyright: ignore[reportPrivateUsage]
+    return norm, 0.0 if changed is None else changed
