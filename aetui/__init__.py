@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aetui.version import __version__
+
 if TYPE_CHECKING:
     from aetui.diagnosis import diagnose
     from aetui.report import Report
@@ -9,7 +11,6 @@ if TYPE_CHECKING:
     from aetui.training.trainer import Trainer
     from aetui.watching.run import Run, watch
 
-__version__ = "0.1.0"
 __all__ = ["Report", "Run", "RunSpec", "SpecError", "Trainer", "__version__", "diagnose", "watch"]
 
 _HOMES = {

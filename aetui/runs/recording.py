@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
-from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import lineage, rescue
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
@@ -27,6 +26,7 @@ from aetui.training.interface import Training
 from aetui.training.records import Records
 from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
+from aetui.version import __version__
 
 log = logging.getLogger(__name__)
 

@@ -57,8 +57,10 @@ def _on_device(grads: list[Tensor], clip: s.Clip, found: Tensor, scale: Tensor |
     if scale is not None:
         # A threshold is a number of the host's, and reading the scale would wait: gradients are brought to their
         # own size, clipped, and brought back.
-        torch._foreach_div_(grads, scale)  # pyright: ignore[reportPrivateUsage]
+        for grad in grads:
+            grad.div_(scale)
     changed = clip_on_device(clip, grads, grads, norm)
     if scale is not None:
-        torch._foreach_mul_(grads, scale)  # pyright: ignore[reportPrivateUsage]
+        for grad in grads:
+            grad.mul_(scale)
     return norm, 0.0 if changed is None else changed

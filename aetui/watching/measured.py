@@ -63,7 +63,8 @@ class WatchedMeasured:
     """What gauges and diagnosis look at."""
 
     held_out = None
-    build_optimizer = None
+    build_optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
+    """Set once the optimizer is known."""
 
     def __init__(
         self,
@@ -233,8 +234,12 @@ class WatchedMeasured:
         except Exception:  # noqa: BLE001 - a module that can't be copied or looked into
             return None
 
-    @cached_property
+    @property
     def floors(self) -> p.Floors:
+        return self._floors
+
+    @cached_property
+    def _floors(self) -> p.Floors:
         targets = self.probe.targets
         if self._objective is None or not targets.is_floating_point():
             return p.Floors()

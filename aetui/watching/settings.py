@@ -30,7 +30,7 @@ _SCALED = ("lr", "weight_decay")
 """Of several groups, what is multiplied in all of them."""
 _HOLD = "optim.hold"
 _KIND, _THRESHOLD = "clip.kind", "clip.threshold"
-_KINDS = variants("clip")
+_KINDS: dict[str, Any] = {**variants("clip")}
 
 
 class WatchedSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ class WatchedTraining:
         """Take these for the optimizers that train the module."""
         self.optimizers = list(optimizers)
         self.settings.of(optimizers, schedulers)
+        self.measured.build_optimizer = _alike(self.optimizers[0]) if len(self.optimizers) == 1 else None
 
     @property
     def _image_shape(self) -> tuple[int, ...]:
@@ -91,6 +93,22 @@ class WatchedTraining:
         if not self.measured.has_code:
             missing.append("no code pane: code= says how to get the code")
         return tuple(missing)
+
+
+def _alike(optimizer: torch.optim.Optimizer) -> Callable[[nn.Module], torch.optim.Optimizer] | None:
+    """Makes an optimizer of the same kind and settings over a copy's parameters; None where it is not PyTorch's."""
+    kind: Any = type(optimizer)
+    taken = inspect.signature(kind.__init__).parameters
+    if not kind.__module__.startswith("torch.optim"):
+        return None
+
+    def build(module: nn.Module) -> torch.optim.Optimizer:
+        group = optimizer.param_groups[0]
+        options = {key: value for key, value in group.items() if key in taken and key != "params"}
+        options["lr"] = float(group["lr"])
+        return kind(list(module.parameters()), **options)
+
+    return build
 
 
 def script() -> str:

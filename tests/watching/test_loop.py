@@ -356,3 +356,17 @@ def test_their_own_clipping_is_counted_and_can_be_steered(watched):
     run.close()
     history = run._engine._run.history.since(0)
     assert (history.grad_norm.numpy() > 0.01).all()
+
+
+def test_the_diagnosis_is_there_while_it_trains_and_leaves_it_alone(watched):
+    plain, model = autoencoder(), autoencoder()
+    run = watched(model, loss="mse")
+    reports = []
+    for one, log in ((plain, lambda loss: None), (model, run.log)):
+        optimizer = torch.optim.Adam(one.parameters(), lr=1e-2)
+        epoch(one, optimizer, log)
+        if one is model:
+            reports.append(run.report())
+        epoch(one, optimizer, log)
+    assert reports[0] is not None and reports[0].steps == 12
+    assert torch.equal(weights(plain), weights(model))
