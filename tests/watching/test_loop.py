@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import os
 import pickle
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from torch import nn
 
 import aetui
 from aetui import protocol as p
+from aetui.runs.folder import RunFolder
 from aetui.watching import gradients, hooks, steps
 from aetui.watching import run as run_module
 from tests.watching.conftest import FEATURES, Screen, autoencoder, data, weights
@@ -370,3 +372,64 @@ def test_the_diagnosis_is_there_while_it_trains_and_leaves_it_alone(watched):
         epoch(one, optimizer, log)
     assert reports[0] is not None and reports[0].steps == 12
     assert torch.equal(weights(plain), weights(model))
+
+
+def test_workers_that_fork_leave_the_run_alone(watched):
+    class Rows(torch.utils.data.Dataset[torch.Tensor]):
+        def __len__(self) -> int:
+            return 64
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return data()[index]
+
+    model = autoencoder()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    run = watched(model, optimizer=optimizer)
+    loader = torch.utils.data.DataLoader(Rows(), 16, num_workers=2, multiprocessing_context="fork")
+    for _ in range(2):
+        for batch in loader:
+            optimizer.zero_grad()
+            mse(model(batch), batch).backward()
+            optimizer.step()
+    assert run._training.steps.done == 8
+    assert RunFolder.find(run.name).holder() is not None
+
+
+def test_a_fork_that_exits_by_itself_does_not_end_the_run(watched):
+    run = watched(autoencoder())
+    child = os.fork()
+    if child == 0:
+        run.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not run.closed and RunFolder(run._folder.path).path.exists()
+
+
+def test_a_scalar_logged_now_and_then_is_no_reason_to_stop(watched):
+    model = autoencoder()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    run = watched(model, optimizer=optimizer)
+    seen = iter(range(100))
+    epoch(model, optimizer, lambda loss: run.log(loss.item()) if next(seen) % 5 == 0 else None)
+    run.close()
+    losses = run._engine._run.history.since(0).loss.numpy()
+    assert [index for index, loss in enumerate(losses) if math.isfinite(loss)] == [0, 5, 10]
+
+
+def test_a_schedule_and_momentum_come_back_with_an_undo(watched):
+    model = autoencoder()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=500)
+    run = watched(model, optimizer=optimizer)
+    epoch(model, optimizer, lambda loss: (run.log(loss), scheduler.step()))
+    stored = run._training.stored
+    before, rate = stored.capture(), optimizer.param_groups[0]["lr"]
+    moments = [state["exp_avg"].clone() for state in optimizer.state.values()]
+    drawn = torch.rand(3)
+    run._training.settings.put_in_force({"optim.lr": "0.5"})
+    epoch(model, optimizer, lambda loss: (run.log(loss), scheduler.step()))
+    stored.restore(before)
+    assert optimizer.param_groups[0]["lr"] == rate and scheduler.last_epoch == 12
+    assert optimizer.param_groups[0]["max_lr"] == 1e-2
+    assert all(torch.equal(a, b["exp_avg"]) for a, b in zip(moments, optimizer.state.values(), strict=True))
+    assert torch.equal(torch.rand(3), drawn) and run._training.steps.done == 12
