@@ -179,7 +179,7 @@ class Shelf:
                 f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"
             )
         if run.training.steps.advance is None:
-            return f"the run {name} is stored at step {step:,}; aetui export {name} writes it out"
+            return f"the run {name} is stored at step {step:,}; aetui export {name} --to csv has its history"
         return f"the run {name} is stored at step {step:,}; aetui resume {name} goes on"
 
 
