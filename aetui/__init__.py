@@ -2,21 +2,25 @@
 
 from typing import TYPE_CHECKING, Any
 
+from aetui.version import __version__
+
 if TYPE_CHECKING:
     from aetui.diagnosis import diagnose
     from aetui.report import Report
     from aetui.spec import RunSpec, SpecError
     from aetui.training.trainer import Trainer
+    from aetui.watching.run import Run, watch
 
-__version__ = "0.1.0"
-__all__ = ["Report", "RunSpec", "SpecError", "Trainer", "__version__", "diagnose"]
+__all__ = ["Report", "Run", "RunSpec", "SpecError", "Trainer", "__version__", "diagnose", "watch"]
 
 _HOMES = {
     "Report": "aetui.report",
+    "Run": "aetui.watching.run",
     "RunSpec": "aetui.spec",
     "SpecError": "aetui.spec",
     "Trainer": "aetui.training.trainer",
     "diagnose": "aetui.diagnosis",
+    "watch": "aetui.watching.run",
 }
 
 

@@ -15,7 +15,7 @@ from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.export.errors import ExportError
 from aetui.runs.export.rates import rates
 from aetui.runs.export.tables import Points, Table, write_csv, write_parquet
-from aetui.runs.folder import RunFolder
+from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, SpecError, loads
 
@@ -34,7 +34,7 @@ def export_run(folder: RunFolder, *, kind: str, out: Path | None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         for path in _WRITERS[kind](folder, out):
             print(path)
-    except (ExportError, DataError, ModelError, DamagedDatabase, sqlite3.Error) as error:
+    except (ExportError, RunError, DataError, ModelError, DamagedDatabase, sqlite3.Error) as error:
         raise SpecError([Problem("aetui export", str(error))]) from None
     except OSError as error:
         raise SpecError([Problem("aetui export", f"{error.filename}: {error.strerror}")]) from None
@@ -54,7 +54,10 @@ def table_of(database: Database) -> Table:
         columns.total,
         columns.grad_norm,
         columns.clipped,
-        rates(loads(meta["spec"]), tweaks, columns.total, meta.get("rows")),
+        # A loop of the user's own has a schedule of its own, which the record does not know.
+        rates(loads(meta["spec"]), tweaks, columns.total, meta.get("rows"))
+        if meta.get("spec")
+        else np.full(len(columns), np.nan),
         Points(step.astype(int), validation, explained),
         [(tweak.step, tweak.text) for tweak in tweaks],
     )

@@ -91,7 +91,8 @@ class LiveRun:
         self.speed.add(len(self.history))
         self._clipped.add(records.clipped)
         bad = describe.first_bad(records)
-        if bad is not None and self._bad is None:
+        # A loop of somebody else's goes on or ends as it will.
+        if bad is not None and self._bad is None and self.training.steps.advance is not None:
             self._bad = len(self.history) - len(records) + bad + 1
         return len(records)
 

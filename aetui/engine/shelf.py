@@ -160,7 +160,8 @@ class Shelf:
         """The state of a run at rest, and its reason."""
         steps = run.training.steps.done
         last = run.history.last_finite()
-        if len(run.history) and (last is None or last[0] != len(run.history)):
+        ours = run.training.steps.advance is not None
+        if ours and len(run.history) and (last is None or last[0] != len(run.history)):
             return "non-finite", run.non_finite(steps)
         return ("finished", run.over) if run.over else ("paused", "")
 
@@ -180,6 +181,8 @@ class Shelf:
             return (
                 f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"
             )
+        if run.training.steps.advance is None:
+            return f"the run {name} is stored at step {step:,}; aetui export {name} --to csv has its history"
         return f"the run {name} is stored at step {step:,}; aetui resume {name} goes on"
 
 

@@ -19,6 +19,7 @@ from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.present import Present
 from aetui.engine.shelf import Shelf
+from aetui.report import Report
 from aetui.runs.recording import Recording
 from aetui.training.interface import Training
 
@@ -183,6 +184,31 @@ class Engine:
             with self._between:
                 self._now.fail(run, error)
             return True
+
+    @property
+    def due(self) -> bool:
+        """Whether `between_steps` has anything to do; whoever drives a loop of their own may ask first."""
+        now, run = self._now, self._now.run
+        if run is None or now.state != "running" or self._inbox or self._measured:
+            return True
+        return run.training.steps.done == now.target or time.perf_counter() >= self._service
+
+    def note(self, text: str, *, warning: bool = False) -> None:
+        """Have a sentence in the journal; from any thread."""
+        self._now.emit(p.Noted(text=text, warning=warning))
+
+    def report(self) -> Report | None:
+        """The diagnosis of the present step; from the thread that trains, None before there is a run.
+
+        Raises:
+            Unknown: the training does not tell enough.
+        """
+        with self._between:
+            run = self._now.run
+            if run is None:
+                return None
+            run.collect()
+            return run.watch.gauges.diagnose().report
 
     # --- between two steps, in the thread that trains -------------------------------------------
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any, TypeVar
 
-from aetui import __version__
 from aetui import protocol as p
 from aetui.runs import lineage, rescue
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
@@ -27,6 +26,7 @@ from aetui.training.interface import Training
 from aetui.training.records import Records
 from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
+from aetui.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,10 @@ class Recording:
         try:
             database, remarks = rescue.opened(folder)
             meta = database.meta()
+            if not meta.get("spec"):
+                raise RunError(
+                    f"the run {folder.name} was trained by a script of its own, which has to be started again"
+                )
             spec: RunSpec = loads(meta["spec"])
             trainer = Trainer(spec)
             if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
@@ -374,7 +378,7 @@ class Recording:
             log.error("no checkpoint: the training is at step %d, its record not", self._steps.done)
             return
         position = self.settled
-        file = self._file[1] if self._file is not None and _same_steps(self._file[0], position) else None
+        file = self._file[1] if self._file is not None and self._serves(self._file[0], position) else None
         if file == self.keeper.failed:
             file = None
         state = None
@@ -405,6 +409,10 @@ class Recording:
             "tweaks": [dataclasses.asdict(tweak) for tweak in self.tree.tweaks_on(path)],
             "run": {key: self.meta[key] for key in ("spec", "source", "data", "wanted", "created") if key in self.meta},
         }
+
+    def _serves(self, taken: Position, position: Position) -> bool:
+        """Whether a file of one position will do for another, which the journal has to lead to."""
+        return _same_steps(taken, position) if self._stored.exact else taken == position
 
     def places(self) -> tuple[p.Place, ...]:
         """The checkpoints that `rewind` takes, the newest first; from any thread."""

@@ -40,6 +40,12 @@ def opened(folder: RunFolder) -> tuple[Database, list[str]]:
         raise RunError(f"{error}; the run is as it was") from error
     except DamagedDatabase as error:
         return _rebuilt(folder, str(error))
+    scripted = False
+    with suppress(sqlite3.Error, ValueError, TypeError):
+        scripted = bool(database.meta().get("watched"))
+    if scripted:
+        database.close()
+        raise RunError(f"the run {folder.name} was trained by a script, which has to be started again")
     try:
         wrong = database.check() or _unreadable(database) or _behind(folder, database)
         if not wrong:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aetui.data import DataError, Dataset
 from aetui.runs.database import Database
-from aetui.runs.folder import RunFolder
+from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.lineage import Tweak
 from aetui.runs.replay import never
 from aetui.runs.travel import Traveler
@@ -43,6 +43,8 @@ def visit(folder: RunFolder) -> Visit:
         meta, tree, rows = database.meta(), Tree.of(database), database.checkpoints()
         target = tree.settled(tree.stood(meta))
         recorded = database.history_of(tree.path_to(target))
+    if not meta.get("spec"):
+        raise RunError(f"the run {folder.name} was trained by a script, which alone can make its model again")
     spec = loads(meta["spec"])
     trainer = Trainer(spec)
     traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)

@@ -34,10 +34,11 @@ def _settings(spec: RunSpec) -> Iterator[p.Setting]:
                 default=kind_of(getattr(standard, section)),
             )
         for field in fields_of(type(part)).values():
-            yield _setting(field, getattr(part, field.name))
+            yield of_field(field, field.format(getattr(part, field.name)))
 
 
-def _setting(field: Field, value: object) -> p.Setting:
+def of_field(field: Field, value: str) -> p.Setting:
+    """A field with a value in force, which its `format` wrote."""
     kind, low, high = field.type, None, None
     above = below = False
     match kind:
@@ -55,7 +56,7 @@ def _setting(field: Field, value: object) -> p.Setting:
             name = "text"
     return p.Setting(
         path=field.path,
-        value=field.format(value),
+        value=value,
         type=name,
         allowed=field.allowed,
         low=low,

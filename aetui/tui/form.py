@@ -11,8 +11,10 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Static
 
+from aetui import protocol as p
 from aetui.spec import Difference, RunSpec, SpecError, changed, differences
 from aetui.tui import form_fields as fields
+from aetui.tui import told
 from aetui.tui.form_editors import ChoiceList, TextEditor
 from aetui.tui.form_rows import FormRows
 from aetui.tui.model import RunModel
@@ -64,6 +66,7 @@ class SpecForm(Widget):
         self._kinds: dict[str, str] = {}
         self._problem = ""
         self._shown: tuple[object, ...] = ()
+        self._info: p.RunInfo | None = None
         self._features = 0
         """Of the run's data, 0 where they are not loaded."""
 
@@ -97,7 +100,7 @@ class SpecForm(Widget):
         if state == self._shown:
             return
         same_run, self._shown = state[:2] == self._shown[:2], state
-        self._features = model.info.features if model.info else 0
+        self._info, self._features = model.info, model.info.features if model.info else 0
         if same_run:
             self.set_applied(model.spec)
         else:
@@ -188,7 +191,7 @@ class SpecForm(Widget):
         if not self._rows.is_attached:
             return
         pending = {one.path for one in self.pending()} | {f"{section}.kind" for section in self._kinds}
-        self._rows.show_rows(fields.rows_of(self.draft, self._kinds), pending)
+        self._rows.show_rows(told.shown(fields.rows_of(self.draft, self._kinds), self._info), pending)
         if self._editor is not None and self._editor.path != self.selected:
             self._close()
         count = len(self.pending())

@@ -14,11 +14,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from aetui import protocol as p
-from aetui.spec import RunSpec, loads
+from aetui.spec import RunSpec
 from aetui.tui import journal_entries
 from aetui.tui.asked import Asked
 from aetui.tui.journal_entries import Entry, JournalEntries, Mark
 from aetui.tui.series import Series
+from aetui.tui.told import spec_of
 
 
 @dataclass
@@ -140,7 +141,7 @@ class RunModel:
                 self._move(event)
             case p.Accepted():
                 if event.info is not None:
-                    self.info, self.spec = event.info, loads(event.info.spec)
+                    self.info, self.spec = event.info, spec_of(event.info)
                     self.versions["run"] += 1
             case p.StateChanged():
                 self._absorb_state(event)
@@ -201,7 +202,7 @@ class RunModel:
 
     def _take(self, info: p.RunInfo, status: p.Status) -> None:
         """Begin a history."""
-        self.info, self.spec, self.status = info, loads(info.spec), status
+        self.info, self.spec, self.status = info, spec_of(info), status
         self.loss, self.total, self.grad_norm = Series(), Series(), Series()
         self.points, self.behind = [], False
         self.variance = self.code = self.pairs = self.layers = self.diagnosis = None

@@ -32,6 +32,8 @@ def header_texts(model: RunModel, width: int) -> tuple[str, str]:
     )}  # fmt: skip
     model_kind, optimizer = _kind(model.spec.model), _kind(model.spec.optim)
     architecture = f"{model_kind} {plain['architecture']}"
+    if not info.spec and info.settings:
+        architecture, optimizer = plain["architecture"], "own loop"
     brief = plain["source"].partition(" ")[0]
     run = f"run {plain['name']}" if plain["name"] else ""
     alerts = header_alerts(model)

@@ -1,0 +1,1 @@
+"""Training loops that their authors wrote, watched and steered through PyTorch's optimizer hooks."""

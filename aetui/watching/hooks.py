@@ -1,0 +1,238 @@
+"""A training loop seen through the hooks of its optimizers.
+
+No object of the user's is wrapped and no module gets a hook: PyTorch calls an optimizer's hooks around each step,
+leaves them out where it copies or pickles the optimizer, and lets them replace what `step` is called with.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from aetui.spec import sections as s
+from aetui.watching import gradients
+from aetui.watching.gradients import Figure
+from aetui.watching.settings import WatchedSettings
+from aetui.watching.steps import WatchedSteps
+
+_NO_CLIP = s.NoClip()
+
+
+class Hooks:
+    """Counts steps, measures and clips gradients, and calls `between` when a step is done.
+
+    One step is one step of each optimizer. Where they take turns, it ends when one of them comes again.
+
+    Nothing that goes wrong here reaches the loop: `fault` gets it, and no hook does anything from then on.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        settings: WatchedSettings,
+        steps: WatchedSteps,
+        *,
+        found: Callable[[torch.optim.Optimizer], None],
+        between: Callable[[], None],
+        fault: Callable[[Exception], None],
+    ) -> None:
+        """found: told of the first optimizer that steps parameters of the module, before it does."""
+        self._module, self._settings, self._steps = module, settings, steps
+        self._found, self._between, self._fault = found, between, fault
+        self._optimizers: list[torch.optim.Optimizer] = []
+        self._handles: list[RemovableHandle] = []
+        self._strangers: set[int] = set()
+        self._round: dict[int, tuple[Figure, Figure]] = {}
+        """Norm and clipped of each optimizer's step since the last whole one."""
+        self._clipped: tuple[Figure, Figure] | None = None
+        """What `clip` found since the last step."""
+        self._skipped: Figure = 0.0
+        self._process = os.getpid()
+        self._thread = 0
+        self.over = False
+        self.others: set[str] = set()
+        """Kinds of optimizers that step parameters of the module as well, and are not watched."""
+
+    # --- where they hang ------------------------------------------------------------------------
+
+    def watch(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+        """Take the steps of these for the training's."""
+        self._optimizers = list(optimizers)
+        for one in optimizers:
+            self._handles.append(one.register_step_pre_hook(self._before))
+            self._handles.append(one.register_step_post_hook(self._after))
+
+    def seek(self) -> None:
+        """Wait for the first optimizer that steps parameters of the module, whoever makes it."""
+        self._handles.append(register_optimizer_step_pre_hook(self._look))
+
+    def remove(self) -> None:
+        """Take all hooks away; from without a step only, since PyTorch walks through them."""
+        self.over = True
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    @property
+    def present(self) -> bool:
+        """Whether this is the process that trains and not a fork of it, such as a loader's."""
+        return not self.over and os.getpid() == self._process
+
+    @property
+    def in_thread(self) -> bool:
+        """Whether the present thread is that of the last step."""
+        return threading.get_ident() == self._thread
+
+    def _look(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self.present or optimizer in self._optimizers or id(optimizer) in self._strangers:
+            return
+        try:
+            mine = {id(parameter) for parameter in self._module.parameters()}
+            if not any(id(one) in mine for group in optimizer.param_groups for one in group["params"]):
+                self._strangers.add(id(optimizer))
+            elif self._optimizers:
+                self._strangers.add(id(optimizer))
+                self.others.add(type(optimizer).__name__)
+            else:
+                self._found(optimizer)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self.over = True
+        self._fault(error)
+
+    # --- a step ---------------------------------------------------------------------------------
+
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        if not self.present:
+            return None
+        try:
+            self._thread = threading.get_ident()
+            if id(optimizer) in self._round:
+                self._whole()
+            if self._steps.is_open:
+                # Nothing was logged after the step before.
+                self.end_step()
+            self._settings.before_step()
+            replaced = self._with_closure(optimizer, args, kwargs)
+            if replaced is None:
+                self._take_gradient(optimizer)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+            self._give_up(error)
+            return None
+        return replaced
+
+    def _with_closure(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
+        """New arguments with a closure after whose backward gradients are looked at; None where there is none."""
+        if callable(kwargs.get("closure")):
+            return args, {**kwargs, "closure": self._wrapped(optimizer, kwargs["closure"])}
+        if len(args) > 1 and callable(args[1]):
+            return (args[0], self._wrapped(optimizer, args[1]), *args[2:]), kwargs
+        return None
+
+    def _wrapped(self, optimizer: torch.optim.Optimizer, closure: Callable[[], Any]) -> Callable[[], Any]:
+        first = True
+
+        def watched() -> Any:
+            nonlocal first
+            value = closure()
+            if self.present:
+                try:
+                    # A line search asks several times; the loss of the step is that of the weights it began with.
+                    self._take_gradient(optimizer, keep=not first)
+                    if first and not self._steps.logged and _is_loss(value):
+                        self._steps.log(value, {})
+                except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+                    self._give_up(error)
+                first = False
+            return value
+
+        return watched
+
+    def _take_gradient(self, optimizer: torch.optim.Optimizer, *, keep: bool = False) -> None:
+        """Measure and clip; `keep` the figures that there are."""
+        grads = gradients.of_optimizer(optimizer)
+        if self._clipped is not None:
+            figures, self._clipped = self._clipped, None
+        else:
+            clip = self._settings.clip if self._settings.clip_chosen else _NO_CLIP
+            figures = gradients.measured(grads, clip, getattr(optimizer, "grad_scale", None))
+        if not keep:
+            self._round[id(optimizer)] = figures
+
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if not self.present:
+            return
+        try:
+            skipped = getattr(optimizer, "found_inf", None)
+            if isinstance(skipped, Tensor) and skipped.device.type == "cpu":
+                if float(skipped) > 0:
+                    self._round.pop(id(optimizer), None)
+                    self._steps.skip()
+                    return
+                skipped = None
+            self._skipped = skipped if isinstance(skipped, Tensor) else 0.0
+            if len(self._round) == len(self._optimizers):
+                self._whole()
+                if not self._steps.is_open:
+                    self._between()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+            self._give_up(error)
+
+    def _whole(self) -> None:
+        """Every optimizer has stepped, or one of them comes again."""
+        if not self._round:
+            return
+        norms, flags = zip(*self._round.values(), strict=True)
+        self._round.clear()
+        self._steps.add(_joint(norms), _any(flags), self._skipped)
+
+    # --- what the loop says ---------------------------------------------------------------------
+
+    def end_step(self) -> None:
+        """The step that waited for its loss has all it will get."""
+        if self._steps.close():
+            self._between()
+
+    def log(self, loss: Any, parts: dict[str, Any]) -> None:
+        """Take note of a loss of the step that was just taken, or that is about to be."""
+        if not self.present:
+            return
+        try:
+            self._steps.log(loss, parts)
+            if self._steps.is_open and self.in_thread:
+                self.end_step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
+            self._give_up(error)
+
+    def note_clipping(self, figures: tuple[Figure, Figure]) -> None:
+        """The loop has clipped by itself: the norm before it, and whether it changed anything."""
+        self._clipped = figures
+
+
+def _is_loss(value: Any) -> bool:
+    return (isinstance(value, Tensor) and value.numel() == 1) or isinstance(value, int | float)
+
+
+def _joint(norms: Sequence[Figure]) -> Figure:
+    if len(norms) == 1:
+        return norms[0]
+    if all(isinstance(norm, float) for norm in norms):
+        return sum(norm**2 for norm in norms if isinstance(norm, float)) ** 0.5
+    device = next(norm.device for norm in norms if isinstance(norm, Tensor))
+    return torch.stack([torch.as_tensor(norm, device=device, dtype=torch.float32) for norm in norms]).norm()
+
+
+def _any(flags: Sequence[Figure]) -> Figure:
+    if all(isinstance(flag, float) for flag in flags):
+        return max(flag for flag in flags if isinstance(flag, float))
+    device = next(flag.device for flag in flags if isinstance(flag, Tensor))
+    return torch.stack([torch.as_tensor(flag, device=device).float() for flag in flags]).amax()

@@ -1,0 +1,305 @@
+"""`aetui.watch`: a training loop of the user's own, on the screen and under its keys."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aetui import protocol as p
+from aetui.engine.host import Host
+from aetui.engine.worker import Engine
+from aetui.report import Report
+from aetui.runs.folder import NameRefused, RunError, RunFolder
+from aetui.spec import sections as s
+from aetui.watching import gradients
+from aetui.watching.aside import Aside
+from aetui.watching.hooks import Hooks
+from aetui.watching.measured import WatchedMeasured, rows_of, unwrapped
+from aetui.watching.training import WatchedTraining
+
+log = logging.getLogger("aetui.watching")
+
+_OFF = ("0", "false", "no", "off")
+_watched: weakref.WeakValueDictionary[int, Run] = weakref.WeakValueDictionary()
+"""The runs that are watched, by the number of their model."""
+
+
+def watch(
+    model: nn.Module,
+    probe: Any = None,
+    *,
+    optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+    scheduler: Any = None,
+    scaler: Any = None,
+    loader: Any = None,
+    loss: str | Callable[..., Tensor] | None = None,
+    target: Any = None,
+    reconstruct: Callable[..., Any] | None = None,
+    code: Callable[..., Any] | str | None = None,
+    kl: bool = False,
+    name: str | None = None,
+) -> Run:
+    """Watch and steer a training loop of your own; `aetui attach` shows it, and nothing of the loop changes.
+
+    With `AETUI_WATCH=0` in the environment nothing happens.
+
+    Args:
+        model: what is trained. Its forward takes rows and returns the reconstruction, or a tuple or mapping with it.
+        probe: rows to measure on, [rows, ...], as the model takes them; up to 2,048 of them are used.
+        optimizer: one or several; the first that steps parameters of the model unless given.
+        scheduler: one or several, where they are not PyTorch's; PyTorch's are found.
+        scaler: a `torch.amp.GradScaler`, saved and put back with the rest.
+        loader: one with a `state_dict`, saved and put back; also how many steps make an epoch.
+        loss: reconstruction loss, by name or as a callable `(output, target)`; for the floors and the diagnosis.
+        target: what the output is compared with, rows or a callable on the probe rows; the probe rows unless given.
+        reconstruct: `(model, rows)` to the output, where the forward takes something else.
+        code: `(model, rows)` to the code, or the name of the submodule that makes it.
+        kl: whether the code is a distribution.
+        name: of the run.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit, or the model is watched already; one sentence.
+    """
+    if os.environ.get("AETUI_WATCH", "1").strip().lower() in _OFF:
+        return Run(None, None)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: {type(model).__name__} is not allowed; it takes a torch.nn.Module")
+    module = unwrapped(model)
+    running = _watched.get(id(module))
+    if running is not None and not running.closed:
+        raise ValueError(f"this model is watched already, by the run {running.name}; close() it first")
+    if probe is None:
+        raise TypeError("probe: it takes rows to measure the model on, such as some of the validation data")
+    optimizers = _listed(optimizer)
+    for one in optimizers:
+        if not isinstance(one, torch.optim.Optimizer):
+            raise TypeError(f"optimizer: {type(one).__name__} is not allowed; it takes a torch.optim.Optimizer")
+    for word, given in (("scaler", scaler), *(("scheduler", one) for one in _listed(scheduler))):
+        if given is not None and not callable(getattr(given, "state_dict", None)):
+            raise TypeError(f"{word}: {type(given).__name__} is not allowed; it has no state_dict")
+    others = {word: one for word, one in (("scaler", scaler), ("loader", loader)) if _has_state(one)}
+    aside = Aside(module)
+    measured = WatchedMeasured(
+        module, rows_of(probe, "probe", module), aside,
+        loss=loss, target=target, reconstruct=reconstruct, code=code, kl=kl,
+    )  # fmt: skip
+    try:
+        folder = RunFolder.create(name)
+    except NameRefused as error:
+        raise ValueError(f"name: {error}") from None
+    except RunError as error:
+        _print(f"the run is not stored, and no screen can attach: {error}")
+        folder = None
+    run = Run(folder, name)
+    training = WatchedTraining(module, measured, aside, others, run._say)
+    if loader is not None and hasattr(loader, "__len__") and len(loader):
+        training.steps.per_epoch = len(loader)
+    run._begin(training, optimizers, _listed(scheduler))
+    _watched[id(module)] = run
+    return run
+
+
+class Run:
+    """One watched training. Of a run that is off, every call does nothing."""
+
+    def __init__(self, folder: RunFolder | None, name: str | None) -> None:
+        self._folder = folder
+        self.name = folder.name if folder is not None else name or "unwatched"
+        self.closed = True
+        self._training: WatchedTraining | None = None
+        self._process = os.getpid()
+        self._pending: list[str] = []
+        self._closing = threading.Lock()
+
+    # --- what the loop says ---------------------------------------------------------------------
+
+    def log(self, loss: Any = None, **parts: Any) -> None:
+        """Tell the loss of the step that was just taken or is about to be, a tensor or a number; nothing waits for it.
+
+        parts: what it is made of, by name; one called `reconstruction` is compared with the floors.
+        """
+        if self._training is not None and loss is not None:
+            self._hooks.log(loss, parts)
+
+    def clip_(self, parameters: Tensor | Iterable[Tensor], max_norm: float, **options: Any) -> Tensor:
+        """As `torch.nn.utils.clip_grad_norm_`, until other clipping is chosen on a screen; its share is counted."""
+        training = self._training
+        if training is None or not self._hooks.present:
+            return torch.nn.utils.clip_grad_norm_(parameters, max_norm, **options)
+        held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        settings = training.settings
+        if not settings.clip_chosen:
+            norm = torch.nn.utils.clip_grad_norm_(held, max_norm, **options)
+            if 0 < float(max_norm) < math.inf:
+                settings.clip = s.GlobalNorm(threshold=float(max_norm))
+            on_host = norm.device.type == "cpu"
+            self._hooks.note_clipping(
+                (float(norm), float(norm > max_norm)) if on_host else (norm, (norm > max_norm).float())
+            )
+            return norm
+        grads = [one.grad for one in held if one.grad is not None]
+        figures = gradients.measured(grads, settings.clip)
+        self._hooks.note_clipping(figures)
+        return torch.as_tensor(figures[0])
+
+    def report(self) -> Report | None:
+        """The verdict as it stands; None where nothing is watched or the loss is not known.
+
+        Raises:
+            Unknown: the training does not tell enough for a diagnosis; one sentence.
+        """
+        if self._training is None or self._hooks.over:
+            return None
+        with self._training.aside:
+            return self._engine.report()
+
+    def close(self) -> None:
+        """End watching: what is to be kept is written, screens are let go. The loop may go on."""
+        if self._training is None or self.closed or os.getpid() != self._process:
+            return
+        with self._closing:
+            if self.closed:
+                return
+            self.closed = True
+            try:
+                self._hooks.remove()
+                self._training.steps.close()
+                if self._begun:
+                    with self._training.aside:
+                        self._engine.end()
+            except Exception:
+                log.exception("the run could not be closed")
+            finally:
+                self._host.close()
+                atexit.unregister(self.close)
+                self._forget_folder()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _begin(self, training: WatchedTraining, optimizers: list[torch.optim.Optimizer], schedulers: list[Any]) -> None:
+        self._training, self.closed, self._begun = training, False, False
+        self._schedulers = schedulers
+        self._engine = Engine(
+            self.name,
+            folder=None if self._folder is None else self._folder.path,
+            store=self._folder is not None,
+            training=training,
+        )
+        if self._folder is not None:
+            _log_to(self._folder.log)
+        # A pause may last as long as somebody wants, and no screen's absence ends a script.
+        self._host = Host(self._engine, idle=math.inf, over=math.inf, grace=math.inf)
+        self._hooks = Hooks(
+            training.module, training.settings, training.steps,
+            found=self._found, between=self._between, fault=self._fault,
+        )  # fmt: skip
+        atexit.register(self.close)
+        if optimizers:
+            training.of(optimizers, schedulers)
+            self._hooks.watch(optimizers)
+            self._start()
+        else:
+            self._hooks.seek()
+        if self._folder is not None:
+            _print(f"aetui attach {self.name}")
+
+    def _found(self, optimizer: torch.optim.Optimizer) -> None:
+        assert self._training is not None
+        self._training.of([optimizer], self._schedulers)
+        self._hooks.watch([optimizer])
+        self._start()
+
+    def _start(self) -> None:
+        self._engine.submit(p.Run(id=0))
+        self._between()
+        self._begun = True
+
+    def _say(self, text: str) -> None:
+        """Into the journal, once that has a run."""
+        self._engine.note(text, warning=True)
+
+    def _between(self) -> None:
+        """What the engine has to do between two steps, in the thread that trains."""
+        assert self._training is not None
+        if self._hooks.others:
+            kinds, self._hooks.others = ", ".join(sorted(self._hooks.others)), set()
+            self._say(f"{kinds} steps parameters of this model too, and is not watched; optimizer=[...] takes several")
+        if not self._engine.due:
+            return
+        try:
+            with self._training.aside:
+                goes_on = self._engine.between_steps()
+        except KeyboardInterrupt:
+            # Whoever interrupts a pause wants the script back: a loop that is started again isn't to wait at once.
+            self._engine.submit(p.Run(id=0))
+            raise
+        if self._engine.run is None:
+            raise RuntimeError("no run can be made of this training; the run's log says why")
+        if not goes_on:
+            self._hooks.over = True
+            # As Ctrl+C does, so that the script can save what it has.
+            raise KeyboardInterrupt(f"the run {self.name} was ended from a screen")
+
+    def _fault(self, error: Exception) -> None:
+        """Something here went wrong: said once, and the loop goes on unwatched."""
+        log.error("watching ended", exc_info=error)
+        text = f"watching ended: {type(error).__name__}: {error}; the script trains on unwatched"
+        try:
+            self._engine.note(text, warning=True)
+        except Exception:  # noqa: BLE001 - there may be no journal
+            _print(text)
+
+    def _forget_folder(self) -> None:
+        """Nothing is left of a run that never began."""
+        if self._folder is not None and not self._begun:
+            try:
+                self._folder.delete()
+            except (RunError, OSError):
+                log.info("the folder of a run that never began could not be removed")
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _has_state(one: Any) -> bool:
+    return callable(getattr(one, "state_dict", None)) and callable(getattr(one, "load_state_dict", None))
+
+
+def _print(text: str) -> None:
+    try:
+        print(text if text.startswith("aetui ") else f"aetui: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        log.info("standard error takes nothing: %s", text)
+
+
+def _log_to(file: Path) -> None:
+    """This package's log records go to the run's log, and to nothing of the user's."""
+    logger = logging.getLogger("aetui")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,51 @@
+"""What the screen makes of a run that no spec assembled."""
+
+from __future__ import annotations
+
+import torch
+
+from aetui.cli.main import main
+from aetui.spec.fields import kind_of
+from aetui.tui import form_fields, told
+from tests.watching.conftest import autoencoder, data
+
+
+def test_the_form_has_what_the_run_tells_and_nothing_else(watched):
+    model = autoencoder()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.25, momentum=0.5)
+    run = watched(model, optimizer=optimizer, loss="mse")
+    run._training.settings.put_in_force({"clip.kind": "value", "clip.threshold": "3"})
+    info = run._training.info()
+    spec = told.spec_of(info)
+    assert (spec.optim.lr, spec.optim.momentum) == (0.25, 0.5)
+    assert (kind_of(spec.clip), spec.clip.threshold) == ("value", 3.0)
+    rows = told.shown(form_fields.rows_of(spec), info)
+    assert [row.path for row in rows] == [
+        "optim", "optim.lr", "optim.momentum", "optim.weight_decay", "clip", "clip.kind", "clip.threshold",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_known_says_what_to_add(watched):
+    warnings = " ".join(watched(autoencoder())._training.info().warnings)
+    assert "loss=" in warnings and "code=" in warnings
+    assert watched(autoencoder(), loss="mse", code="4")._training.info().warnings == ()
+
+
+def test_the_record_of_a_watched_run_is_exported_and_what_needs_its_script_is_refused(
+    watched, tmp_path, monkeypatch, capsys
+):
+    model = autoencoder()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    run = watched(model, optimizer=optimizer, name="mine")
+    for _ in range(3):
+        loss = model(data()).square().mean()
+        loss.backward()
+        optimizer.step()
+        run.log(loss)
+    run.close()
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "mine", "--to", "csv"]) == 0
+    assert len((tmp_path / "mine.csv").read_text().splitlines()) == 5  # the names, step 0 and three steps
+    for command in (["export", "mine", "--to", "torch"], ["resume", "mine", "--headless"]):
+        assert main(command) != 0
+        assert "was trained by a script" in capsys.readouterr().err
