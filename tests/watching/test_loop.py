@@ -75,7 +75,7 @@ def test_every_step_has_its_loss_whether_it_is_logged_before_or_after(watched):
             if after:
                 run.log(loss)
         run.close()
-        assert run._engine._run.history.since(0).loss.numpy().tolist() == pytest.approx(wanted)
+        assert run._engine.run.history.since(0).loss.numpy().tolist() == pytest.approx(wanted)
 
 
 def test_a_loop_that_logs_nothing_is_counted_and_never_stops(watched):
@@ -84,7 +84,7 @@ def test_a_loop_that_logs_nothing_is_counted_and_never_stops(watched):
     run = watched(model, optimizer=optimizer)
     epoch(model, optimizer)
     run.close()
-    history = run._engine._run.history.since(0)
+    history = run._engine.run.history.since(0)
     assert history.end == 12 and all(map(math.isnan, history.loss.numpy()))
     assert all(norm > 0 for norm in history.grad_norm.numpy())
 
@@ -108,7 +108,7 @@ def test_accumulated_gradients_are_one_step_with_the_mean_of_what_was_logged(wat
             optimizer.step()
             optimizer.zero_grad()
     run.close()
-    assert run._engine._run.history.since(0).loss.numpy().tolist() == [1.5, 5.5]
+    assert run._engine.run.history.since(0).loss.numpy().tolist() == [1.5, 5.5]
 
 
 def test_a_closure_gives_the_loss_and_gradients_after_its_backward(watched):
@@ -132,7 +132,7 @@ def test_a_closure_gives_the_loss_and_gradients_after_its_backward(watched):
     train(model)
     assert torch.equal(weights(plain), weights(model))
     run.close()
-    history = run._engine._run.history.since(0)
+    history = run._engine.run.history.since(0)
     assert history.end == 3 and (history.loss.numpy() > 0).all() and (history.grad_norm.numpy() > 0).all()
 
 
@@ -154,7 +154,7 @@ def test_a_scaler_s_skipped_step_is_none_and_norms_are_of_true_gradients(watched
         scaler.step(optimizer)
         scaler.update()
     run.close()
-    history = run._engine._run.history.since(0)
+    history = run._engine.run.history.since(0)
     assert history.grad_norm.numpy().tolist() == pytest.approx(true, rel=1e-4)
     assert torch.isfinite(torch.from_numpy(history.loss.numpy().copy())).all()
 
@@ -356,7 +356,7 @@ def test_their_own_clipping_is_counted_and_can_be_steered(watched):
     run.clip_(model.parameters(), 0.01)
     assert max(float(one.grad.abs().max()) for one in model.parameters()) == pytest.approx(1e-5)
     run.close()
-    history = run._engine._run.history.since(0)
+    history = run._engine.run.history.since(0)
     assert (history.grad_norm.numpy() > 0.01).all()
 
 
@@ -412,7 +412,7 @@ def test_a_scalar_logged_now_and_then_is_no_reason_to_stop(watched):
     seen = iter(range(100))
     epoch(model, optimizer, lambda loss: run.log(loss.item()) if next(seen) % 5 == 0 else None)
     run.close()
-    losses = run._engine._run.history.since(0).loss.numpy()
+    losses = run._engine.run.history.since(0).loss.numpy()
     assert [index for index, loss in enumerate(losses) if math.isfinite(loss)] == [0, 5, 10]
 
 
