@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
 from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, watching
+from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.subject import KL, Subject
@@ -79,10 +79,11 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     Raises:
         RuntimeError, ValueError, TypeError: the model or the loss can't compute this batch at all.
     """
-    data = known.data if known else measure_data(subject.targets)
+    data = known.data if known else measure_data(subject.judged)
     loop = Loop(subject)
     rows = probe_rows(subject.rows, min(subject.rows, max(2, min(subject.batch_size or 256, 256))))
     x, target = subject.inputs[rows], subject.targets[rows]
+    handles = x if subject.stepped is not None else None
     loop.model.train()
     with loop.randomness.own():
         with watching(loop.model) as watcher, recurrent_outputs(loop.model) as recurrent:
@@ -99,6 +100,9 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
                 ),
                 None,
             )
+        if output.look is not None and output.look.main is not None:
+            target = output.look.main.wanted.detach()
+            target = target if target.is_floating_point() else target.to(made.dtype)
         terms, error = terms_of(loop, output, target)
         gradients, norms = measure_gradients(loop, terms, watcher.called)
         update = first_update(loop)
@@ -110,14 +114,14 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     if subject.loss.kind == "bce_logits":
         low, high = 0.0, 1.0
         outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
-    reachable = reach(subject.targets, low, high, kind)
-    perfect, better, text = least_near_perfect(loop, made, finite, target)
+    reachable = reach(subject.judged, low, high, kind)
+    perfect, better, text = least_near_perfect(loop, made, finite, target, handles)
     group = loop.optimizer.param_groups[0]
     kl = true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
         data=data,
-        linear=known.linear if known else measure_linear(subject.targets, subject.code_width),
+        linear=known.linear if known else measure_linear(subject.judged, subject.code_width),
         output=kind, output_index=index, low=low, high=high, outside=outside, reach=reachable,
         shape=tuple(made.shape), target_shape=tuple(target.shape),
         fit=at_start,
@@ -130,7 +134,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         handles_shape=handles_shape(loop, output, target),
         beta=kl_weight(loop, terms, output, target, kl),
         variational=kl is not None or KL in subject.penalties or (bool(subject.penalties) and "noise" in noise_kinds),
-        noise=_noise(subject, x, target, noise_kinds),
+        noise=_noise(subject, subject.inputs[rows], target, noise_kinds),
         batch_norms=tuple(
             (name, module.momentum) for name, module in subject.model.named_modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
@@ -149,9 +153,10 @@ def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
     """The outputs and the units of the initial model, in eval mode."""
     loop, rows = Loop(subject), probe_rows(subject.rows)
     x, target = subject.inputs[rows], subject.targets[rows]
-    made = fit(loop.reconstruct(x, target), target.flatten(1))
+    made = loop.fit(x, target)
+    few = slice(0, loop.chunk)
     with loop.looking(), watching(loop.model) as watcher:
-        again = loop.forward(x, target).reconstruction
+        again = loop.forward(x[few], target[few]).reconstruction
     return made, measured(watcher, again)
 
 
