@@ -217,8 +217,26 @@ def subject_of(
     )  # fmt: skip
     _try_loss(subject, *tried)
     subject = seen(subject)
+    if subject.masked and scaling is None and penalty is None and validation is None:
+        # Only a step that is watched each time tells which entries count.
+        rows = torch.utils.data.TensorDataset(*(torch.cat([kept, held[place]]) if held else kept
+                                                for place, kept in enumerate((x, y))))  # fmt: skip
+        return subject_of_step(
+            _step_of(loss, raw), model, rows, build=build, optimizer=name, clip=section, clip_call=clip_call,
+            follow=follow, each=scheduler_each, batch_size=size, steps=steps, seed=seed, amp=None, own=own,
+        )  # fmt: skip
     epoch = scheduler_each == "epoch" or (scheduler_each is None and follow and not follow.each_step(build, model))
     return replace(_with_code(subject), steps_per_turn=max(1, len(x) // (min(size, len(x)) or len(x))) if epoch else 1)
+
+
+def _step_of(loss: Callable[..., Tensor], raw: bool) -> Callable[[nn.Module, Any], Tensor]:
+    """Forward and loss as one step."""
+
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        output = take_apart(model(batch[0]), batch[1].shape)
+        return loss(output.raw if raw else output.reconstruction, batch[1])
+
+    return step
 
 
 def _with_code(subject: Subject) -> Subject:

@@ -24,7 +24,7 @@ _FUSED = tuple(kind.make for kind in optimizers.OPTIMIZERS.values() if kind.fuse
 def builder(
     given: Any, lr: float, options: dict[str, Any], model: nn.Module
 ) -> tuple[Callable[[nn.Module], torch.optim.Optimizer], str]:
-    """How to build an optimizer over a copy of `model`, and the lower-case name of its class, '' where it is not known yet.
+    """How to build an optimizer over a copy of `model`, and its class's lower-case name, '' where it is not known yet.
 
     Raises:
         ValueError, TypeError: it is nothing that an optimizer can be built from.
@@ -34,8 +34,8 @@ def builder(
         own = {id(one) for one in (*model.parameters(), *twins_of(model, model).values())}
         if not any(id(one) in own for group in instance.param_groups for one in group["params"]):
             raise ValueError(
-                f"optimizer: none of the parameters of this {type(given).__name__} is one of the model's; build it over "
-                "the parameters of the model that is diagnosed"
+                f"optimizer: none of the parameters of this {type(given).__name__} is one of the model's; build it "
+                "over the parameters of the model that is diagnosed"
             )
         return lambda _copy: instance, type(instance).__name__.lower()
     if isinstance(given, str):
@@ -62,7 +62,8 @@ def builder(
         return from_class, given.__name__.lower()
     if not callable(given):
         raise TypeError(
-            f"optimizer: {given!r} is not allowed; it takes a name, an optimizer, a class or a callable on the parameters"
+            f"optimizer: {given!r} is not allowed; it takes a name, an optimizer, a class, or a callable on the "
+            "parameters"
         )
     return _Factory(given), ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from aetui.diagnosis.isolate import Randomness
 from aetui.diagnosis.outputs import Places, take_apart
 from aetui.diagnosis.paths import items_of
 from aetui.diagnosis.subject import Bound, Subject
-from aetui.diagnosis.taken import Look, look, path_to, statement
+from aetui.diagnosis.taken import Look, look, path_to, statement, whole
 from aetui.diagnosis.touched import DATA, Touch, tensors_in
 from aetui.models import returned
 
@@ -39,7 +40,8 @@ def seen(subject: Subject) -> Subject:
         return total
 
     try:
-        with Randomness(subject.seed, subject.device).own(), torch.enable_grad():
+        with warnings.catch_warnings(), Randomness(subject.seed, subject.device).own(), torch.enable_grad():
+            warnings.simplefilter("ignore")
             found = look(copy, (x, target), step)
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError):
         return subject
@@ -53,6 +55,7 @@ def seen(subject: Subject) -> Subject:
         places=places,
         plan=found.parts.plan if parted else (),
         broadcasts=None if found.main is None or not own else found.main.broadcasts,
+        masked=own and found.main is not None and whole(found.touch, found.main)[2] is not None,
         indices=index_columns(subject, found.touch),
         taken=statement(found, names),
     )

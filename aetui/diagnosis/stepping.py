@@ -101,8 +101,10 @@ def subject_of_step(
     if code is not None:
         taken = (*taken, Taken(role="code", shape=code.shape, source=code.where))
     if follow is not None:
-        taken = (*taken, Taken(role="scheduler", source=f"one step after each {each}, of {subject.steps_per_turn:,} steps"
-                               if each == "epoch" else "one step after each batch"))  # fmt: skip
+        turns = "one step after each batch"
+        if each == "epoch":
+            turns = f"one step after each epoch of {subject.steps_per_turn:,} batches"
+        taken = (*taken, Taken(role="scheduler", source=turns))
     return replace(subject, code_width=None if code is None else code.width, taken=taken)
 
 

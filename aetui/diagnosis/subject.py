@@ -73,11 +73,13 @@ class Subject:
     compared: Tensor | None = None
     """What a step compares its reconstructions with, [rows, ...]."""
     places: Places | None = None
-    """Where in what the forward returned the loss finds the reconstruction and the code's distribution, if it was seen."""
+    """Where in what the forward returned the loss finds reconstruction and code distribution, if it was seen."""
     plan: tuple[str, ...] = ()
     """Names of the addends of a caller's loss, in order; empty where it was not seen or is none."""
     broadcasts: bool | None = None
     """Whether the loss was seen to spread output or target over the other; None where it was not seen."""
+    masked: bool = False
+    """Whether the loss was seen to look at a part of the entries only."""
     indices: Tensor | None = None
     """Which values of a row, in its shape, the model uses as indices; these are never shifted or scaled."""
     taken: tuple[Taken, ...] = ()

@@ -159,7 +159,7 @@ def main_comparison(touch: Touch, loss: Tensor) -> Comparison | None:
 
 def judged(touch: Touch, main: Comparison, rows: int) -> Judged:
     """The reconstruction and its target, rows first, as they are judged."""
-    made, wanted, mask = _whole(touch, main)
+    made, wanted, mask = whole(touch, main)
     made, wanted = made.detach(), wanted.detach()
     if main.function in ("cross_entropy", "nll_loss") and not wanted.is_floating_point():
         classes = made.softmax(1) if main.function == "cross_entropy" else made.exp()
@@ -175,7 +175,7 @@ def judged(touch: Touch, main: Comparison, rows: int) -> Judged:
     return Judged(_table(made, rows), _table(wanted.to(made.dtype), rows), table)
 
 
-def _whole(touch: Touch, main: Comparison) -> tuple[Tensor, Tensor, Tensor | None]:
+def whole(touch: Touch, main: Comparison) -> tuple[Tensor, Tensor, Tensor | None]:
     """The tensors before a mask picked entries from both of them."""
     made, wanted = touch.records.get(id(main.made)), touch.records.get(id(main.wanted))
     if (
@@ -187,16 +187,16 @@ def _whole(touch: Touch, main: Comparison) -> tuple[Tensor, Tensor, Tensor | Non
         return main.made, main.wanted, main.mask
     pairs = [(one, other) for one in made.tensors for other in wanted.tensors if one is other]
     for shared, _ in pairs:
-        whole = next((one for one in made.tensors if one is not shared), None)
+        output = next((one for one in made.tensors if one is not shared), None)
         target = next((one for one in wanted.tensors if one is not shared), None)
-        mask = None if whole is None else as_mask(shared, whole)
-        if whole is not None and target is not None and mask is not None and whole.shape == target.shape:
-            return whole, target, mask
+        mask = None if output is None else as_mask(shared, output)
+        if output is not None and target is not None and mask is not None and output.shape == target.shape:
+            return output, target, mask
     return main.made, main.wanted, main.mask
 
 
 def _table(values: Tensor, rows: int) -> Tensor:
-    """[rows, features], whichever dimension the rows are in; entries that are not of single rows are rows themselves."""
+    """[rows, features], whichever dimension the rows are in; entries of no single row are rows themselves."""
     if values.ndim == 0:
         return values.reshape(1, 1)
     if values.shape[0] != rows:
@@ -242,8 +242,8 @@ def source_of(touch: Touch, raw: Any, batch: Mapping[int, str], tensor: Tensor) 
         if id(one) in batch:
             return f"{batch[id(one)]}{after}"
         if id(one) in places:
-            whole = f"forward's {kind}" if places[id(one)] else "what forward returns"
-            return f"{item_text(places[id(one)], whole)}{after}"
+            inside = f"forward's {kind}" if places[id(one)] else "what forward returns"
+            return f"{item_text(places[id(one)], inside)}{after}"
         if touch.outputs.get(id(one)):
             return f"what {touch.outputs[id(one)]} returns{after}"
     record = touch.records.get(id(tensor))
@@ -251,9 +251,9 @@ def source_of(touch: Touch, raw: Any, batch: Mapping[int, str], tensor: Tensor) 
     return f"computed{where}" if touch.depends(tensor) & WEIGHTS else f"computed from the batch{where}"
 
 
-def batch_names(batch: Any, whole: str = "the batch") -> dict[int, str]:
+def batch_names(batch: Any, inside: str = "the batch") -> dict[int, str]:
     """The tensors of a batch in words, by id."""
-    return {id(one): item_text(path, whole) for path, one in items_of(batch)}
+    return {id(one): item_text(path, inside) for path, one in items_of(batch)}
 
 
 def statement(found: Look, names: Mapping[int, str]) -> tuple[Taken, ...]:
@@ -267,7 +267,7 @@ def statement(found: Look, names: Mapping[int, str]) -> tuple[Taken, ...]:
         made = source_of(touch, found.raw, names, main.made)
         rows.append(_taken("reconstruction", main.made, f"{made}, compared with the target {act}"))
         rows.append(_taken("target", main.wanted, wanted))
-        mask = _whole(touch, main)[2]
+        mask = whole(touch, main)[2]
         if mask is not None:
             rows.append(_taken("mask", mask, "a factor of 0 and 1 on the error"))
     if found.gaussian is not None:
