@@ -271,7 +271,11 @@ def _refuse_step_as_loss(loss: Any, model: nn.Module) -> None:
     if not isinstance(loss, str) and not callable(loss):
         raise TypeError(f"loss: {loss!r} is not allowed; it takes a name, or a callable (output, target)")
     owner, name = getattr(loss, "__self__", None), getattr(loss, "__name__", "")
-    if isinstance(owner, nn.Module) and ("step" in name or "batch" in inspect.signature(loss).parameters):
+    if (
+        callable(loss)
+        and isinstance(owner, nn.Module)
+        and ("step" in name or "batch" in inspect.signature(loss).parameters)
+    ):
         raise TypeError(f"loss: {name} takes a batch, and a loss takes output and target; give it as step=model.{name}")
 
 

@@ -23,7 +23,8 @@ def pairs(values: Any) -> tuple[Any, Any]:
         values = values.dataset
     if isinstance(values, torch.utils.data.TensorDataset):
         second = values.tensors[1] if len(values.tensors) > 1 else None
-        return values.tensors[0], second if second is not None and _no_label(second[0]) else None
+        first: Any = values.tensors
+        return first[0], second if second is not None and _no_label(second[0]) else None
     if not isinstance(values, torch.utils.data.Dataset):
         return values, None
     rows: Any = values

@@ -48,7 +48,7 @@ class Loop:
         self.bound = Bound(subject, self.model)
         self._mode = self.change.mode()
         stepped = subject.stepped
-        self._step_of = None if stepped is None else subject.bound(stepped.step, self.model)
+        self._step_of: Any = None if stepped is None else subject.bound(stepped.step, self.model)
         same = subject.targets is subject.inputs
         self.affine: Affine | None = None
         if stepped is None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -112,7 +112,7 @@ def loss_of(returned: Any) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     elif dataclasses.is_dataclass(returned) and not isinstance(returned, type):
         items = [(field.name, getattr(returned, field.name)) for field in dataclasses.fields(returned)]
     elif hasattr(returned, "_asdict"):
-        items = [(str(key), value) for key, value in returned._asdict().items()]
+        items = [(str(key), value) for key, value in cast(Any, returned)._asdict().items()]
     elif isinstance(returned, list | tuple):
         items = [("" if place else "loss", value) for place, value in enumerate(returned)]
         if items and isinstance(items[0][1], Mapping | list | tuple):

@@ -148,7 +148,8 @@ class Touch(TorchFunctionMode):
         found = self._compared(name, args, kwargs)
         if found is not None and self._instead is not None and found.number == self._instead[0]:
             other = self._instead[1](found.made, found.wanted)
-            args, kwargs = _replaced(args, found.made, other), _replaced(kwargs, found.made, other)
+            args = _replaced(args, found.made, other)
+            kwargs = {key: other if one is found.made else one for key, one in kwargs.items()}
             found.made = other
         result = func(*args, **kwargs)
         if found is not None and isinstance(result, Tensor):
@@ -316,7 +317,5 @@ _SAME = {
 }  # fmt: skip
 
 
-def _replaced(values: Any, old: Tensor, new: Tensor) -> Any:
-    if isinstance(values, dict):
-        return {key: new if one is old else one for key, one in values.items()}
+def _replaced(values: tuple[Any, ...], old: Tensor, new: Tensor) -> tuple[Any, ...]:
     return tuple(new if one is old else one for one in values)
