@@ -102,6 +102,17 @@ class Explained(Struct, frozen=True, kw_only=True):
     """What a linear VAE of that width explains under the weight that the loss gives its KL; None without one."""
 
 
+class Taken(Struct, frozen=True, kw_only=True):
+    """What of a user's model, loss or step was taken as what."""
+
+    role: str
+    """`reconstruction`, `target`, `mask`, `code`, `mean`, `log-variance`, `batches`, ..."""
+    shape: tuple[int, ...] | None = None
+    """Of one batch; None where it is no tensor."""
+    source: str
+    """Where it comes from: `second item of forward's tuple, compared with the target in mse_loss`."""
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """The outcome of a diagnosis."""
 
@@ -133,6 +144,8 @@ class Report(Struct, frozen=True, kw_only=True):
     each."""
     notes: tuple[str, ...] = ()
     """Remarks that are no findings."""
+    taken: tuple[Taken, ...] = ()
+    """What was taken as what."""
     seconds: float = 0.0
 
     @property
@@ -212,6 +225,11 @@ def render(report: Report, width: int = 88, color: bool = False) -> str:
         for sentence in report.ruled_out:
             page.bullet(sentence, indent=2)
         page.add(f"Next: {NEXT}", rest=2, style=_MARK)
+    if report.taken:
+        page.gap()
+        page.add("Taken", style=_BOLD)
+        for one in report.taken:
+            page.bullet(taken_text(one), indent=2)
     if report.notes:
         page.gap()
         page.add("Notes", style=_BOLD)
@@ -259,6 +277,12 @@ def figures(report: Report) -> list[tuple[str, str]]:
     if report.loss is not None or yardsticks:
         rows.append(("loss", _beside(number(report.loss), yardsticks)))
     return rows
+
+
+def taken_text(taken: Taken) -> str:
+    """`reconstruction [64, 784]: second item of forward's tuple`."""
+    shape = "" if taken.shape is None else f" [{', '.join(map(str, taken.shape))}]"
+    return f"{taken.role}{shape}: {taken.source}"
 
 
 def number(value: float | int | str | None) -> str:

@@ -26,6 +26,9 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str], model: st
     if model is not None:
         # A model from a file brings its own initial weights, and the target's story was of another.
         spec = replace(spec, model=OwnModel(path=_model_path(model)), init=PytorchInit(), about=About())
+        if data is not None or target is None:
+            # Its author has brought the data into the form that it takes.
+            spec = replace(spec, data=replace(spec.data, scaling="none"))
     changes: dict[str, str] = {}
     for item in sets:
         path, equals, value = item.partition("=")

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis import losses
+from aetui.diagnosis.arrays import pairs, split, tensor
 from aetui.diagnosis.budget import Budget, checked_seconds
 from aetui.diagnosis.change import affine
 from aetui.diagnosis.examine import examine, finish, preflight_findings, quiet
 from aetui.diagnosis.isolate import Randomness, clone, rebound
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.losses import hint
+from aetui.diagnosis.optimizing import builder
 from aetui.diagnosis.outputs import Output, OutputError, take_apart
 from aetui.diagnosis.probing import Progress
+from aetui.diagnosis.seen import seen
+from aetui.diagnosis.stepping import Follow, subject_of_step
 from aetui.diagnosis.subject import Bound, Penalty, Subject, takes_raw
-from aetui.diagnosis.width import code_width
-from aetui.report import Finding, Report
+from aetui.diagnosis.width import find_code
+from aetui.report import Finding, Report, Taken
 from aetui.spec import sections as s
-from aetui.training import optimizers
 from aetui.training.batches import least_rows
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    **{section.__name__.lower(): kind.make for section, kind in optimizers.OPTIMIZERS.items()},
-    "rprop": torch.optim.Rprop,
-}
-"""By name: those of a spec, and one more."""
-_FUSED = tuple(kind.make for kind in optimizers.OPTIMIZERS.values() if kind.fused)
 _SCALINGS = ("none", "standardize", "minmax", "max", "center", "unit", "symmetric")
 _ERRORS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 """What a caller's loss or penalty may raise."""
-_HELD_OUT = 10
-"""One row in so many is held out where the caller gives none."""
-_FEWEST = 40
-"""Rows below which none are held out."""
 
 
 def diagnose(
     model: nn.Module,
     data: Any,
     *,
+    step: Callable[[nn.Module, Any], Any] | None = None,
     loss: str | Callable[..., Tensor] = "mse",
-    optimizer: str | type[torch.optim.Optimizer] | Callable[..., torch.optim.Optimizer] = "adam",
+    optimizer: str | type[torch.optim.Optimizer] | torch.optim.Optimizer | Callable[..., Any] = "adam",
     lr: float = 1e-3,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     steps: int | None = None,
     seed: int = 0,
     optimizer_options: dict[str, Any] | None = None,
+    scheduler: Any = None,
+    scheduler_each: str | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     scaling: str | None = None,
-    clip: float | None = None,
+    clip: float | Callable[[list[Tensor]], Any] | None = None,
+    amp: Any = None,
+    reconstruct: Callable[[nn.Module, Any], Tensor] | None = None,
+    target: Callable[[Any], Tensor] | None = None,
+    code: Callable[[nn.Module, Any], Tensor] | None = None,
+    kl: Callable[[nn.Module, Any], Tensor] | None = None,
     targets: Any = None,
     validation: Any = None,
     probes: bool = True,
@@ -66,19 +68,29 @@ def diagnose(
 
     Args:
         model: its forward takes a batch and returns the reconstruction, or a tuple or mapping with it
-            first or under a usual name; a code distribution (mu, logvar) beside it is recognized.
-        data: array or tensor, [rows, ...]; `targets` are the same unless given.
+            first or under a usual name; what a loss of your own compares is seen at its calls. With `step`
+            it may be any module.
+        data: array or tensor, [rows, ...], or a data set or loader, whose pairs are input and target; `targets` are
+            the inputs unless given. With `step` anything that yields the step's batches.
+        step: your own training step, `(model, batch)` -> the loss, a tuple with it first, or a mapping with it as
+            `loss`; a method of the model such as `training_step` too. Loss, batches and targets are then all its own.
         loss: a name of `aetui.diagnosis.losses.NAMES` (averaged over the batch, and averaged or, with
             `_sum`, summed over the features), or a callable `(output, target)`. A callable that can
             use the forward's whole return value gets it.
-        optimizer: a name, a `torch.optim` class (called with `lr` and `optimizer_options`), or a
-            callable on the parameters.
+        optimizer: a name, a `torch.optim` class (called with `lr` and `optimizer_options`), an optimizer over the
+            model's parameters, of which a copy is used with its groups, or a callable on the parameters or on nothing.
+        batch_size: 64, or with `step` what the loader has; 0 for all rows at once.
         steps: the length of the caller's own training, for which `under-trained` is judged; None
             lets the diagnosis decide how long to look.
+        scheduler: a `torch.optim.lr_scheduler`, or a callable on the optimizer that returns one. It takes a step after
+            each `scheduler_each`, "step" or "epoch"; by default each epoch, and each step for those made for it.
         penalty: called with the model after each forward, added to the loss.
         scaling: standardize, minmax, center (per feature), max, unit or symmetric (all values alike), applied before
             the model; the report is then on the scaled data.
-        clip: joint gradient norm to clip at.
+        clip: joint gradient norm to clip at, or a callable on the list of parameters.
+        amp: torch.float16 or torch.bfloat16 that autocast computes the step in; float16 with a scaled loss.
+        reconstruct, code: with `step`, `(model, batch)` -> [rows, ...]; target: `(batch)` -> [rows, ...]; kl:
+            `(model, batch)` -> the KL as it is in the loss. Needed only where the step does not show them.
         validation: rows held out, for memorization; by default one in ten is taken from `data`.
         probes: whether suspects are checked in short trainings of copies.
         seconds: for the whole; what is left out for that is said in the report's notes. By default three times
@@ -91,8 +103,9 @@ def diagnose(
     """
     limit = checked_seconds(seconds)
     subject = subject_of(
-        model, data, loss=loss, optimizer=optimizer, lr=lr, batch_size=batch_size, seed=seed,
-        optimizer_options=optimizer_options, penalty=penalty, scaling=scaling, clip=clip, targets=targets,
+        model, data, step=step, loss=loss, optimizer=optimizer, lr=lr, batch_size=batch_size, seed=seed,
+        optimizer_options=optimizer_options, scheduler=scheduler, scheduler_each=scheduler_each, penalty=penalty,
+        scaling=scaling, clip=clip, amp=amp, reconstruct=reconstruct, target=target, code=code, kl=kl, targets=targets,
         validation=validation, steps=steps,
     )  # fmt: skip
     budget = Budget(limit, asked=steps is not None)
@@ -119,15 +132,23 @@ def subject_of(
     model: nn.Module,
     data: Any,
     *,
-    loss: str | Callable[..., Tensor] = "mse",
-    optimizer: str | type[torch.optim.Optimizer] | Callable[..., torch.optim.Optimizer] = "adam",
+    step: Any = None,
+    loss: Any = "mse",
+    optimizer: Any = "adam",
     lr: float = 1e-3,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     seed: int = 0,
     optimizer_options: dict[str, Any] | None = None,
+    scheduler: Any = None,
+    scheduler_each: str | None = None,
     penalty: Callable[[nn.Module], Tensor] | None = None,
     scaling: str | None = None,
-    clip: float | None = None,
+    clip: Any = None,
+    amp: Any = None,
+    reconstruct: Any = None,
+    target: Any = None,
+    code: Any = None,
+    kl: Any = None,
     targets: Any = None,
     validation: Any = None,
     steps: int | None = None,
@@ -139,14 +160,40 @@ def subject_of(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: {type(model).__name__} is not allowed; it takes a torch.nn.Module")
-    _check(lr=lr, batch_size=batch_size, steps=steps, clip=clip, seed=seed)
+    clip_call = clip if callable(clip) else None
+    clip = None if callable(clip) else clip
+    size = 64 if batch_size is None else batch_size
+    _check(lr=lr, batch_size=size, steps=steps, clip=clip, seed=seed)
+    if scheduler_each not in (None, "step", "epoch"):
+        raise ValueError(f"scheduler_each: {scheduler_each!r} is not allowed; it takes 'step', 'epoch' or None")
     if penalty is not None and not callable(penalty):
         raise TypeError(f"penalty: {penalty!r} is not allowed; it takes a callable on the model")
-    lr, batch_size, seed = float(lr), int(batch_size), int(seed)
+    lr, size, seed = float(lr), int(size), int(seed)
     steps = None if steps is None else int(steps)
+    build, name = builder(optimizer, lr, optimizer_options or {}, model)
+    name = name or _name_of(build, model)
+    follow = None if scheduler is None else Follow(scheduler)
+    section = s.NoClip() if clip is None else s.GlobalNorm(threshold=clip)
+    own = {"reconstruct": reconstruct, "target": target, "code": code, "kl": kl}
+    if step is not None:
+        given = {"loss": loss != "mse", "penalty": penalty, "scaling": scaling, "targets": targets,
+                 "validation": validation}  # fmt: skip
+        if extra := [key for key, value in given.items() if value is not None and value is not False]:
+            raise ValueError(f"{extra[0]}: it is not allowed together with step, which has its own loss and data")
+        return subject_of_step(
+            step, model, data, build=build, optimizer=name, clip=section, clip_call=clip_call, follow=follow,
+            each=scheduler_each, batch_size=None if batch_size is None else size, steps=steps, seed=seed, amp=amp,
+            own=own,
+        )  # fmt: skip
+    for key, value in (*own.items(), ("amp", amp)):
+        if value is not None:
+            raise ValueError(f"{key}: it is allowed together with step only; give your training step as step=")
+    _refuse_step_as_loss(loss, model)
     first = next(iter(model.parameters()), None)
     device = torch.device("cpu") if first is None else first.device
     dtype = torch.float32 if first is None or not first.is_floating_point() else first.dtype
+    data, second = pairs(data)
+    targets = second if targets is None else targets
     x = tensor(data, "data", device, dtype)
     y = x if targets is None else tensor(targets, "targets", device, dtype)
     if len(y) != len(x):
@@ -155,7 +202,7 @@ def subject_of(
     if rest is not None and rest.shape[1:] != x.shape[1:]:
         shapes = f"{list(rest.shape[1:])}, and those of data {list(x.shape[1:])}"
         raise ValueError(f"validation: its rows have shape {shapes}; they have to be alike")
-    x, y, held = _split(x, y, rest)
+    x, y, held = split(x, y, rest)
     kind = scaling or "none"
     if kind not in _SCALINGS:
         raise ValueError(f"scaling: {scaling!r} is not known; {hint(scaling, _SCALINGS)}")
@@ -165,36 +212,77 @@ def subject_of(
         y = x if same else scaled.apply(y)
         held = None if held is None else (scaled.apply(held[0]), scaled.apply(held[1]))
     resolved = losses.resolve(loss)
-    build, name = _optimizer(optimizer, lr, optimizer_options or {})
     penalties: dict[str, Penalty] = {} if penalty is None else {"penalty": _penalty(penalty)}
-    least = _least(model, x, seed, batch_size)
-    tried = _try(model, x, y, seed, batch_size, resolved.named)
-    if not name:
-        copy = clone(model)
-        made = rebound(build, model, copy)(copy)
-        if not isinstance(made, torch.optim.Optimizer):
-            raise TypeError(f"optimizer: the callable returned {made!r}; it has to return a torch.optim.Optimizer")
-        name = type(made).__name__.lower()
+    least = _least(model, x, seed, size)
+    tried = _try(model, x, y, seed, size, resolved.named)
+    raw = not resolved.named and takes_raw(rebound(resolved.call, model, tried[0]), tried[1], y[: tried[2]])
     subject = Subject(
-        model=model,
-        inputs=x,
-        targets=y,
-        held_out=held,
-        loss=resolved,
-        build_optimizer=build,
-        optimizer=name,
-        batch_size=batch_size,
-        least=least,
-        clip=s.NoClip() if clip is None else s.GlobalNorm(threshold=clip),
-        horizon=steps,
-        seed=seed,
-        order_seed=seed,
-        penalties=penalties,
-        takes_raw=not resolved.named and takes_raw(rebound(resolved.call, model, tried[0]), tried[1], y[: tried[2]]),
-        code_width=code_width(model, x, seed),
-    )
+        model=model, inputs=x, targets=y, held_out=held, loss=resolved, build_optimizer=build, optimizer=name,
+        batch_size=size, least=least, clip=section, horizon=steps, seed=seed, order_seed=seed, penalties=penalties,
+        takes_raw=raw, clip_call=clip_call, follow=follow,
+    )  # fmt: skip
     _try_loss(subject, *tried)
-    return subject
+    subject = seen(subject)
+    if subject.masked and scaling is None and penalty is None and validation is None:
+        # Only a step that is watched each time tells which entries count.
+        rows = torch.utils.data.TensorDataset(*(torch.cat([kept, held[place]]) if held else kept
+                                                for place, kept in enumerate((x, y))))  # fmt: skip
+        return subject_of_step(
+            _step_of(loss, raw), model, rows, build=build, optimizer=name, clip=section, clip_call=clip_call,
+            follow=follow, each=scheduler_each, batch_size=size, steps=steps, seed=seed, amp=None, own=own,
+        )  # fmt: skip
+    epoch = scheduler_each == "epoch" or (scheduler_each is None and follow and not follow.each_step(build, model))
+    return replace(_with_code(subject), steps_per_turn=max(1, len(x) // (min(size, len(x)) or len(x))) if epoch else 1)
+
+
+def _step_of(loss: Callable[..., Tensor], raw: bool) -> Callable[[nn.Module, Any], Tensor]:
+    """Forward and loss as one step."""
+
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        output = take_apart(model(batch[0]), batch[1].shape)
+        return loss(output.raw if raw else output.reconstruction, batch[1])
+
+    return step
+
+
+def _with_code(subject: Subject) -> Subject:
+    rows = subject.inputs[: min(8, subject.rows)].clone()
+    shape = subject.targets[: len(rows)].shape
+
+    def run(copy: nn.Module) -> Output:
+        return take_apart(copy(rows), shape, subject.places)
+
+    code = find_code(subject.model, len(rows), subject.device, run, subject.seed)
+    if code is None:
+        return subject
+    stated = Taken(role="code", shape=code.shape, source=code.where)
+    return replace(subject, code_width=code.width, taken=(*subject.taken, stated))
+
+
+def _name_of(build: Callable[[nn.Module], Any], model: nn.Module) -> str:
+    """The lower-case name of the class of what a callable returns.
+
+    Raises:
+        TypeError: it is no optimizer.
+    """
+    copy = clone(model)
+    made = rebound(build, model, copy)(copy)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise TypeError(f"optimizer: the callable returned {made!r}; it has to return a torch.optim.Optimizer")
+    return type(made).__name__.lower()
+
+
+def _refuse_step_as_loss(loss: Any, model: nn.Module) -> None:
+    """A step takes a batch, a loss output and target; the two are easily taken for each other."""
+    if not isinstance(loss, str) and not callable(loss):
+        raise TypeError(f"loss: {loss!r} is not allowed; it takes a name, or a callable (output, target)")
+    owner, name = getattr(loss, "__self__", None), getattr(loss, "__name__", "")
+    if (
+        callable(loss)
+        and isinstance(owner, nn.Module)
+        and ("step" in name or "batch" in inspect.signature(loss).parameters)
+    ):
+        raise TypeError(f"loss: {name} takes a batch, and a loss takes output and target; give it as step=model.{name}")
 
 
 def _check(**given: Any) -> None:
@@ -209,86 +297,6 @@ def _check(**given: Any) -> None:
         raise ValueError(f"clip: {clip!r} is not allowed; it takes a number above 0, or None")
     if not isinstance(given["seed"], Integral) or given["seed"] < 0:
         raise ValueError(f"seed: {given['seed']!r} is not allowed; it takes a whole number of at least 0")
-
-
-def tensor(values: Any, name: str, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """`values` as a tensor of the model's kind, [rows, ...]; the caller's own memory is never written to.
-
-    Raises:
-        ValueError: they are no numbers, or there are fewer than two rows.
-    """
-    if isinstance(values, torch.utils.data.DataLoader):
-        values = values.dataset
-    if isinstance(values, torch.utils.data.TensorDataset):
-        values = values.tensors[0]
-    elif isinstance(values, torch.utils.data.Dataset):
-        rows: Any = values
-        values = [row[0] if isinstance(row, tuple | list) else row for row in (rows[i] for i in range(len(rows)))]
-    if isinstance(values, list | tuple) and values and isinstance(values[0], Tensor):
-        values = torch.stack([value.detach() for value in values])
-    try:
-        if np.iscomplexobj(values) if isinstance(values, np.ndarray) else getattr(values, "is_complex", bool)():
-            raise TypeError("they are complex")
-        if not isinstance(values, Tensor):
-            values = torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
-        made = values.detach()
-        made = made.to(device=device, dtype=dtype, copy=True)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {type(values).__name__} can't be read as numbers: {error}") from None
-    if made.ndim < 1 or len(made) < 2:
-        raise ValueError(f"{name}: shape {list(made.shape)} is not allowed; it takes at least two rows, [rows, ...]")
-    if not made.numel():
-        raise ValueError(f"{name}: shape {list(made.shape)} is not allowed; its rows hold no values")
-    return made
-
-
-def _split(x: Tensor, y: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-    if validation is not None:
-        return x, y, (validation, validation)
-    if len(x) < _FEWEST or not bool(torch.isfinite(x).all()):
-        return x, y, None
-    held = torch.arange(len(x), device=x.device) % _HELD_OUT == _HELD_OUT // 2
-    if y is x:
-        kept, out = x[~held], x[held]
-        return kept, kept, (out, out)
-    return x[~held], y[~held], (x[held], y[held])
-
-
-def _optimizer(
-    given: Any, lr: float, options: dict[str, Any]
-) -> tuple[Callable[[nn.Module], torch.optim.Optimizer], str]:
-    if isinstance(given, str):
-        name = given.lower().replace("-", "").replace("_", "")
-        if name not in OPTIMIZERS:
-            ways = f"{hint(name, OPTIMIZERS)}, or a torch.optim class, or a callable on the parameters"
-            raise ValueError(f"optimizer: {given!r} is not known; {ways}")
-        given = OPTIMIZERS[name]
-    if isinstance(given, type):
-        kind: type = given
-        build = cast(Callable[..., torch.optim.Optimizer], given)
-        if given in _FUSED and not options.keys() & {"fused", "foreach", "capturable", "differentiable"}:
-            options = {**options, "fused": True}
-
-        def from_class(model: nn.Module) -> torch.optim.Optimizer:
-            parameters = list(model.parameters()) or [nn.Parameter(torch.zeros(1))]
-            if not issubclass(kind, torch.optim.Optimizer):
-                raise TypeError(f"optimizer: {kind.__name__} is no torch.optim.Optimizer")
-            try:
-                return build(parameters, lr=lr, **options)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"optimizer_options: {options!r} with lr {lr!r} is refused: {error}") from None
-
-        return from_class, given.__name__.lower()
-    if not callable(given):
-        shown = f"a ready-made {type(given).__name__}" if isinstance(given, torch.optim.Optimizer) else repr(given)
-        raise TypeError(f"optimizer: {shown} is not allowed; it takes a name, a class or a callable on the parameters")
-    made = cast(Callable[..., torch.optim.Optimizer], given)
-
-    def from_callable(model: nn.Module) -> torch.optim.Optimizer:
-        parameters: Iterable[nn.Parameter] = model.parameters()
-        return made(parameters)
-
-    return from_callable, ""
 
 
 def _penalty(penalty: Callable[[nn.Module], Tensor]) -> Penalty:

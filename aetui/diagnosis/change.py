@@ -106,14 +106,23 @@ class Affine:
         return x * self.scale + self.shift
 
 
-def affine(kind: str, x: Tensor) -> Affine | None:
+def affine(kind: str, x: Tensor, indices: Tensor | None = None) -> Affine | None:
     """The map that brings `x`, [rows, ...], into the form `kind`; None for `none` and for data without spread.
+
+    indices: the values of a row that stay as they are.
 
     `standardize`, `center` and `minmax` are per feature (constant ones are only shifted), `unit`, `symmetric` and `max`
     the same for all values.
     """
     if kind == "none":
         return None
+    if indices is not None and indices.shape == x.shape[1:] and not bool(indices.all()):
+        inner = affine(kind, x[:, ~indices])
+        if inner is None:
+            return None
+        shift, scale = torch.zeros_like(x[0]), torch.ones_like(x[0])
+        shift[~indices], scale[~indices] = inner.shift, inner.scale
+        return Affine(shift, scale)
     if kind in ("minmax", "center"):
         low = x.amin(0) if kind == "minmax" else x.double().mean(0).to(x.dtype)
         width = x.amax(0) - low if kind == "minmax" else torch.ones_like(low)

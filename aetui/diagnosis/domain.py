@@ -16,6 +16,7 @@ from aetui.models.returned import LOG_VARIANCES, MEANS
 
 
 def terms_of(loop: Loop, output: Output, target: Tensor) -> tuple[dict[str, Tensor], str]:
+    """The parts of the loss, and what it raised, '' if it did not."""
     try:
         return loop.terms(output, target), ""
     except RuntimeError as error:
@@ -30,14 +31,16 @@ def terms_of(loop: Loop, output: Output, target: Tensor) -> tuple[dict[str, Tens
 
 
 def least_near_perfect(
-    loop: Loop, made: Tensor, finite: Tensor, target: Tensor
+    loop: Loop, made: Tensor, finite: Tensor, target: Tensor, batch: Tensor | None = None
 ) -> tuple[float | None, float | None, str]:
     """The loss of a perfect copy of the targets, and a lower one near it.
 
     A loss for reconstruction is least where output and target agree. Outputs may be logits, so
     these are tried too; only a loss that rewards leaving both is out of its domain.
+
+    batch: numbers of the rows, where a step of the caller's own is run with other outputs in place of its own.
     """
-    if not finite.numel() or loop.subject.takes_raw or made.shape != target.shape:
+    if not finite.numel() or made.shape != target.shape or (loop.subject.takes_raw and batch is None):
         return None, None, ""
     target = target.nan_to_num(0.0, 0.0, 0.0)
     spread = max(float(target.std()), 1e-6)
@@ -47,7 +50,7 @@ def least_near_perfect(
     best: tuple[float, float, str] | None = None
     with torch.no_grad():
         for name, copy in copies.items():
-            value = _loss_at(loop, copy, target)
+            value = _loss_at(loop, copy, target, batch)
             if value is None:
                 continue
             mean = copy.mean(0, keepdim=True)
@@ -58,7 +61,7 @@ def least_near_perfect(
                 "moved down": copy - 0.3 * spread,
                 "made ten times larger": 10 * copy,
             }
-            found = {text: _loss_at(loop, other, target) for text, other in nearby.items()}
+            found = {text: _loss_at(loop, other, target, batch) for text, other in nearby.items()}
             lower = {text: other for text, other in found.items() if other is not None}
             if not lower:
                 continue
@@ -71,8 +74,10 @@ def least_near_perfect(
     return (best[0], best[1], best[2]) if best else (None, None, "")
 
 
-def _loss_at(loop: Loop, output: Tensor, target: Tensor) -> float | None:
+def _loss_at(loop: Loop, output: Tensor, target: Tensor, batch: Tensor | None = None) -> float | None:
     try:
+        if batch is not None:
+            return loop.loss_with(output, batch)
         value = float(loop.bound.loss(Output(output, output), target))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
         return None
@@ -81,6 +86,10 @@ def _loss_at(loop: Loop, output: Tensor, target: Tensor) -> float | None:
 
 def handles_shape(loop: Loop, output: Output, target: Tensor) -> bool:
     """Whether the loss itself brings output and target into one shape, tried on random outputs in 0..1."""
+    if output.look is not None:
+        return output.look.main is None or not output.look.main.broadcasts
+    if loop.subject.broadcasts is not None:
+        return not loop.subject.broadcasts
     made = output.reconstruction
     if made.shape == target.shape:
         return True

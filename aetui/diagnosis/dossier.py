@@ -14,6 +14,7 @@ from aetui.diagnosis.facts import Facts
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.observe import Activity, Fit, Snapshot
 from aetui.diagnosis.parameters import Weight
+from aetui.diagnosis.parted import KL, MATCHING, RECONSTRUCTION
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
@@ -135,6 +136,12 @@ class Dossier:
             return 0.0
         reference = self.fit.explained if self.held_linear is None else min(self.fit.explained, self.held_linear)
         return min(self.fit.explained, max(reference, 0.3)) - self.held_fit.explained
+
+    @property
+    def penalties(self) -> tuple[str, ...]:
+        """Names of what is added to the reconstruction besides a KL and what matches a code with its codebook."""
+        known = (RECONSTRUCTION, KL, MATCHING, "constant")
+        return tuple(dict.fromkeys((*self.subject.penalties, *(n for n in self.facts.terms if n not in known))))
 
     @property
     def quality(self) -> float:

@@ -21,7 +21,6 @@ from aetui.diagnosis.floors import floors_of
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import fit, probe_rows
 from aetui.diagnosis.observer import Observer
-from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.parameters import measure_weights
 from aetui.diagnosis.probing import (
     Outcomes,
@@ -181,7 +180,7 @@ def planned_steps(subject: Subject) -> int:
     layers = [module for _, module in weight_layers(loop.model)]
     layers += [module for module in loop.model.modules() if isinstance(module, torch.nn.RNNBase)]
     hooks = [module.register_forward_hook(count) for module in layers]
-    rows = min(2, subject.rows)
+    rows = min(2 if subject.stepped is None else loop.chunk, subject.rows)
     with loop.looking():
         loop.forward(subject.inputs[:rows].clone(), subject.targets[:rows])
     for hook in hooks:
@@ -237,10 +236,13 @@ def _look_closer(d: Dossier, loop: Loop, observer: Observer) -> None:
     d.train_fit = observer.rows.fit(loop, train=True)
     if d.subject.held_out is not None:
         x, target = d.subject.held_out
-        d.held_fit = fit(loop.reconstruct(x, target), target.flatten(1))
-        d.held_linear = held_out_linear(d.subject.targets, target, d.subject.code_width)
+        found = loop.compare(x, target)
+        d.held_fit = fit(found.made, found.wanted, found.mask)
+        same = found.wanted.shape[1] == d.subject.judged[0].numel()
+        d.held_linear = held_out_linear(d.subject.judged, found.wanted, d.subject.code_width) if same else None
+    few = slice(0, loop.chunk if d.subject.stepped is not None else None)
     with loop.looking():
-        output = take_apart(loop.model(observer.rows.x.clone()), observer.rows.target.shape)
+        output = loop.forward(observer.rows.x[few].clone(), observer.rows.target[few])
     if output.mean is not None:
         means = output.mean.flatten(1)
         d.code_active = int((means.var(0) > 0.01).sum()), means.shape[1]
@@ -397,6 +399,7 @@ def report_of(
         ruined=ruined(d, verdict.name),
         python=d.subject.spec is None,
         ruled_out=against,
+        taken=d.subject.taken,
         notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), left_out))),
         seconds=round(seconds, 2),
     )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
 from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear, told_linear
 from aetui.diagnosis.loop import Loop
-from aetui.diagnosis.observe import Activity, Fit, fit, measured, probe_rows, watching
+from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.subject import KL, Subject
@@ -85,10 +85,11 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     Raises:
         RuntimeError, ValueError, TypeError: the model or the loss can't compute this batch at all.
     """
-    data = known.data if known else measure_data(subject.targets)
+    data = known.data if known else measure_data(subject.judged)
     loop = Loop(subject)
     rows = probe_rows(subject.rows, min(subject.rows, max(2, min(subject.batch_size or 256, 256))))
     x, target = subject.inputs[rows], subject.targets[rows]
+    handles = x if subject.stepped is not None else None
     loop.model.train()
     with loop.randomness.own():
         with watching(loop.model) as watcher, recurrent_outputs(loop.model) as recurrent:
@@ -105,6 +106,9 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
                 ),
                 None,
             )
+        if output.look is not None and output.look.main is not None:
+            target = output.look.main.wanted.detach()
+            target = target if target.is_floating_point() else target.to(made.dtype)
         terms, error = terms_of(loop, output, target)
         gradients, norms = measure_gradients(loop, terms, watcher.called)
         update = first_update(loop)
@@ -116,8 +120,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     if subject.loss.kind == "bce_logits":
         low, high = 0.0, 1.0
         outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
-    reachable = reach(subject.targets, low, high, kind)
-    perfect, better, text = least_near_perfect(loop, made, finite, target)
+    reachable = reach(subject.judged, low, high, kind)
+    perfect, better, text = least_near_perfect(loop, made, finite, target, handles)
     group = loop.optimizer.param_groups[0]
     kl = true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
@@ -136,7 +140,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         handles_shape=handles_shape(loop, output, target),
         beta=kl_weight(loop, terms, output, target, kl),
         variational=kl is not None or KL in subject.penalties or (bool(subject.penalties) and "noise" in noise_kinds),
-        noise=_noise(subject, x, target, noise_kinds),
+        noise=_noise(subject, subject.inputs[rows], target, noise_kinds),
         batch_norms=tuple(
             (name, module.momentum) for name, module in subject.model.named_modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
@@ -158,16 +162,17 @@ def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
     """The outputs and the units of the initial model, in eval mode."""
     loop, rows = Loop(subject), probe_rows(subject.rows)
     x, target = subject.inputs[rows], subject.targets[rows]
-    made = fit(loop.reconstruct(x, target), target.flatten(1))
+    made = loop.fit(x, target)
+    few = slice(0, loop.chunk)
     with loop.looking(), watching(loop.model) as watcher:
-        again = loop.forward(x, target).reconstruction
+        again = loop.forward(x[few], target[few]).reconstruction
     return made, measured(watcher, again)
 
 
 def _linear(subject: Subject) -> Linear:
     """What PCA of the targets explains, and of targets that are not the inputs what those tell of them."""
-    found = measure_linear(subject.targets, subject.code_width)
-    if subject.targets is subject.inputs:
+    found = measure_linear(subject.judged, subject.code_width)
+    if subject.targets is subject.inputs or subject.judged is not subject.targets:
         return found
     return replace(found, told=told_linear(subject.inputs, subject.targets, subject.code_width))
 

@@ -97,10 +97,32 @@ def rebound(function: Any, old: nn.Module, new: nn.Module) -> Any:
     """
     if old is new:
         return function
+    return _Rebinding(twins_of(old, new)).of(function)
+
+
+def twins_of(old: nn.Module, new: nn.Module) -> dict[int, Any]:
+    """By id, what of a copy stands for which module, parameter and buffer; those in plain lists of a module too."""
     twins: dict[int, Any] = {id(one): two for one, two in zip(old.modules(), new.modules(), strict=True)}
     twins |= {id(one): two for one, two in zip(old.parameters(), new.parameters(), strict=True)}
     twins |= {id(one): two for one, two in zip(old.buffers(), new.buffers(), strict=True)}
-    return _Rebinding(twins).of(function)
+    for one, two in zip(old.modules(), new.modules(), strict=True):
+        for name, value in vars(one).items():
+            if not name.startswith("_") and isinstance(value, list | tuple | dict):
+                _pair(value, vars(two).get(name), twins)
+    return twins
+
+
+def _pair(old: Any, new: Any, twins: dict[int, Any]) -> None:
+    if isinstance(old, nn.Module) and isinstance(new, nn.Module) and id(old) not in twins:
+        twins.update(twins_of(old, new))
+    elif isinstance(old, nn.Parameter) and isinstance(new, nn.Parameter):
+        twins.setdefault(id(old), new)
+    elif isinstance(old, dict) and isinstance(new, dict):
+        for key in old.keys() & new.keys():
+            _pair(old[key], new[key], twins)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) <= _LONGEST:
+        for one, two in zip(old, new, strict=False):
+            _pair(one, two, twins)
 
 
 _DEEPEST = 6

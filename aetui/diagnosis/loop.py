@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
@@ -14,10 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.change import Affine, Change, affine, reset
-from aetui.diagnosis.isolate import Randomness
+from aetui.diagnosis.following import Scaling, turn
+from aetui.diagnosis.intake import Stepped, joined, output_of
+from aetui.diagnosis.isolate import Randomness, twins_of
 from aetui.diagnosis.losses import resolve
+from aetui.diagnosis.observe import Fit, fit
 from aetui.diagnosis.outputs import Output, take_apart
 from aetui.diagnosis.subject import OUT_OF_DOMAIN, RECONSTRUCTION, Bound, Subject
+from aetui.diagnosis.taken import Judged, fitted, judged, look
+from aetui.models.ownstate import unchanged
 from aetui.spec import sections as s
 from aetui.training.batches import BatchOrder
 from aetui.training.clipping import clip_on_host
@@ -42,9 +47,16 @@ class Loop:
         self._loss = resolve(self.change.loss) if self.change.loss else None
         self.bound = Bound(subject, self.model)
         self._mode = self.change.mode()
-        self.affine: Affine | None = affine(self.change.scale, subject.inputs)
+        stepped = subject.stepped
+        self._step_of: Any = None if stepped is None else subject.bound(stepped.step, self.model)
         same = subject.targets is subject.inputs
-        self._target_affine = self.affine if same else affine(self.change.scale, subject.targets)
+        self.affine: Affine | None = None
+        if stepped is None:
+            self.affine = affine(self.change.scale, subject.inputs, subject.indices)
+            self._target_affine = self.affine if same else affine(self.change.scale, subject.targets)
+            self._feed = None
+        else:
+            self._feed, self._target_affine = stepped.scaled(self.change.scale)
         self.inputs = subject.inputs if self.affine is None else self.affine.apply(subject.inputs)
         self.targets = (
             self.inputs if same
@@ -58,11 +70,14 @@ class Loop:
         self.schedule = RateSchedule(subject.schedule)
         limit = self.change.clip
         self._clip: s.Clip = subject.clip if limit is None else s.GlobalNorm(threshold=limit) if limit else s.NoClip()
+        self._follower = None if subject.follow is None else subject.follow(self.optimizer)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained: list[Tensor] = [p for group in self.optimizer.param_groups for p in group["params"]]
         rows = torch.arange(subject.rows)[:, None]
         order = torch.Generator().manual_seed(subject.order_seed)
         self._order = BatchOrder(rows, subject.batch_size, order, subject.least)
+        self._main = -1
+        self._scaler = Scaling(self.trained) if stepped is not None and stepped.amp is torch.float16 else None
         self.steps = 0
         self.broken: int | None = None
         self.losses: list[float] = []
@@ -100,26 +115,56 @@ class Loop:
     def _unlisted(self) -> list[Tensor]:
         """Parameters that the model computes with and does not list."""
         rows = slice(0, min(2, self.subject.rows))
+        if self.subject.stepped is not None:
+            return list(leaves_of(self.forward(self.inputs[: self.chunk], self.targets).look.loss).values())  # pyright: ignore[reportOptionalMemberAccess]
         with self._mode:
             output = take_apart(self.model(self.inputs[rows].clone()), self.targets[rows].shape)
         return list(leaves_of(output.reconstruction.sum()).values())
 
     # --- stepping -------------------------------------------------------------------------------
 
+    @property
+    def chunk(self) -> int:
+        """Rows of a batch that is looked at."""
+        return _CHUNK if self.subject.stepped is None else self.subject.stepped.chunk
+
+    def batch(self, rows: Tensor) -> Any:
+        """The caller's batch of some rows, by number."""
+        assert self._feed is not None
+        return self._feed.batch(rows.tolist())
+
     def forward(self, x: Tensor, target: Tensor) -> Output:
+        if self.subject.stepped is not None:
+            with nullcontext() if self._mode.idle else self._mode:
+                found = self.subject.stepped.look(
+                    self.model, self.batch(x), self._step_of, partial(self.subject.bound, copy=self.model), self.change
+                )  # fmt: skip
+            self._main = -1 if found.main is None else found.main.number
+            return output_of(found)
         with nullcontext() if self._mode.idle else self._mode:
             raw = self.model(x)
-        output = take_apart(raw, target.shape)
+        output = take_apart(raw, target.shape, self.subject.places)
         if self.change.reshape and output.reconstruction.shape != target.shape:
             fitted = output.reconstruction.reshape(target.shape)
             output = Output(fitted, fitted)
         return output
 
+    def loss_with(self, output: Tensor, rows: Tensor) -> float | None:
+        """The loss of the caller's step with another output in place of its own; None where there is no such place."""
+        stepped = self.subject.stepped
+        assert stepped is not None
+        with self.looking(train=True), unchanged(self.model), stepped.autocast():
+            found = look(
+                self.model, self.batch(rows), self._step_of, (self._main, lambda made, _: output.to(made.dtype))
+            )
+        return None if self._main < 0 else float(found.loss)
+
     def terms(self, output: Output, target: Tensor) -> dict[str, Tensor]:
         """The parts of the loss that are in force."""
         terms = self.subject.terms(self.model, output, target, self.steps, self.bound)
         if self._loss is not None:
-            terms[RECONSTRUCTION] = self._loss.call(output.reconstruction, target)
+            wanted = target if output.look is None or output.look.main is None else output.look.main.wanted
+            terms[RECONSTRUCTION] = self._loss.call(output.reconstruction, wanted)
         return {name: term for name, term in terms.items() if name not in self.change.drop}
 
     def advance(self, steps: int) -> bool:
@@ -138,10 +183,12 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         try:
-            terms = self.terms(self.forward(x, target), target)
-            total = sum(terms.values(), start=x.new_zeros(()))
+            total, terms = self._computed(x, target)
             if total.requires_grad:
-                total.backward()
+                (total if self._scaler is None else self._scaler.scale(total)).backward()
+            if self._scaler is not None and self._scaler.unscale():
+                self.parts = {name: float(term.detach()) for name, term in terms.items()}
+                return self._note(total.item(), 0.0, False)
         except RuntimeError as error:
             # PyTorch's own cross-entropy raises where outputs leave 0..1, NaN included.
             # Shapes that broadcast by chance stop doing so where the last batch of an epoch is smaller.
@@ -157,18 +204,34 @@ class Loop:
         if self.schedule.moves:
             factor = self.schedule.factor(self.steps - 1, self.subject.horizon)
             rates = [rate * factor for rate in self._rates]
-        finite, clipped = update_on_host(
-            self.optimizer, rates, partial(clip_on_host, self._clip, grads, grads), value, norm
-        )
+        own = self.subject.clip_call if self.change.clip is None else None
+        clip = partial(clip_on_host, self._clip, grads, grads) if own is None else partial(_clipped, own, self.trained)
+        finite, clipped = update_on_host(self.optimizer, rates, clip, value, norm)
         if not finite:
             return self._break(value)
         if self.schedule.needs_loss:
             self.schedule.observe(value)
+        if self._follower is not None and self.steps % self.subject.steps_per_turn == 0:
+            turn(self._follower, value)
+        return self._note(value, norm, clipped)
+
+    def _note(self, value: float, norm: float, clipped: bool) -> bool:
         self.losses.append(self.parts.get(RECONSTRUCTION, value))
         self.totals.append(value)
         self.norms.append(norm)
         self.clipped.append(clipped)
         return True
+
+    def _computed(self, x: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its parts."""
+        stepped = self.subject.stepped
+        plain = not (self.change.drop or self.change.reshape or self._loss)
+        if stepped is not None and plain:
+            with nullcontext() if self._mode.idle else self._mode:
+                total = stepped.total(self.model, self.batch(x), self._step_of)
+            return total, {RECONSTRUCTION: total}
+        terms = self.terms(self.forward(x, target), target)
+        return sum(terms.values(), start=torch.zeros((), device=x.device)), terms
 
     def _break(self, value: float) -> bool:
         self.broken = self.steps
@@ -215,6 +278,17 @@ class Loop:
             x: inputs, [rows, ...], in the caller's units.
             train: in train mode, in batches of the training's own size.
         """
+        return self.compare(x, target, train=train).made
+
+    def fit(self, x: Tensor, target: Tensor, *, train: bool = False) -> Fit:
+        """How outputs for rows compare with their targets."""
+        found = self.compare(x, target, train=train)
+        return fit(found.made, found.wanted, found.mask)
+
+    def compare(self, x: Tensor, target: Tensor, *, train: bool = False) -> Judged:
+        """Outputs for rows in the caller's units beside their targets."""
+        if self.subject.stepped is not None:
+            return self._judged(self.subject.stepped, x, target, train)
         size = min(max(self.subject.least, self.subject.batch_size or _CHUNK), _CHUNK) if train else _CHUNK
         inner = x if self.affine is None else self.affine.apply(x)
         parts: list[Tensor] = []
@@ -225,45 +299,59 @@ class Loop:
                     continue
                 # A forward may change its input in place.
                 made = self.compared(self.forward(chunk.clone(), wanted).reconstruction)
-                made = _fitted(made, wanted)
+                made = fitted(made, wanted)
                 parts.append((made if self._target_affine is None else self._target_affine.undo(made)).flatten(1))
-        return torch.cat(parts)
+        return Judged(torch.cat(parts), target.flatten(1))
+
+    def _judged(self, stepped: Stepped, x: Tensor, target: Tensor, train: bool) -> Judged:
+        parts: list[Judged] = []
+        with self.looking(train=train), unchanged(self.model):
+            for rows in x.split(stepped.chunk):
+                if parts and len(rows) < self.subject.least:
+                    continue
+                found = self.forward(rows, target).look
+                if found is not None and found.main is not None:
+                    count = rows.numel() if not stepped.feed.whole else len(found.main.made)
+                    parts.append(judged(found.touch, found.main, count))
+        made = joined(parts)
+        undo = self._target_affine
+        if undo is None:
+            return made
+        shift, scale = (one.expand(self.subject.judged.shape[1:]).flatten() for one in (undo.shift, undo.scale))
+        if made.made.shape[1] != len(shift):
+            return made
+        return Judged(made.made * scale + shift, made.wanted * scale + shift, made.mask)
 
     def compared(self, reconstruction: Tensor) -> Tensor:
         """A reconstruction as the loss compares it with targets."""
         return (self._loss or self.subject.loss).probabilities(reconstruction)
 
 
-def _fitted(made: Tensor, wanted: Tensor) -> Tensor:
-    if made.shape == wanted.shape:
-        return made
-    if made.numel() == wanted.numel():
-        return made.reshape(wanted.shape)
-    try:
-        return made.expand(wanted.shape)
-    except RuntimeError:
-        while made.ndim > wanted.ndim and 1 in made.shape[1:]:
-            made = made.squeeze(1 + list(made.shape[1:]).index(1))
-        if made.numel() == wanted.numel():
-            return made.reshape(wanted.shape)
-        return made.flatten(1).mean(1).reshape(-1, *[1] * (wanted.ndim - 1)).expand(wanted.shape)
-
-
 def _adopted(optimizer: torch.optim.Optimizer, old: nn.Module, new: nn.Module) -> torch.optim.Optimizer:
     """An optimizer over the copy's parameters in place of one that was built over the caller's own."""
-    twins: dict[int, nn.Parameter] = {id(one): two for one, two in zip(old.parameters(), new.parameters(), strict=True)}
+    twins: dict[int, Any] = twins_of(old, new)
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if old is new or not any(id(parameter) in twins for parameter in held):
         return optimizer
     # The caller may hand out the same optimizer each time, and train on with it.
     made = copy.copy(optimizer)
+    for parameter in held:
+        if id(parameter) not in twins:
+            # Of another model, which is the caller's own too.
+            twins[id(parameter)] = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
     made.param_groups = [
-        {**group, "params": [twins.get(id(parameter), parameter) for parameter in group["params"]]}
-        for group in optimizer.param_groups
+        {**group, "params": [twins[id(parameter)] for parameter in group["params"]]} for group in optimizer.param_groups
     ]
     states = {twins.get(id(one), one): copy.deepcopy(kept) for one, kept in optimizer.state.items()}
     made.state = defaultdict(dict, states)
     return made
+
+
+def _clipped(clip: Callable[[list[Tensor]], Any], parameters: list[Tensor], norm: float) -> bool:
+    """The caller's own clipping; whether it changed the gradient."""
+    clip(parameters)
+    grads = [p.grad for p in parameters if p.grad is not None]
+    return bool(grads) and float(joint_norm(grads)) < norm * (1 - 1e-6)
 
 
 def leaves_of(total: Tensor) -> dict[int, Tensor]:

@@ -49,8 +49,10 @@ class Fit:
 
 
 @torch.no_grad()
-def fit(output: Tensor, target: Tensor) -> Fit:
-    """Compare outputs with targets, both [rows, features]."""
+def fit(output: Tensor, target: Tensor, mask: Tensor | None = None) -> Fit:
+    """Compare outputs with targets, both [rows, features]; with a mask of 0 and 1, only the entries under a 1."""
+    if mask is not None:
+        output, target = _under(mask, output, target)
     finite = bool(torch.isfinite(output).all())
     output, target = output.double(), target.double()
     variance = feature_variance(target)
@@ -82,6 +84,20 @@ def fit(output: Tensor, target: Tensor) -> Fit:
         constant=int(still.sum()),
         unanswered=float(variance[still].sum()) / total,
     )
+
+
+def _under(mask: Tensor, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs and targets with their own means, feature by feature, where the mask is 0: squares of deviations are
+    then those under a 1, and the ratio of the variances is as it is there."""
+    mask, output, target = mask.double(), output.double(), target.double()
+    seen = mask.sum(0).clamp(min=1)
+    middle = (target * mask).sum(0) / seen
+    offset = ((output - target) * mask).sum(0) / seen
+    # The mean error is spread over all entries, so that it counts once and no more.
+    share = (mask.sum(0) / len(mask)).sqrt()
+    kept = torch.where(mask > 0, target, middle)
+    made = torch.where(mask > 0, output - offset, middle)
+    return made + offset * share, kept
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Observer:
         if self.snapshots and self.snapshots[-1].step == loop.steps:
             return self.snapshots[-1]
         with loop.looking(), watching(loop.model) as watcher:
-            made = loop.forward(self.rows.x.clone(), self.rows.target).reconstruction
+            few = slice(0, loop.chunk)
+            made = loop.forward(self.rows.x[few].clone(), self.rows.target[few]).reconstruction
         snapshot = Snapshot(loop.steps, self.rows.fit(loop), measured(watcher, made), self._updates())
         self.snapshots.append(snapshot)
         return snapshot

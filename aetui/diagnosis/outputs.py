@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from torch import Size, Tensor
 
+from aetui.diagnosis.parted import SPREADS
+from aetui.diagnosis.paths import values_at
 from aetui.models import returned
+
+if TYPE_CHECKING:
+    from aetui.diagnosis.taken import Look
 
 
 class OutputError(ValueError):
@@ -22,22 +24,19 @@ class Output:
     """A forward's return value, taken apart.
 
     raw: as returned. reconstruction: [batch, ...]. mean and log_variance: of q(z|x), both
-    [batch, ...], None where the model returned none.
+    [batch, ...], None where the model returned none. look: the step that it was seen in, where a step of
+    the caller's own is diagnosed; the reconstruction is then as the loss compares it.
     """
 
     raw: Any
     reconstruction: Tensor
     mean: Tensor | None = None
     log_variance: Tensor | None = None
+    look: Look | None = None
 
     @property
     def variational(self) -> bool:
         return self.mean is not None
-
-    def without_kl(self) -> Any:
-        """`raw` with a standard normal code distribution, whose KL is 0; `raw` itself where it holds none."""
-        zeros = {id(part): torch.zeros_like(part) for part in (self.mean, self.log_variance) if part is not None}
-        return _replaced(self.raw, zeros)
 
     def kl(self) -> Tensor | None:
         """KL to the standard normal, summed over the code and averaged over the batch, 0-dim.
@@ -51,28 +50,21 @@ class Output:
         return 0.5 * terms.reshape(len(terms), -1).sum(1).mean()
 
 
-def _replaced(raw: Any, others: dict[int, Tensor]) -> Any:
-    """`raw`, of the same kind, with other tensors in place of those with these ids."""
-    if isinstance(raw, Tensor):
-        return others.get(id(raw), raw)
-    if isinstance(raw, list | tuple):
-        make: Callable[..., Any] = type(raw)
-        parts = [_replaced(part, others) for part in raw]
-        return make(*parts) if hasattr(raw, "_fields") else make(parts)
-    if isinstance(raw, MutableMapping):
-        made = copy.copy(raw)
-        for key, part in raw.items():
-            made[key] = _replaced(part, others)
-        return made
-    if hasattr(raw, "__dict__"):
-        other = copy.copy(raw)
-        vars(other).update({name: _replaced(part, others) for name, part in vars(raw).items()})
-        return other
-    return raw
+@dataclass(frozen=True)
+class Places:
+    """Where in what a forward returned the parts lie that the loss uses: paths of `aetui.diagnosis.taken`.
+
+    spread: how the code's spread is given, a key of `aetui.diagnosis.parted.SPREADS`.
+    """
+
+    reconstruction: tuple[Any, ...] | None = None
+    mean: tuple[Any, ...] | None = None
+    log_variance: tuple[Any, ...] | None = None
+    spread: str = "log-variance"
 
 
-def take_apart(raw: Any, target_shape: torch.Size) -> Output:
-    """Find the reconstruction in what a forward returned, as `aetui.models.returned` does.
+def take_apart(raw: Any, target_shape: Size, places: Places | None = None) -> Output:
+    """Find the reconstruction in what a forward returned: at its place, and else as `aetui.models.returned` does.
 
     Raises:
         OutputError: there is no tensor in it.
@@ -86,4 +78,10 @@ def take_apart(raw: Any, target_shape: torch.Size) -> Output:
             f"the model's forward returned {type(raw).__name__}, which holds no tensor; it has to return the "
             "reconstruction, or a tuple or mapping with it first"
         )
-    return Output(raw, found.output, found.mean, found.log_variance)
+    if places is None:
+        return Output(raw, found.output, found.mean, found.log_variance)
+    made = values_at(raw, places.reconstruction)
+    mean, spread = values_at(raw, places.mean), values_at(raw, places.log_variance)
+    if mean is None or spread is None:
+        return Output(raw, found.output if made is None else made)
+    return Output(raw, found.output if made is None else made, mean, SPREADS[places.spread][1](spread))

@@ -13,7 +13,7 @@ from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import DEAD_CODE, Dossier, Probe, Suspect
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.modes import Call
-from aetui.diagnosis.observe import Fit, activity, fit
+from aetui.diagnosis.observe import Fit, activity
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.weighing import Outcome
 
@@ -37,20 +37,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows on which outputs are judged: inputs and targets [rows, ...], and targets [rows, features]."""
+    """The rows on which outputs are judged: inputs and targets, [rows, ...]."""
 
     x: Tensor
     target: Tensor
-    flat: Tensor
 
     @classmethod
     def of(cls, subject: Subject, chosen: Tensor) -> Rows:
-        target = subject.targets[chosen]
-        return cls(subject.inputs[chosen], target, target.flatten(1))
+        return cls(subject.inputs[chosen], subject.targets[chosen])
 
     def fit(self, loop: Loop, *, train: bool = False) -> Fit:
         """How the outputs of a loop's model compare with these targets."""
-        return fit(loop.reconstruct(self.x, self.target, train=train), self.flat)
+        return loop.fit(self.x, self.target, train=train)
 
 
 Outcomes = dict[str, list[Outcome]]

@@ -10,9 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.intake import Stepped
 from aetui.diagnosis.isolate import clone, rebound
 from aetui.diagnosis.losses import Loss
-from aetui.diagnosis.outputs import Output
+from aetui.diagnosis.outputs import Output, Places
+from aetui.diagnosis.parted import KL, RECONSTRUCTION, parts_of
+from aetui.diagnosis.touched import DATA, WEIGHTS, Touch, tensors_in
+from aetui.report import Taken
 from aetui.spec import RunSpec
 from aetui.spec import sections as s
 
@@ -20,8 +25,8 @@ Penalty = Callable[[nn.Module, Output, int], Tensor]
 """(model, its output, number of the step from 0) -> 0-dim."""
 BuildOptimizer = Callable[[nn.Module], torch.optim.Optimizer]
 
-RECONSTRUCTION = "reconstruction"
-KL = "kl"
+__all__ = ["KL", "RECONSTRUCTION", "Bound", "Penalty", "Subject", "takes_raw"]
+
 OUT_OF_DOMAIN = "between 0 and 1"
 """Part of what PyTorch's cross-entropy says where outputs or targets leave its domain."""
 
@@ -31,7 +36,8 @@ class Subject:
     """A model as it was found, and everything that its training needs; nothing here is ever changed.
 
     inputs, targets: [rows, ...], on the model's device; the same tensor unless targets were given.
-    held_out: rows that are not trained on, with their targets, or None.
+    held_out: rows that are not trained on, with their targets, or None. Where a step of the caller's own is
+    diagnosed, both are the numbers of rows of its feed.
     """
 
     model: nn.Module
@@ -62,12 +68,39 @@ class Subject:
     code_width: int | None = None
     takes_raw: bool = False
     """Whether the loss takes all that the forward returned."""
+    stepped: Stepped | None = None
+    """The caller's own training step, where it is that what is diagnosed."""
+    compared: Tensor | None = None
+    """What a step compares its reconstructions with, [rows, ...]."""
+    places: Places | None = None
+    """Where in what the forward returned the loss finds reconstruction and code distribution, if it was seen."""
+    plan: tuple[str, ...] = ()
+    """Names of the addends of a caller's loss, in order; empty where it was not seen or is none."""
+    broadcasts: bool | None = None
+    """Whether the loss was seen to spread output or target over the other; None where it was not seen."""
+    masked: bool = False
+    """Whether the loss was seen to look at a part of the entries only."""
+    indices: Tensor | None = None
+    """Which values of a row, in its shape, the model uses as indices; these are never shifted or scaled."""
+    taken: tuple[Taken, ...] = ()
+    """What was taken as what, for the report."""
+    clip_call: Callable[[list[Tensor]], Any] | None = None
+    """The caller's own clipping, of the parameters that are trained."""
+    follow: Callable[[torch.optim.Optimizer], Any] | None = None
+    """From the optimizer to the caller's own scheduler."""
+    steps_per_turn: int = 1
+    """Steps after which the scheduler takes one."""
     caller_model: nn.Module | None = None
     """Whose parts the caller's callables may mention."""
 
     @cached_property
     def device(self) -> torch.device:
         return self.inputs.device
+
+    @property
+    def judged(self) -> Tensor:
+        """What the outputs are to be like, [rows, ...]; the data are measured by it."""
+        return self.targets if self.compared is None else self.compared
 
     @cached_property
     def rows(self) -> int:
@@ -77,6 +110,10 @@ class Subject:
         """A copy of the model in its initial state."""
         return clone(self.model)
 
+    def allows(self, change: Change) -> bool:
+        """Whether a change can be made of this training."""
+        return self.stepped is None or change.scale == "none" or self.stepped.scales()
+
     def bound(self, function: Any, copy: nn.Module) -> Any:
         """A caller's callable speaking of `copy`."""
         return rebound(function, self.caller_model or self.model, copy)
@@ -84,16 +121,23 @@ class Subject:
     def terms(self, model: nn.Module, output: Output, target: Tensor, step: int, bound: Bound) -> dict[str, Tensor]:
         """The parts of the loss, 0-dim each, by name; their sum is what is minimized.
 
-        A callable that takes the whole of what the forward returned may have the KL inside; it is
-        told apart by calling it again with a standard normal code.
+        A callable may have the KL and other parts inside; they are told apart at the calls that it makes.
         """
-        terms = {RECONSTRUCTION: bound.loss(output, target)}
-        if bound.takes_raw and output.variational:
-            without = bound.loss_of(output.without_kl(), target)
-            terms = {RECONSTRUCTION: without, KL: terms[RECONSTRUCTION] - without}
+        if output.look is not None:
+            return dict(output.look.parts.terms)
+        terms = self._parted(output, target, bound) if self.plan else {RECONSTRUCTION: bound.loss(output, target)}
         for name, penalty in bound.penalties.items():
             terms[name] = penalty(model, output, step)
         return terms
+
+    def _parted(self, output: Output, target: Tensor, bound: Bound) -> dict[str, Tensor]:
+        raw = output.raw if bound.takes_raw else output.reconstruction
+        touch = Touch(target)
+        for one in tensors_in(raw):
+            touch.mark(one, DATA | WEIGHTS if one.requires_grad else DATA)
+        with touch:
+            value = bound.loss(output, target)
+        return parts_of(touch, value, 0, plan=self.plan).terms
 
 
 class Bound:

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from aetui.models.errors import ModelError, message
+from aetui.models.guarded import refuse_script
 from aetui.spec import RunSpec
 from aetui.spec.change import PRESET
 from aetui.spec.errors import nearest
@@ -117,7 +118,9 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _imported(file: Path) -> ModuleType:
-    """The file as a module, run anew from its text."""
+    """The file as a module, run anew from its text, with its own `sys.argv`; its folder, its package's and the
+    current one are on the path."""
+    refuse_script(file)
     for name in _brought:
         sys.modules.pop(name, None)
     _brought.clear()
@@ -126,7 +129,13 @@ def _imported(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     before, writes = set(sys.modules), sys.dont_write_bytecode
     sys.modules[_MODULE] = module
-    sys.path.insert(0, str(file.parent))
+    places = list(dict.fromkeys((str(file.parent), str(_root(file)), str(Path.cwd()))))
+    path, arguments = list(sys.path), sys.argv
+    sys.path[:0] = places
+    sys.argv = [str(file)]
+    if _root(file) != file.parent:
+        # What it imports relatively is found in its package.
+        module.__package__ = ".".join(file.parent.relative_to(_root(file)).parts)
     sys.dont_write_bytecode = True
     try:
         # Compiled here, since a cached one may be older than an edit within the same second.
@@ -136,10 +145,17 @@ def _imported(file: Path) -> ModuleType:
         raise ModelError("model.path", blame(error, file)) from error
     finally:
         sys.dont_write_bytecode = writes
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(file.parent))
-        _brought.update(name for name in set(sys.modules) - before if _lies_in(sys.modules[name], file.parent))
+        sys.path[:], sys.argv = path, arguments
+        _brought.update(name for name in set(sys.modules) - before if _lies_in(sys.modules[name], _root(file)))
     return module
+
+
+def _root(file: Path) -> Path:
+    """The folder that holds the file's outermost package; its own where it is in none."""
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 def _lies_in(module: ModuleType, folder: Path) -> bool:

@@ -15,7 +15,7 @@ from aetui import protocol as p
 from aetui.diagnosis import losses
 from aetui.diagnosis.floors import SECTIONS
 from aetui.diagnosis.outputs import Output, take_apart
-from aetui.diagnosis.width import code_width
+from aetui.diagnosis.width import find_code
 from aetui.gauges.floors import floors
 from aetui.models.base import evaluating
 from aetui.training.interface import Predicted, Rows
@@ -230,7 +230,8 @@ class WatchedMeasured:
         if self._reconstruct is not None or not few.is_floating_point():
             return None
         try:
-            return code_width(self.module, few)
+            found = find_code(self.module, len(few), few.device, lambda copy: take_apart(copy(few.clone()), few.shape))
+            return None if found is None else found.width
         except Exception:  # noqa: BLE001 - a module that can't be copied or looked into
             return None
 

@@ -17,8 +17,9 @@ from aetui.diagnosis.api import subject_of
 from aetui.diagnosis.dossier import Dossier
 from aetui.diagnosis.facts import gather
 from aetui.diagnosis.figures import measure_linear, told_linear
+from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.weighing import Outcome, confidence, recovery
-from aetui.diagnosis.width import code_width
+from aetui.diagnosis.width import find_code
 
 
 def draw(rows: int, features: int, seed: int = 0) -> np.ndarray:
@@ -210,4 +211,6 @@ class Recurrent(nn.Module):
     ids=["mlp", "wide", "conv", "conv-dense", "lstm", "gru", "vae", "functional"],
 )  # fmt: skip
 def test_width_of_the_code(model: nn.Module, shape: tuple[int, ...], width: int):
-    assert code_width(model, torch.rand(20, *shape)) == width
+    x = torch.rand(8, *shape)
+    found = find_code(model, 8, x.device, lambda copy: take_apart(copy(x), x.shape))
+    assert found is not None and found.width == width

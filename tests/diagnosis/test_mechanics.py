@@ -74,19 +74,6 @@ def test_outputs_are_taken_apart(kind: str):
     assert float(found.kl()) == pytest.approx(float(expected.sum(1).mean()))  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("kind", RETURNED)
-def test_without_the_kl_everything_else_stays(kind: str):
-    raw = RETURNED[kind]
-    other = take_apart(raw, X.shape).without_kl()
-    assert type(other) is type(raw)
-    again = take_apart(other, X.shape)
-    assert float(again.kl()) == 0.0  # pyright: ignore[reportArgumentType]
-    assert torch.equal(again.reconstruction, take_apart(raw, X.shape).reconstruction)
-    assert float(take_apart(raw, X.shape).kl()) > 0  # pyright: ignore[reportArgumentType]
-    if kind == "mapping":
-        assert torch.equal(other.mu, torch.zeros_like(MEAN))
-
-
 def test_outputs_without_a_code():
     assert take_apart(MADE, X.shape).mean is None
     pair = take_apart((MEAN, MADE), X.shape)

@@ -15,7 +15,11 @@ _FAMILIES = (values, penalties, network, steps, code)
 def suspects(dossier: Dossier) -> list[Suspect]:
     """Every suspect, the most suspicious first; before the first step those that can be seen then."""
     found = [
-        replace(suspect, remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies)))
+        replace(
+            suspect,
+            remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies)),
+            probes=tuple(probe for probe in suspect.probes if dossier.subject.allows(probe.change)),
+        )
         for family in _FAMILIES
         for suspect in family.suspects(dossier)
     ]

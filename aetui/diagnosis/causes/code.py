@@ -21,7 +21,7 @@ def suspects(dossier: Dossier) -> Iterator[Suspect]:
 
 def remark(d: Dossier) -> str:
     """That a code with nothing to hold it back has no bottleneck, '' otherwise."""
-    free = max(d.facts.noise.values(), default=0.0) < MILD and not d.subject.penalties
+    free = max(d.facts.noise.values(), default=0.0) < MILD and not d.penalties
     return no_bottleneck(d.facts.linear.width or 0, d.facts.data.features) if free else ""
 
 
@@ -84,7 +84,7 @@ def _large(d: Dossier) -> Suspect | None:
         and linear.width >= d.facts.data.features
         and d.fit.explained > 0.95
         and max(f.noise.values(), default=0.0) < MILD
-        and not d.subject.penalties
+        and not d.penalties
     ):
         text = f"the code has {linear.width} units for {d.facts.data.features} features: it can copy them"
         facts.append(evidence("width of the code", linear.width, f"below {d.facts.data.features}", text, "code"))

@@ -101,7 +101,7 @@ def _penalty(d: Dossier) -> Suspect | None:
     remedies: list[Remedy] = []
     probes: list[Probe] = []
     suspicion = 0.0
-    names = tuple(name for name in d.subject.penalties if name not in kl_terms(d))
+    names = tuple(name for name in d.penalties if name not in kl_terms(d))
     if names:
         added = sum(f.terms.get(name, 0.0) for name in names)
         base = abs(f.terms.get("reconstruction", 0.0))
