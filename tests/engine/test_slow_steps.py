@@ -120,7 +120,9 @@ def test_a_step_that_hangs_leaves_those_before_it_published_and_stored(bench: Ca
     assert view is not None and view.history is not None
     assert len(view.history.loss.numpy()) == 49
     assert (view.status.state, view.status.loss) == ("running", pytest.approx(float(view.history.loss.numpy()[-1])))
-    assert view.status.epoch == pytest.approx(49 / trainer_of(one.engine.run.training).batches.steps_per_epoch)  # pyright: ignore
+    # Batches differ by a row, so the part of an epoch that a step is does too.
+    wanted = 49 / trainer_of(one.engine.run.training).batches.steps_per_epoch  # pyright: ignore
+    assert view.status.epoch == pytest.approx(wanted, abs=0.05)
     ready = one.event(lambda event: isinstance(event, p.Ready))
     assert isinstance(ready, p.Ready)
     one.until(lambda: stored_steps(ready.info.folder) == 49)

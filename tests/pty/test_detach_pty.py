@@ -187,7 +187,7 @@ def test_going_back_by_keys_ends_in_the_weights_that_the_script_has(start, tmp_p
     assert weights in printed.stdout
 
     again = start("resume", "back", "--engine", "thread", columns=80, rows=24)
-    rests_at(again, 65)
+    again.wait(lambda: again.step == 65 and "FINISHED" in again.text, "the end that was asked for")
     again.press("F6")
     rests_at(again, 66)
     again.press("ctrl+z")
