@@ -55,9 +55,7 @@ def table_of(database: Database) -> Table:
         columns.grad_norm,
         columns.clipped,
         # A loop of the user's own has a schedule of its own, which the record does not know.
-        rates(loads(meta["spec"]), tweaks, columns.total, meta.get("rows"))
-        if meta.get("spec")
-        else np.full(len(columns), np.nan),
+        rates(loads(meta["spec"]), tweaks, columns.total, meta.get("rows")) if meta.get("spec") else None,
         Points(step.astype(int), validation, explained),
         [(tweak.step, tweak.text) for tweak in tweaks],
     )

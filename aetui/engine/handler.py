@@ -61,6 +61,9 @@ class CommandHandler:
             now.refuse(command, text, path=getattr(error, "path", ""), left=getattr(error, "left", None))
         except Exception as error:
             log.exception("command %s failed", command)
+            if isinstance(command, p.Run) and now.run is not None and now.theirs(now.run):
+                # Somebody else's loop must not be held up by what is no fault of its own.
+                now.state, now.target = "running", None
             now.refuse(command, describe.failure(error))
         finally:
             now.stage = now.where = ""

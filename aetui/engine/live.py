@@ -91,8 +91,7 @@ class LiveRun:
         self.speed.add(len(self.history))
         self._clipped.add(records.clipped)
         bad = describe.first_bad(records)
-        # A loop of somebody else's goes on or ends as it will.
-        if bad is not None and self._bad is None and self.training.steps.advance is not None:
+        if bad is not None and self._bad is None:
             self._bad = len(self.history) - len(records) + bad + 1
         return len(records)
 
@@ -239,9 +238,9 @@ class LiveRun:
 
     def trouble_changed(self) -> str | None:
         """What is to be said where the disk has stopped or begun again to take the run, None where it hasn't."""
-        if self.recording is None or self.recording.keeper.trouble == self.unsaved:
+        if self.recording is None or self.recording.trouble == self.unsaved:
             return None
-        before, self.unsaved = self.unsaved, self.recording.keeper.trouble
+        before, self.unsaved = self.unsaved, self.recording.trouble
         if not self.unsaved:
             return "the run is stored again"
         return None if before else f"the run is not being stored: {self.unsaved}; it trains on and tries again"

@@ -121,11 +121,11 @@ class Shelf:
         recording = _recording(run)
         match command:
             case p.Undo():
-                recording.before_last_tweak()
+                recording.targets.before_last_tweak(recording.position)
             case p.Redo():
-                recording.before_last_undo()
+                recording.targets.before_last_undo(recording.position)
             case p.Rewind():
-                recording.at_checkpoint(command.checkpoint)
+                recording.targets.at_checkpoint(command.checkpoint)
 
     def travel(
         self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind, say: Say, asked: Asked
@@ -140,7 +140,7 @@ class Shelf:
         origin, redo = recording.settled, None
         match command:
             case p.Undo():
-                what = f"undone: {recording.before_last_tweak()[1]}"
+                what = f"undone: {recording.targets.before_last_tweak(recording.position)[1]}"
                 remarks, redo = recording.undo(progress), origin.step
             case p.Redo():
                 what, remarks = "redone", recording.redo(progress)

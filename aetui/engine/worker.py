@@ -275,12 +275,17 @@ class Engine:
         now, run = self._now, self._now.run
         if run is None:
             return
-        self._attempt(run.collect)
+        self._attempt(self._take_last_steps, run)
         if state is not None:
             self._attempt(now.settle, run, state, reason, False)
         # For looks that come while the disk takes the checkpoint.
         self._attempt(run.publish, now.state, 0)
         words.append(self._shelf.put_away(run))
+
+    def _take_last_steps(self, run: LiveRun) -> None:
+        bad = run.collect()
+        if self._now.theirs(run):
+            self._now.note_non_finite(run, bad)
 
     def _attempt(self, work: Callable[..., object], *args: Any) -> bool:
         """Do what is no part of a step; where it fails, say so. Whether it was done."""

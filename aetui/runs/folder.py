@@ -43,6 +43,11 @@ class Lock:
             self._descriptor = -1
 
 
+def no_spec(name: str, then: str) -> str:
+    """What can't be done with a run that no spec assembled."""
+    return f"the run {name} was trained by a script of its own, {then}"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where one run is stored."""

@@ -11,16 +11,18 @@ from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from aetui import protocol as p
-from aetui.runs import lineage, rescue
+from aetui.runs import rescue
+from aetui.runs.checkpoints import Checkpoints
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
-from aetui.runs.folder import Lock, RunError, RunFolder
+from aetui.runs.folder import Lock, RunError, RunFolder, no_spec
 from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Leg, Position, Tweak
 from aetui.runs.measured import Measured
 from aetui.runs.replay import Progress
+from aetui.runs.targets import Targets
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
-from aetui.spec import RunSpec, loads
+from aetui.spec import loads
 from aetui.training import fingerprint
 from aetui.training.interface import Training
 from aetui.training.records import Records
@@ -30,23 +32,7 @@ from aetui.version import __version__
 
 log = logging.getLogger(__name__)
 
-SHARE = 0.01
-"""Share of the training's time that checkpoints from time to time may stop it for."""
-WRITING = 0.1
-"""Share of the time in which such checkpoints may keep the disk busy."""
-LEAST = 20.0
-"""Least seconds between two of them."""
 _Found = TypeVar("_Found")
-
-
-class NothingToRedo(RunError):
-    """The run has gone on since an undo, or there was none."""
-
-    def __init__(self, left: int | None) -> None:
-        """left: the step that the run left last, None where no checkpoint leads there."""
-        text = "there is nothing to redo: the run has gone on since the undo, or there was none"
-        super().__init__(text if left is None else f"nothing to redo; what was left at step {left:,} is kept")
-        self.left = left
 
 
 class Recording:
@@ -68,12 +54,8 @@ class Recording:
         self.past: list[SavedEvent] = database.events()
         """The events before this recording."""
         self.keeper = Keeper(database, folder.checkpoints, _outlives)
-        self._next_checkpoint = max((row.id for row in self.keeper.rows), default=0) + 1
         self._traveler = Traveler(training, self.tree, folder.checkpoints, self.keeper.forget)
-        self._file: tuple[Position, str] | None = None
-        """Where the last checkpoint with a file was taken, and the file."""
-        self._undone: list[tuple[Position, Position]] = []
-        """Where each undo left from, and where it went to."""
+        self.targets = Targets(self.tree, self.keeper)
         self.position = Position(1, 0)
         self._fresh = False
         """Whether the record was begun by this process."""
@@ -82,8 +64,7 @@ class Recording:
         self._loss: float | None = None
         """Of the last step."""
         self._measured = Measured(database.explained())
-        self._stalled = 0.0
-        self._saved_at = time.monotonic()
+        self._checkpoints = Checkpoints(self.keeper, self.tree, self._stored, self._measured)
 
     # --- beginning ------------------------------------------------------------------------------
 
@@ -99,6 +80,7 @@ class Recording:
         lock = folder.lock()
         try:
             about = {
+                "settings": {setting.path: setting.value for setting in training.settings.table()},
                 **training.stored.about(),
                 "wanted": wanted,
                 "created": time.time(),
@@ -119,27 +101,30 @@ class Recording:
             raise
 
     @staticmethod
-    def open(folder: RunFolder) -> tuple[Recording, list[str]]:
-        """A stored run of a spec, still at step 0, and what is to be said about its record; `resume` goes on.
+    def open(folder: RunFolder, training: Training | None = None) -> tuple[Recording, list[str]]:
+        """A stored run, still at step 0, and what is to be said about its record; `resume` goes on.
+
+        Args:
+            training: what trains it; a run of a spec needs none.
 
         Raises:
-            RunError: the run is in training elsewhere, or nothing can be made of its folder.
+            RunError: the run is in training elsewhere, or nothing can be made of its folder, or only the loop that
+                trained it can go on with it.
             SpecError, DataError, ModelError: its data or its model are not what they were.
         """
         lock = folder.lock()
         try:
             database, remarks = rescue.opened(folder)
             meta = database.meta()
-            if not meta.get("spec"):
-                raise RunError(
-                    f"the run {folder.name} was trained by a script of its own, which has to be started again"
-                )
-            spec: RunSpec = loads(meta["spec"])
-            trainer = Trainer(spec)
-            if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
-                remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
-            recording = Recording(folder, lock, database, SpecTraining(trainer))
-            recording._note("source", trainer.dataset.source)
+            if training is None:
+                if not meta.get("spec"):
+                    raise RunError(no_spec(folder.name, "which has to be started again"))
+                trainer = Trainer(loads(meta["spec"]))
+                if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
+                    remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
+                training = SpecTraining(trainer)
+            recording = Recording(folder, lock, database, training)
+            recording._note("source", recording._stored.about()["source"])
             return recording, remarks
         except BaseException:
             lock.release()
@@ -218,7 +203,7 @@ class Recording:
         self.tree.forks = {**self.tree.forks, fork.id: fork}
         self.tree.ends[fork.id] = at.step
         self.position = Position(fork.id, at.step)
-        self._undone = []
+        self.targets.forget()
         now = time.time()
         self.keeper.write(lambda database: database.add_branch(fork, now))
         self._note_place()
@@ -278,48 +263,11 @@ class Recording:
         self.spoiled = True
         self.position, remarks = self._traveler.go(target, recorded, self.keeper.rows, progress)
         self.spoiled = False
-        self._file, step = self._traveler.restored, self.position.step
+        self._checkpoints.restored(self._traveler.restored)
+        step = self.position.step
         self._loss = float(recorded.loss[step - 1]) if step else None
         self._note_place()
         return remarks
-
-    def before_last_tweak(self) -> tuple[Position, str]:
-        """Where an undo goes, before the last tweak and those that count as one with it, and its text.
-
-        Raises:
-            RunError: there is no tweak.
-        """
-        groups = lineage.grouped(self.tweaks_on_path())
-        if not groups:
-            raise RunError("there is no tweak to take back")
-        return lineage.before(groups[-1][0], self.tree.tweaks, self.tree.forks), lineage.told(groups[-1])
-
-    def before_last_undo(self) -> Position:
-        """Where a redo goes.
-
-        Raises:
-            NothingToRedo: something has happened since the last undo, or nothing was undone.
-        """
-        if not self._undone or self._undone[-1][1] != self.settled:
-            raise NothingToRedo(self.left())
-        return self._undone[-1][0]
-
-    def left(self) -> int | None:
-        """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
-        path = self.path
-        rows = [row for row in self.keeper.rows if row.kind == "before-move"]
-        return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
-
-    def at_checkpoint(self, number: int) -> Position:
-        """Where a rewind to a checkpoint goes.
-
-        Raises:
-            RunError: there is no such checkpoint any more.
-        """
-        for row in self.keeper.rows:
-            if row.id == number:
-                return row.position
-        raise RunError(f"checkpoint {number} is gone; the list has those there are")
 
     def undo(self, progress: Progress) -> list[str]:
         """Go to before the last tweak; remarks.
@@ -327,21 +275,21 @@ class Recording:
         Raises:
             RunError: there is none.
         """
-        target, _ = self.before_last_tweak()
+        target, _ = self.targets.before_last_tweak(self.position)
         origin = self.settled
         self._leave()
         remarks = self.go(target, progress)
-        self._undone.append((origin, self.settled))
+        self.targets.undone(origin, self.settled)
         return remarks
 
     def redo(self, progress: Progress) -> list[str]:
         """Return to where the last undo left from; remarks.
 
         Raises:
-            RunError: as with `before_last_undo`.
+            RunError: as with `Targets.before_last_undo`.
         """
-        target = self.before_last_undo()
-        self._undone.pop()
+        target = self.targets.before_last_undo(self.position)
+        self.targets.redone()
         return self.go(target, progress)
 
     def rewind(self, number: int, progress: Progress) -> list[str]:
@@ -350,7 +298,7 @@ class Recording:
         Raises:
             RunError: there is no such checkpoint any more.
         """
-        target = self.at_checkpoint(number)
+        target = self.targets.at_checkpoint(number)
         self._leave()
         return self.go(target, progress)
 
@@ -362,10 +310,14 @@ class Recording:
     # --- checkpoints ----------------------------------------------------------------------------
 
     @property
+    def trouble(self) -> str:
+        """Why not all of the run is stored at present, '' where it is."""
+        return self.keeper.trouble or self._checkpoints.uncaptured
+
+    @property
     def due(self) -> bool:
         """Whether it is time for a checkpoint by the clock."""
-        wait = max(LEAST, self._stalled / SHARE, self.keeper.cost / WRITING)
-        return time.monotonic() - self._saved_at >= wait and not self.keeper.busy
+        return self._checkpoints.due
 
     def save_start(self) -> None:
         """Keep the initial weights, once."""
@@ -377,72 +329,11 @@ class Recording:
         if self._steps.done != self.position.step:
             log.error("no checkpoint: the training is at step %d, its record not", self._steps.done)
             return
-        position = self.settled
-        file = self._file[1] if self._file is not None and self._serves(self._file[0], position) else None
-        if file == self.keeper.failed:
-            file = None
-        state = None
-        if file is None:
-            if self.keeper.full:
-                # The training must not wait for the disk, and the journal leads here from an earlier one.
-                log.info("no checkpoint at step %d: several wait for the disk", position.step)
-                return
-            start = time.monotonic()
-            state = self._stored.capture()
-            self._stalled = time.monotonic() - start
-            file = f"{self._next_checkpoint:06d}-step-{position.step}.safetensors"
-            self._file = position, file
-        self._saved_at = time.monotonic()
-        measured = self._measured.last(self.tree.path_to(position))
-        explained = measured[1] if measured and measured[0] == position.step else None
-        known = (self._loss, explained)
-        row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *known, file, 0)
-        self._next_checkpoint += 1
-        self.keeper.save(row, state, self._about(position))
-
-    def _about(self, position: Position) -> dict[str, Any]:
-        """What a file of a checkpoint says of the run, enough to go on without the record."""
-        path = self.tree.path_to(position)
-        return {
-            "position": dataclasses.asdict(position),
-            "path": [dataclasses.asdict(leg) for leg in path],
-            "tweaks": [dataclasses.asdict(tweak) for tweak in self.tree.tweaks_on(path)],
-            "run": {key: self.meta[key] for key in ("spec", "source", "data", "wanted", "created") if key in self.meta},
-        }
-
-    def _serves(self, taken: Position, position: Position) -> bool:
-        """Whether a file of one position will do for another, which the journal has to lead to."""
-        return _same_steps(taken, position) if self._stored.exact else taken == position
+        self._checkpoints.take(self.settled, self.meta, self._loss, reason, kind)
 
     def places(self) -> tuple[p.Place, ...]:
         """The checkpoints that `rewind` takes, the newest first; from any thread."""
-        path, here = self.path, self.settled
-        shown: dict[Position, SavedCheckpoint] = {}
-        for row in self.keeper.rows:
-            known = shown.get(row.position)
-            if known is None or known.kind != "before-tweak":
-                shown[row.position] = row
-        return tuple(
-            self._place(row, lineage.lies_on(row.position, path), row.position == here)
-            for row in sorted(shown.values(), key=lambda row: row.id, reverse=True)
-        )
-
-    def _place(self, row: SavedCheckpoint, on_path: bool, here: bool) -> p.Place:
-        at = row.position
-        # Records of older versions have the last measurement before a checkpoint without its step.
-        step, explained = self._measured.last(self.tree.path_to(at)) or (None, None)
-        return p.Place(
-            checkpoint=row.id,
-            branch=at.branch,
-            step=at.step,
-            time=row.time,
-            reason=row.reason,
-            loss=row.loss,
-            explained=explained,
-            explained_step=step,
-            on_path=on_path,
-            here=here,
-        )
+        return self._checkpoints.places(self.settled)
 
     def measured_here(self) -> bool:
         """Whether there is a measurement of where the run stands."""
@@ -465,7 +356,7 @@ class Recording:
         if reason and not idle and not self.spoiled:
             self.keeper.wait_saved(60)
             self.checkpoint(reason)
-        trouble = "" if self.keeper.close() else self.keeper.trouble or "the disk is too slow"
+        trouble = self._checkpoints.uncaptured if self.keeper.close() else self.keeper.trouble or "the disk is too slow"
         if idle and self._fresh:
             with suppress(OSError):
                 shutil.rmtree(self.folder.path)
@@ -475,8 +366,3 @@ class Recording:
 
 def _outlives(row: SavedCheckpoint) -> bool:
     return row.kind != "passing"
-
-
-def _same_steps(one: Position, other: Position) -> bool:
-    """Whether only tweaks lie between two positions; the journal has these."""
-    return (one.branch, one.step) == (other.branch, other.step) and one.seq <= other.seq

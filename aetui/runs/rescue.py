@@ -40,12 +40,6 @@ def opened(folder: RunFolder) -> tuple[Database, list[str]]:
         raise RunError(f"{error}; the run is as it was") from error
     except DamagedDatabase as error:
         return _rebuilt(folder, str(error))
-    scripted = False
-    with suppress(sqlite3.Error, ValueError, TypeError):
-        scripted = bool(database.meta().get("watched"))
-    if scripted:
-        database.close()
-        raise RunError(f"the run {folder.name} was trained by a script, which has to be started again")
     try:
         wrong = database.check() or _unreadable(database) or _behind(folder, database)
         if not wrong:
@@ -68,15 +62,21 @@ def _unreadable(database: Database) -> str:
     forks, meta = database.forks(), database.meta()
     for read in (database.events, database.ends, database.checkpoints, lambda: database.points([Leg(1, 0, 0, 0)])):
         read()
-    if "spec" not in meta:
+    if not _tells(meta):
         return "it does not say what the run is"
-    loads(meta["spec"])
+    if meta.get("spec"):
+        loads(meta["spec"])
     if wrong := _contradiction(database):
         return wrong
     origins = [fork.origin.branch for fork in forks.values() if fork.origin is not None]
     if 1 not in forks or any(origin not in forks for origin in origins) or meta.get("branch", 1) not in forks:
         return "it names branches that it does not have"
     return ""
+
+
+def _tells(meta: dict[str, Any]) -> bool:
+    """Whether it is said what the run is: a spec, or the settings of a loop of somebody else's."""
+    return "spec" in meta or "settings" in meta
 
 
 def _contradiction(database: Database) -> str:
@@ -123,7 +123,7 @@ def _rebuilt(folder: RunFolder, wrong: str) -> tuple[Database, list[str]]:
             if part.exists():
                 shutil.copyfile(part, f"{aside}{suffix}")
         found = _Found.of(folder, aside)
-        if "spec" not in found.meta:
+        if not _tells(found.meta):
             raise RunError(
                 f"the record of {folder.name} is damaged ({wrong}), and it has no checkpoint to go on from; "
                 f"what is left is in {folder.path}"

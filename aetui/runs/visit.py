@@ -9,13 +9,16 @@ import numpy as np
 from torch import Tensor
 
 from aetui.data import DataError, Dataset
+from aetui.runs import lineage
 from aetui.runs.database import Database
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import RunError, RunFolder, no_spec
 from aetui.runs.lineage import Tweak
-from aetui.runs.replay import never
+from aetui.runs.replay import never, read_state
+from aetui.runs.tensorfile import DamagedFile
 from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, loads
+from aetui.training.interface import MODULE
 from aetui.training.spec_training import SpecTraining
 from aetui.training.trainer import Trainer
 
@@ -37,6 +40,7 @@ def visit(folder: RunFolder) -> Visit:
 
     Raises:
         DamagedDatabase: the record can't be read.
+        RunError: only the loop that trained the run can train it.
         SpecError, DataError, ModelError: the run's data or model can't be used any more.
     """
     with closing(Database(folder.database, write=False)) as database:
@@ -44,7 +48,7 @@ def visit(folder: RunFolder) -> Visit:
         target = tree.settled(tree.stood(meta))
         recorded = database.history_of(tree.path_to(target))
     if not meta.get("spec"):
-        raise RunError(f"the run {folder.name} was trained by a script, which alone can make its model again")
+        raise RunError(no_spec(folder.name, "which alone can make its model again; there is no other script to write"))
     spec = loads(meta["spec"])
     trainer = Trainer(spec)
     traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)
@@ -55,12 +59,16 @@ def visit(folder: RunFolder) -> Visit:
 def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
     """The state of a run's model, and what is to be said about it.
 
-    Without the run's data, that of the newest checkpoint on the way to where the run stands.
+    Without the run's data, and of a run without a spec, that of the newest checkpoint on the way to where it stands.
 
     Raises:
         DamagedDatabase: the record can't be read.
+        RunError: there is no checkpoint.
         SpecError, DataError, ModelError: the model can't be built any more.
     """
+    with closing(Database(folder.database, write=False)) as database:
+        if not database.meta().get("spec"):
+            return _module(folder, database)
     try:
         found = visit(folder)
     except DataError as error:
@@ -68,12 +76,33 @@ def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
     return found.trainer.model.state_dict(), found.remarks
 
 
+def _module(folder: RunFolder, database: Database) -> tuple[dict[str, Tensor], list[str]]:
+    """What the newest checkpoint of a run without a spec has of the module."""
+    tree, rows = Tree.of(database), database.checkpoints()
+    target = tree.settled(tree.stood(database.meta()))
+    path = tree.path_to(target)
+    remarks: list[str] = []
+    on_path = [row for row in rows if lineage.lies_on(row.position, path)]
+    for row in sorted(on_path, key=lambda row: (row.position.step, row.position.seq), reverse=True):
+        try:
+            tensors = read_state(folder.checkpoints / row.file)[0].tensors
+        except DamagedFile as error:
+            remarks.append(f"{error}; the one before it was taken")
+            continue
+        found = {name.removeprefix(MODULE): one for name, one in tensors.items() if name.startswith(MODULE)}
+        if row.position.step < target.step:
+            remarks.append(f"these are the weights of step {row.position.step:,}; the run stands at {target.step:,}")
+        return found, remarks
+    raise RunError(f"{folder.name} has no checkpoint that can be read, so there are no weights to write")
+
+
 def _checkpointed(folder: RunFolder, error: DataError) -> tuple[dict[str, Tensor], list[str]]:
     with closing(Database(folder.database, write=False)) as database:
         meta, tree, rows = database.meta(), Tree.of(database), database.checkpoints()
+    target = tree.settled(tree.stood(meta))
     if "features" not in meta:
         raise error  # a record that does not say how wide the data were
-    target, spec = tree.settled(tree.stood(meta)), loads(meta["spec"])
+    spec = loads(meta["spec"])
     stand_in = Dataset(
         name=meta["source"],
         source=meta["source"],

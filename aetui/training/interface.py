@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from aetui import protocol as p
 from aetui.training.records import Records
 
+MODULE = "model."
+"""How names of a checkpoint's tensors begin that are entries of the module's state_dict, where no spec knows them."""
+
 
 class Unknown(ValueError):
     """Something that a training does not tell, so that what needs it can't be shown; one sentence."""
@@ -225,7 +228,11 @@ class Stored(Protocol):
         ...
 
     def capture(self) -> Checkpoint:
-        """The present state."""
+        """The present state.
+
+        Of a run without a spec, tensors named by `MODULE` and a name of the module's state_dict are what
+        `aetui export --to torch` writes.
+        """
         ...
 
     def restore(self, checkpoint: Checkpoint) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,9 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from aetui import protocol as p
+from aetui.cli.main import main
 from aetui.engine.worker import Engine
+from aetui.runs.folder import RunFolder
+from aetui.runs.recording import Recording
+from aetui.runs.replay import never
 from aetui.spec.errors import Problem, SpecError
-from aetui.training.interface import Checkpoint, Predicted, Rows
+from aetui.training.interface import MODULE, Checkpoint, Predicted, Rows
 from aetui.training.records import Records
 from tests.engine.test_worker import Driver
 
@@ -121,11 +129,11 @@ class Tiny:
         return {"source": "tiny", "rows": ROWS, "features": FEATURES, "image_shape": ()}
 
     def capture(self) -> Checkpoint:
-        tensors = {name: value.clone() for name, value in self.module.state_dict().items()}
+        tensors = {MODULE + name: value.clone() for name, value in self.module.state_dict().items()}
         return Checkpoint(tensors, {"steps": self.done, "lr": self.lr})
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        self.module.load_state_dict(checkpoint.tensors)
+        self.module.load_state_dict({name.removeprefix(MODULE): one for name, one in checkpoint.tensors.items()})
         self.done, self.lr, self._rows = checkpoint.steps, checkpoint.plain["lr"], []
 
     def restore_start(self) -> None:
@@ -221,7 +229,9 @@ def test_a_tweak_is_undone_from_the_record(start):
     driver.do(p.Undo)
     driver.wait(lambda event: isinstance(event, p.Moved))
     assert (training.done, training.lr) == (5, 0.01)
-    assert all(torch.equal(value, before.tensors[name]) for name, value in training.module.state_dict().items())
+    assert all(
+        torch.equal(value, before.tensors[MODULE + name]) for name, value in training.module.state_dict().items()
+    )
 
 
 def test_one_whose_state_cannot_be_saved_trains_and_says_so(start):
@@ -242,50 +252,201 @@ def test_a_loss_that_is_not_known_leaves_out_the_diagnosis_and_says_so(start):
     assert "the loss is not known" in noted.text and "Unknown" not in noted.text
 
 
+class Theirs:
+    """A loop that somebody else drives in a thread of its own, calling the engine from an optimizer's hook."""
+
+    def __init__(self, training: Any, *, store: bool = False, steps: int = 10**9, start: bool = True) -> None:
+        self.training = training
+        own_step, training.advance = training.advance, None
+        self.engine = Engine("theirs", store=store, training=training)
+        self.events: list[Any] = []
+        self.arrived = threading.Condition()
+        self.raised: BaseException | None = None
+        self.asked = True
+        """What the engine answered last."""
+        self._ids = iter(range(1, 1000))
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
+        optimizer.register_step_pre_hook(lambda *_: setattr(self, "asked", self.engine.between_steps()))
+
+        def loop() -> None:
+            try:
+                while training.done < steps and (self.asked or steps < 10**9):
+                    optimizer.step()
+                    if self.asked or steps < 10**9:
+                        own_step()
+            except BaseException as error:  # noqa: BLE001
+                self.raised = error
+            self.engine.end("finished", "the loop is over")
+
+        self.engine.join(self.take)
+        if start:
+            self.engine.submit(p.Run(id=0))
+        self.thread = threading.Thread(target=loop, daemon=True)
+        self.thread.start()
+
+    def take(self, event: p.Reply) -> None:
+        with self.arrived:
+            self.events.append(event)
+            self.arrived.notify_all()
+
+    def wait(self, found: Callable[[Any], bool]) -> Any:
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: any(map(found, self.events)), 30), self.events
+            return next(filter(found, self.events))
+
+    def do(self, kind: type[p.Command], **fields: Any) -> Any:
+        command = kind(id=next(self._ids), **fields)
+        self.engine.submit(command)  # pyright: ignore[reportArgumentType]
+        return self.wait(lambda event: getattr(event, "command", None) == command.id)
+
+    def settled(self, state: str, step: int | None = None) -> Any:
+        return self.wait(
+            lambda e: isinstance(e, p.StateChanged) and e.state == state and (step is None or e.step == step)
+        )
+
+    def over(self) -> None:
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        assert self.raised is None
+        assert isinstance(self.events[-1], p.Ended)
+
+
+def trained_alone(steps: int) -> Tiny:
+    alone = Tiny()
+    for _ in range(steps):
+        alone.advance()
+    return alone
+
+
+def same_weights(one: Tiny, other: Tiny) -> bool:
+    return all(map(torch.equal, one.module.state_dict().values(), other.module.state_dict().values()))
+
+
 def test_a_loop_that_somebody_else_drives_calls_it_from_an_optimizers_hook():
     training = Tiny()
-    own_step, training.advance = training.advance, None  # pyright: ignore[reportAttributeAccessIssue]
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))])
-    engine = Engine("theirs", store=False, training=training)
-    events: list[p.Reply] = []
-    arrived = threading.Condition()
-    over = threading.Event()
-
-    def take(event: p.Reply) -> None:
-        with arrived:
-            events.append(event)
-            arrived.notify_all()
-
-    def wait(found: Callable[[Any], bool]) -> None:
-        with arrived:
-            assert arrived.wait_for(lambda: any(map(found, events)), 30), events
-
-    def hook(*_: object) -> None:
-        if not engine.between_steps():
-            over.set()
-
-    optimizer.register_step_pre_hook(hook)
-
-    def loop() -> None:
-        while not over.is_set():
-            optimizer.step()
-            if not over.is_set():
-                own_step()
-
-    engine.join(take)
-    theirs = threading.Thread(target=loop, daemon=True)
-    theirs.start()
-    engine.submit(p.Run(id=1, steps=4))
-    wait(lambda event: isinstance(event, p.StateChanged) and event.state == "paused" and event.step == 4)
-    assert training.done == 4 and theirs.is_alive()
-    engine.submit(p.Set(id=2, changes={"optim.lr": "0.5"}))
-    wait(lambda event: isinstance(event, p.Accepted) and event.command == 2)
+    theirs = Theirs(training, start=False)
+    theirs.do(p.Run, steps=4)
+    theirs.settled("paused", 4)
+    assert training.done == 4 and theirs.thread.is_alive()
+    theirs.do(p.Set, changes={"optim.lr": "0.5"})
     assert (training.done, training.lr) == (4, 0.5)
-    engine.submit(p.Run(id=3, steps=3))
-    wait(lambda event: isinstance(event, p.StateChanged) and event.state == "paused" and event.step == 7)
-    engine.submit(p.Stop(id=4))
-    theirs.join(10)
-    assert not theirs.is_alive() and training.done == 7
+    theirs.do(p.Run, steps=3)
+    theirs.settled("paused", 7)
+    theirs.engine.submit(p.Stop(id=99))
+    theirs.over()
+    assert training.done == 7
+    assert not theirs.engine.between_steps()
+
+
+def test_their_loop_is_looked_at_stored_listed_and_exported(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AETUI_HOME", str(tmp_path / "home"))
+    training = Tiny()
+    theirs = Theirs(training, store=True, start=False)
+    theirs.do(p.Run, steps=30)
+    theirs.settled("paused", 30)
+    theirs.do(p.Set, changes={"optim.lr": "0.02"})
+    have = dict.fromkeys(p.GAUGES, 0)
+    end = time.monotonic() + 30
+    view = None
+    while view is None or any(getattr(view, name) is None for name in p.GAUGES):
+        assert time.monotonic() < end
+        view = theirs.engine.view(p.Look(run=1, since=0, points=0, have=have))
+        time.sleep(0.01)
+    assert view.status.step == 30 and view.status.explained_variance is not None
+    refused = theirs.do(p.New, spec="")
+    assert isinstance(refused, p.Refused) and "in a loop of its own" in refused.text
+    theirs.do(p.Run, steps=20)
+    theirs.settled("paused", 50)
+    theirs.engine.submit(p.Stop(id=99))
+    theirs.over()
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out
+    assert "theirs" in listed and "50" in listed and "tiny" in listed
+    assert main(["runs", "show", "theirs"]) == 0
+    assert "optim.lr 0.01 -> 0.02" in capsys.readouterr().out
+    assert main(["export", "theirs", "--to", "csv", "--out", str(tmp_path)]) == 0
+    with (tmp_path / "theirs.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["step"] != "0"]
+    assert [row["step"] for row in rows] == [str(step) for step in range(1, 51)]
+    assert all(float(row["loss"]) > 0 and row["lr"] == "" for row in rows)
+    assert rows[29]["tweak"] == "optim.lr 0.01 -> 0.02"
+    assert main(["export", "theirs", "--to", "torch", "--out", str(tmp_path)]) == 0
+    weights = torch.load(tmp_path / "theirs.pt", weights_only=True)
+    assert all(torch.equal(weights[name], value) for name, value in training.module.state_dict().items())
+    capsys.readouterr()
+    for command in (["export", "theirs", "--to", "script", "--out", str(tmp_path)], ["resume", "theirs", "--headless"]):
+        assert main(command) != 0
+        said = capsys.readouterr().err
+        assert "was trained by a script of its own" in said and "Traceback" not in said
+    again, remarks = Recording.open(RunFolder(tmp_path / "home" / "runs" / "theirs"), Tiny())
+    assert again.resume(never) == remarks == []
+    assert again.training.steps.done == again.position.step == 50
+    assert again.meta["settings"] == {"optim.lr": "0.01"}
+    again.close("")
+
+
+def test_a_damaged_record_of_their_loop_is_put_together_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("AETUI_HOME", str(tmp_path))
+    theirs = Theirs(Tiny(), store=True, start=False)
+    theirs.do(p.Run, steps=12)
+    theirs.settled("paused", 12)
+    theirs.engine.submit(p.Stop(id=99))
+    theirs.over()
+    folder = RunFolder(tmp_path / "runs" / "theirs")
+    folder.database.write_bytes(b"no record")
+    again, remarks = Recording.open(folder, Tiny())
+    assert "damaged" in remarks[0]
+    again.resume(never)
+    assert again.training.steps.done == 12
+    again.close("")
+
+
+@pytest.mark.parametrize("store", [False, True])
+@pytest.mark.parametrize(
+    "part",
+    ["predict", "errors", "gradients", "drain", "table", "check", "put_in_force", "capture", "finale", "about", "info"],
+)
+def test_a_fault_in_any_part_leaves_their_loop_as_it_would_be(part: str, store: bool, tmp_path, monkeypatch):
+    monkeypatch.setenv("AETUI_HOME", str(tmp_path))
+    training = Tiny()
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("a fault of their own making")
+
+    setattr(training, part, fails)
+    theirs = Theirs(training, store=store, steps=60)
+    theirs.engine.submit(p.Set(id=500, changes={"optim.lr": "0.02" if part == "put_in_force" else "0.01"}))
+    theirs.over()
+    assert training.done == 60 and same_weights(training, trained_alone(60))
+    texts = [getattr(event, "text", "") for event in theirs.events]
+    assert not [text for text in texts if text.startswith("step") and "failed" in text]
+    told = [text for text in texts if "of their own making" in text]
+    assert len(set(told)) == len(told)
+    assert told or part not in ("predict", "drain", "info", "check", "put_in_force") + ("capture",) * store
+
+
+def test_an_interrupt_in_a_pause_ends_their_loop_and_not_the_engine():
+    training = Tiny()
+    training.advance = None  # pyright: ignore[reportAttributeAccessIssue]
+    engine = Engine("theirs", store=False, training=training)
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        engine.between_steps()
+    engine.submit(p.Run(id=1))
+    assert engine.between_steps()
+    engine.end("finished")
+    assert engine.state == "finished" and not engine.between_steps()
+
+
+def test_steps_that_are_not_finite_are_said_once_and_do_not_stop_their_loop():
+    training = Tiny()
+    training.lr = float("inf")
+    theirs = Theirs(training, steps=400)
+    theirs.over()
+    assert training.done == 400
+    said = [event for event in theirs.events if isinstance(event, p.Noted) and event.text.startswith("not finite")]
+    assert len(said) == 1
+    assert [event.state for event in theirs.events if isinstance(event, p.StateChanged)][-1] == "finished"
 
 
 def test_where_training_again_is_not_exact_an_undo_puts_back_the_state_and_says_what_it_can_not(start):

@@ -46,6 +46,9 @@ def test_the_record_of_a_watched_run_is_exported_and_what_needs_its_script_is_re
     monkeypatch.chdir(tmp_path)
     assert main(["export", "mine", "--to", "csv"]) == 0
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 5  # the names, step 0 and three steps
-    for command in (["export", "mine", "--to", "torch"], ["resume", "mine", "--headless"]):
+    assert main(["export", "mine", "--to", "torch"]) == 0
+    weights = torch.load(tmp_path / "mine.pt", weights_only=True)
+    assert all(torch.equal(weights[name], value) for name, value in model.state_dict().items())
+    for command in (["export", "mine", "--to", "script"], ["resume", "mine", "--headless"]):
         assert main(command) != 0
         assert "was trained by a script" in capsys.readouterr().err
