@@ -188,7 +188,7 @@ class Life:
         recording = self.engine.run.recording  # pyright: ignore[reportOptionalMemberAccess]
         assert recording is not None
         while len(tweaks := recording.tweaks_on_path()) > wanted:
-            recording.keeper.wait_saved()
+            recording.writer.wait_saved()
             found = [
                 place.checkpoint
                 for place in recording.places()

@@ -42,9 +42,9 @@ def measure(millions: float) -> dict[str, Any]:
             start = time.perf_counter()
             recording.checkpoint("bench")
             stalls.append(time.perf_counter() - start)
-            while recording.keeper.busy:
+            while recording.writer.busy:
                 writing.append(_step(recording))
-        size = recording.keeper.rows[-1].bytes
+        size = recording.writer.rows[-1].bytes
         recording.close("")
     return {
         "parameters": trainer.flat.values.numel(),

@@ -20,7 +20,7 @@ from aetui.runs.tree import Tree
 from aetui.spec import Problem, SpecError, loads
 
 if TYPE_CHECKING:
-    from aetui.runs.visit import Visit
+    from aetui.runs.rebuilt import Rebuilt
 
 
 def export_run(folder: RunFolder, *, kind: str, out: Path | None) -> int:
@@ -83,7 +83,7 @@ def _tensorboard(folder: RunFolder, out: Path) -> list[Path]:
 
 def _torch(folder: RunFolder, out: Path) -> list[Path]:
     from aetui.runs.export.weights import write_state_dict
-    from aetui.runs.visit import weights
+    from aetui.runs.rebuilt import weights
 
     state, remarks = weights(folder)
     _say(remarks)
@@ -95,7 +95,7 @@ def _script(folder: RunFolder, out: Path) -> list[Path]:
 
     from aetui.runs.export.script import write_script
 
-    found = _visited(folder)
+    found = _rebuilt(folder)
     return write_script(
         out,
         name=folder.name,
@@ -108,11 +108,11 @@ def _script(folder: RunFolder, out: Path) -> list[Path]:
     )
 
 
-def _visited(folder: RunFolder) -> "Visit":
+def _rebuilt(folder: RunFolder) -> "Rebuilt":
     """The run where it stands; what its checkpoints lack is trained again."""
-    from aetui.runs.visit import visit
+    from aetui.runs.rebuilt import rebuild
 
-    found = visit(folder)
+    found = rebuild(folder)
     _say(found.remarks)
     return found
 

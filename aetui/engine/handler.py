@@ -16,8 +16,8 @@ from aetui.engine.inbox import Inbox
 from aetui.engine.live import LiveRun
 from aetui.engine.meters import SpeedMeter
 from aetui.engine.present import Present
-from aetui.engine.shelf import Shelf
 from aetui.engine.steering import Hold
+from aetui.engine.store import Store
 from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
 from aetui.runs.recording import Recording
@@ -36,8 +36,8 @@ _LENGTH = ("train.steps", "train.epochs")
 class CommandHandler:
     """Obeys commands in the thread that trains, one at a time, between two steps; each gets its acknowledgement."""
 
-    def __init__(self, now: Present, shelf: Shelf, inbox: Inbox) -> None:
-        self._now, self._shelf, self._inbox = now, shelf, inbox
+    def __init__(self, now: Present, store: Store, inbox: Inbox) -> None:
+        self._now, self._store, self._inbox = now, store, inbox
         self._hold = Hold()
         self.stopping = False
         """Whether the engine is to end."""
@@ -89,29 +89,29 @@ class CommandHandler:
                 now.refuse(command, "there is no run yet: its data or model could not be loaded")
             case p.Undo() | p.Redo() | p.Rewind():
                 run.end_probes()
-                self._travel(run, command)
+                self._move(run, command)
             case p.Run():
                 run.end_probes()
-                self._begin(self._whole(run), command)
+                self._begin(self._mended(run), command)
             case p.Pause() if now.state == "running":
                 now.accept(command, "paused")
-                now.settle(run, "paused")
+                now.enter(run, "paused")
             case p.Pause():
                 now.accept(command, "not running")
             case p.Examine():
                 self._examine(run, command)
             case p.Set():
                 run.end_probes()
-                self._set(self._whole(run), command, command.changes)
+                self._set(self._mended(run), command, command.changes)
             case p.Nudge():
                 run.end_probes()
-                self._nudge(self._whole(run), command)
+                self._nudge(self._mended(run), command)
 
     # --- which run ------------------------------------------------------------------------------
 
     def begin_with(self, training: Training) -> None:
         """Make a training that somebody has assembled the present run."""
-        run = self._shelf.take(training, self._now.runs + 1)
+        run = self._store.take(training, self._now.runs + 1)
         run.refresh()
         self._now.take(run, "paused")
         self._now.emit(p.StateChanged(state="paused"))
@@ -119,8 +119,8 @@ class CommandHandler:
     def train_only(self, recording: Recording, note: str, remarks: Sequence[str]) -> None:
         """Make a recorded run the present one and train it on; where it is at its end, that is all."""
         now = self._now
-        run = self._shelf.hold(recording, now.runs + 1)
-        state, reason = self._shelf.state_of(run)
+        run = self._store.hold(recording, now.runs + 1)
+        state, reason = self._store.state_of(run)
         now.take(run, state)
         now.emit(p.Noted(text=note))
         for remark in remarks:
@@ -138,7 +138,7 @@ class CommandHandler:
 
     def _load(self, command: p.New) -> None:
         now = self._now
-        run = self._shelf.begin(command.spec, now.runs + 1, now.say_stage)
+        run = self._store.begin(command.spec, now.runs + 1, now.say_stage)
         run.refresh()
         now.take(run, "paused")
         now.accept(command, f"loaded {run.info.source}")
@@ -149,10 +149,10 @@ class CommandHandler:
 
     def _open(self, command: p.Open) -> None:
         now = self._now
-        run, remarks = self._shelf.open(
+        run, remarks = self._store.open(
             Path(command.folder), now.runs + 1, now.say_stage, lambda: self._inbox.asks_to_stop
         )
-        state, reason = self._shelf.state_of(run)
+        state, reason = self._store.state_of(run)
         now.take(run, state)
         for remark in remarks:
             now.note(remark)
@@ -162,22 +162,22 @@ class CommandHandler:
         else:
             now.emit(p.StateChanged(state=state, reason=reason))
 
-    def _travel(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
+    def _move(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
         """Return to another step of the run, or leave all as it is."""
         now = self._now
         run.collect()
-        self._shelf.check(run, command)
+        self._store.check(run, command)
         if now.state == "running":
-            now.settle(run, "paused", owe=False)
-        event, remarks = self._shelf.travel(run, command, now.say_stage, lambda: self._inbox.asks_to_stop)
+            now.enter(run, "paused", save=False)
+        event, remarks = self._store.move(run, command, now.say_stage, lambda: self._inbox.asks_to_stop)
         now.arrive(run, event, remarks)
 
-    def _whole(self, run: LiveRun) -> LiveRun:
+    def _mended(self, run: LiveRun) -> LiveRun:
         """The run in a state to go on with: after a step that broke off, that of the step before it."""
         if run.recording is None or not run.recording.spoiled:
             return run
         self._hold.end()
-        remarks = self._shelf.mend(run, self._now.say_stage, lambda: self._inbox.asks_to_stop)
+        remarks = self._store.mend(run, self._now.say_stage, lambda: self._inbox.asks_to_stop)
         text = f"back at step {run.training.steps.done:,}, before the failure"
         return self._now.arrive(run, p.Moved(command=0, text=text, info=run.info), remarks)
 
@@ -253,5 +253,5 @@ class CommandHandler:
             return
         now.accept(command, "checking the suspected causes on copies of the run")
         if now.state == "running":
-            now.settle(run, "paused", "paused for the probes")
+            now.enter(run, "paused", "paused for the probes")
         run.begin_probes()

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.diagnosis.probing import Progress
 from aetui.engine import describe
+from aetui.engine.branches import branches, stretches
 from aetui.engine.history import History
 from aetui.engine.measure import Gauges
 from aetui.engine.meters import ClippedShare, SpeedMeter, crowded, memory_in_use
 from aetui.engine.steering import Ladder
-from aetui.engine.tree import branches, legs
 from aetui.engine.watch import Watch
 from aetui.report import LEARNING
 from aetui.runs.recording import Recording
@@ -46,7 +46,7 @@ class LiveRun:
         self._clipped = ClippedShare()
         self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
-        self._owed = ""
+        self._to_save = ""
         self._bad: int | None = None
         """The first step that was not finite, until the worker thread hears of it."""
         self._collected = time.monotonic()
@@ -174,7 +174,7 @@ class LiveRun:
         self.info = replace(
             self.info,
             folder=str(recording.folder.path),
-            path=legs(recording),
+            path=stretches(recording),
             branches=branches(recording),
         )
 
@@ -185,14 +185,14 @@ class LiveRun:
         self.recording.save_start()
         if not self.recording.open_branch():
             return False
-        self.info = replace(self.info, path=legs(self.recording))
+        self.info = replace(self.info, path=stretches(self.recording))
         return True
 
     def save_before(self, text: str) -> None:
         """Write a checkpoint of the run as it was before a tweak."""
         if self.recording is not None:
             self.recording.checkpoint(f"before {text}", "before-tweak")
-            self._owed = ""
+            self._to_save = ""
 
     @property
     def running(self) -> bool:
@@ -208,28 +208,28 @@ class LiveRun:
         if self.recording is not None:
             self.recording.spoiled = True
 
-    def owe(self, reason: str) -> None:
+    def save_later(self, reason: str) -> None:
         """Have a checkpoint written as soon as there is nothing else to do and the disk has time."""
-        self._owed = reason
+        self._to_save = reason
 
-    def pay(self) -> bool:
+    def save_waiting(self) -> bool:
         """Write the checkpoint that is owed, if one is and the disk has time; whether it was."""
         recording = self.recording
-        if recording is None or recording.spoiled or recording.keeper.busy:
+        if recording is None or recording.spoiled or recording.writer.busy:
             return False
-        if recording.keeper.to_try_again:
-            self._owed = self._owed or "pause"
-        if not self._owed:
+        if recording.writer.to_try_again:
+            self._to_save = self._to_save or "pause"
+        if not self._to_save:
             return False
-        recording.checkpoint(self._owed)
-        self._owed = ""
+        recording.checkpoint(self._to_save)
+        self._to_save = ""
         return True
 
     @property
     def saved(self) -> bool:
         """Whether all there is of the run is on the disk; False where it is not stored."""
         recording = self.recording
-        return recording is not None and not self._owed and recording.keeper.at_rest
+        return recording is not None and not self._to_save and recording.writer.at_rest
 
     def save_if_due(self) -> None:
         """Write a checkpoint where the last one is old, within the budget."""

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from aetui import protocol as p
-from aetui.diagnosis.live import LiveDiagnosis, same
 from aetui.diagnosis.probing import Progress
+from aetui.diagnosis.while_training import LiveDiagnosis, same
 from aetui.engine.history import History
 from aetui.gauges import explained
 from aetui.gauges.code import measure_code

@@ -14,7 +14,7 @@ from aetui.engine import describe
 from aetui.engine.inbox import Inbox
 from aetui.engine.journal import Journal
 from aetui.engine.live import LiveRun
-from aetui.engine.shelf import Shelf
+from aetui.engine.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 class Present:
     """Changed by the thread that trains only; `run` and `state` may be read from any."""
 
-    def __init__(self, journal: Journal, shelf: Shelf, inbox: Inbox, tell_folder: Callable[[Path | None], str]) -> None:
+    def __init__(self, journal: Journal, store: Store, inbox: Inbox, tell_folder: Callable[[Path | None], str]) -> None:
         """tell_folder: hears of the folder of each run that is loaded; what it answers goes into the journal."""
-        self.journal, self._shelf, self._inbox, self._tell_folder = journal, shelf, inbox, tell_folder
+        self.journal, self._store, self._inbox, self._tell_folder = journal, store, inbox, tell_folder
         self.run: LiveRun | None = None
         self.state: p.State = "loading"
         self.target: int | None = None
@@ -53,7 +53,7 @@ class Present:
         self.runs += 1
         if old is not None:
             old.collect()
-            self._shelf.put_away(old)
+            self._store.put_away(old)
         self.run, self.state, self.target = run, state, None
         self.journal.begin(run)
         if run.unsaved:
@@ -66,7 +66,7 @@ class Present:
         self.runs += 1
         moved = run.moved(self.runs)
         moved.refresh()
-        state, reason = self._shelf.state_of(moved)
+        state, reason = self._store.state_of(moved)
         moved.publish(state, len(self._inbox))
         self.journal.go_on(moved)
         self.run, self.state, self.target, self.to_goal = moved, state, None, False
@@ -78,12 +78,12 @@ class Present:
 
     # --- which state ----------------------------------------------------------------------------
 
-    def settle(self, run: LiveRun, state: p.State, reason: str = "", owe: bool = True) -> None:
-        """Leave training in `state`, say so at once, and bring the figures up to this step; owe a checkpoint."""
+    def enter(self, run: LiveRun, state: p.State, reason: str = "", save: bool = True) -> None:
+        """Leave training in `state`, say so at once, and bring the figures up to this step; have a checkpoint saved."""
         self.state, self.target, self.to_goal = state, None, False
         run.collect()
-        if owe:
-            run.owe("pause" if state == "paused" else state)
+        if save:
+            run.save_later("pause" if state == "paused" else state)
         run.publish(state, len(self._inbox))
         self.emit(p.StateChanged(state=state, reason=reason))
         run.refresh()
@@ -97,10 +97,10 @@ class Present:
         elif run.over:
             self.finish(run)
         else:
-            self.settle(run, "paused")
+            self.enter(run, "paused")
 
     def finish(self, run: LiveRun) -> None:
-        self.settle(run, "finished", run.over or describe.finished(run.training.steps.done))
+        self.enter(run, "finished", run.over or describe.finished(run.training.steps.done))
         note = run.training.measured.finale()
         if note:
             self.emit(p.Noted(text=note))
@@ -111,7 +111,7 @@ class Present:
         return run.training.steps.advance is None
 
     def stop_at_non_finite(self, run: LiveRun, step: int | None) -> None:
-        self.settle(run, "non-finite", run.non_finite(run.training.steps.done if step is None else step))
+        self.enter(run, "non-finite", run.non_finite(run.training.steps.done if step is None else step))
 
     def note_non_finite(self, run: LiveRun, step: int | None) -> None:
         """Say where losses or gradients of a training that nobody here may stop begin not to be finite."""
@@ -126,7 +126,7 @@ class Present:
         self.state, self.target = "failed", None
         text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"
         run.publish("failed", len(self._inbox))
-        self.emit(p.Failed(text=text, log=self._shelf.log_file))
+        self.emit(p.Failed(text=text, log=self._store.log_file))
         self.emit(p.StateChanged(state="failed", reason=text))
 
     # --- what is said ---------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Present:
     def refuse(self, command: p.Commands, text: str, path: str = "", left: int | None = None) -> None:
         """Nothing has changed; only the first run's failure to load leaves nothing to go on with."""
         if isinstance(command, p.New | p.Open) and self.run is None:
-            self.emit(p.Failed(text=text, log=self._shelf.log_file, path=path))
+            self.emit(p.Failed(text=text, log=self._store.log_file, path=path))
         else:
             self.emit(p.Refused(command=command.id, text=text, left=left))
 

@@ -18,7 +18,7 @@ from aetui.engine.inbox import Inbox
 from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
 from aetui.engine.present import Present
-from aetui.engine.shelf import Shelf
+from aetui.engine.store import Store
 from aetui.report import Report
 from aetui.runs.recording import Recording
 from aetui.training.interface import Training
@@ -54,13 +54,13 @@ class Engine:
         """Makes the first run, where no command brings it."""
         if training is not None:
             self._given = lambda: self._handler.begin_with(training)
-        self._shelf = Shelf(name, log_file, folder, store)
+        self._store = Store(name, log_file, folder, store)
         self._journal = Journal()
         self._inbox = Inbox()
         self.on_folder: Callable[[Path | None], str] | None = None
         """Told of the folder of each run that is loaded; what it answers goes into the journal."""
-        self._now = Present(self._journal, self._shelf, self._inbox, self._tell_folder)
-        self._handler = CommandHandler(self._now, self._shelf, self._inbox)
+        self._now = Present(self._journal, self._store, self._inbox, self._tell_folder)
+        self._handler = CommandHandler(self._now, self._store, self._inbox)
         self.screens = 0
         """Screens that are attached, for them to know of each other."""
         self._between = threading.RLock()
@@ -277,10 +277,10 @@ class Engine:
             return
         self._attempt(self._take_last_steps, run)
         if state is not None:
-            self._attempt(now.settle, run, state, reason, False)
+            self._attempt(now.enter, run, state, reason, False)
         # For looks that come while the disk takes the checkpoint.
         self._attempt(run.publish, now.state, 0)
-        words.append(self._shelf.put_away(run))
+        words.append(self._store.put_away(run))
 
     def _take_last_steps(self, run: LiveRun) -> None:
         bad = run.collect()
@@ -313,14 +313,14 @@ class Engine:
             log.exception("no run can be made of the training")
             self._handler.stopping = True
             text = f"nothing can be shown of the training: {describe.failure(error)}"
-            self._attempt(self._now.emit, p.Failed(text=text, log=self._shelf.log_file))
+            self._attempt(self._now.emit, p.Failed(text=text, log=self._store.log_file))
 
     def _rest(self, run: LiveRun | None) -> None:
         """Wait for something to do, measuring gauges that a screen has begun to show, and probing where asked to."""
         now = self._now
         if run is not None:
             now.note_troubles(run)
-            if run.pay():
+            if run.save_waiting():
                 return
             if missing := run.watch.missing():
                 run.watch.measure(missing[0])

@@ -37,7 +37,6 @@ from aetui.protocol.events import (
     Event,
     Failed,
     Floors,
-    Leg,
     Loading,
     Moved,
     Noted,
@@ -45,6 +44,7 @@ from aetui.protocol.events import (
     Refused,
     RunInfo,
     StateChanged,
+    Stretch,
 )
 from aetui.protocol.values import OVER, Array, Setting, State
 from aetui.protocol.views import (
@@ -156,7 +156,6 @@ __all__ = [
     "History",
     "Layer",
     "Layers",
-    "Leg",
     "Link",
     "ListPlaces",
     "Loading",
@@ -188,6 +187,7 @@ __all__ = [
     "StateChanged",
     "Status",
     "Stop",
+    "Stretch",
     "Undo",
     "Variance",
     "View",

@@ -43,7 +43,7 @@ class Floors(Struct, frozen=True):
     linear_explained: float | None = None
 
 
-class Leg(Struct, frozen=True):
+class Stretch(Struct, frozen=True):
     """A stretch of the path from step 0 to where the run stands: the first events of a branch."""
 
     branch: int
@@ -102,7 +102,7 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """File that holds the engine's log and tracebacks."""
     folder: str = ""
     """Where the run is stored, '' where it is not."""
-    path: tuple[Leg, ...] = ()
+    path: tuple[Stretch, ...] = ()
     branches: tuple[Branch, ...] = ()
     settings: tuple[Setting, ...] = ()
     """All of them, with the values in force."""

@@ -10,10 +10,10 @@ from typing import Any
 from aetui import protocol as p
 from aetui.runs import lineage
 from aetui.runs.database import CheckpointKind, SavedCheckpoint
-from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Position
 from aetui.runs.measured import Measured
 from aetui.runs.tree import Tree
+from aetui.runs.writer import Writer
 from aetui.training.interface import Stored
 
 log = logging.getLogger(__name__)
@@ -29,11 +29,11 @@ _KEPT = ("spec", "settings", "source", "data", "wanted", "created")
 
 
 class Checkpoints:
-    """Takes them, and has the keeper write them. Used by one thread; only `places` may be called from any."""
+    """Takes them, and has the writer write them. Used by one thread; only `places` may be called from any."""
 
-    def __init__(self, keeper: Keeper, tree: Tree, stored: Stored, measured: Measured) -> None:
-        self._keeper, self._tree, self._stored, self._measured = keeper, tree, stored, measured
-        self._next_checkpoint = max((row.id for row in keeper.rows), default=0) + 1
+    def __init__(self, writer: Writer, tree: Tree, stored: Stored, measured: Measured) -> None:
+        self._keeper, self._tree, self._stored, self._measured = writer, tree, stored, measured
+        self._next_checkpoint = max((row.id for row in writer.rows), default=0) + 1
         self._file: tuple[Position, str] | None = None
         self._stalled = 0.0
         """Seconds that the last one stopped the training for."""
@@ -95,7 +95,7 @@ class Checkpoints:
         path = self._tree.path_to(position)
         return {
             "position": dataclasses.asdict(position),
-            "path": [dataclasses.asdict(leg) for leg in path],
+            "path": [dataclasses.asdict(stretch) for stretch in path],
             "tweaks": [dataclasses.asdict(tweak) for tweak in self._tree.tweaks_on(path)],
             "run": {key: meta[key] for key in _KEPT if key in meta},
         }

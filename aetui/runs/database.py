@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aetui.runs.columns import checksum, pack, unpack
-from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.training.records import Records
 
 SCHEMA = 2
@@ -336,18 +336,18 @@ class Database:
                     if columns is not None:
                         yield branch, start, columns
 
-    def history_of(self, path: list[Leg]) -> Records:
+    def history_of(self, path: list[Stretch]) -> Records:
         """Every step of a path, from step 1 on."""
-        return Records.joined([self.history(leg.branch, leg.start, leg.end) for leg in path])
+        return Records.joined([self.history(stretch.branch, stretch.start, stretch.end) for stretch in path])
 
-    def points(self, path: list[Leg]) -> list[tuple[int, float | None, float | None]]:
+    def points(self, path: list[Stretch]) -> list[tuple[int, float | None, float | None]]:
         """Step, validation loss and explained variance of the measurements on a path."""
         found: list[tuple[int, float | None, float | None]] = []
-        for leg in path:
+        for stretch in path:
             found += self._sql.execute(
                 "SELECT step, validation, explained FROM points "
                 "WHERE branch = ? AND step >= ? AND step <= ? ORDER BY step, id",
-                (leg.branch, leg.start, leg.end),
+                (stretch.branch, stretch.start, stretch.end),
             ).fetchall()
         return found
 

@@ -55,7 +55,7 @@ class Tweak:
 
 
 @dataclass(frozen=True)
-class Leg:
+class Stretch:
     """The part of a branch that lies on a path: its steps after `start`, up to `end`, its tweaks up to `seq`."""
 
     branch: int
@@ -64,20 +64,20 @@ class Leg:
     seq: int
 
 
-def path_to(position: Position, forks: Mapping[int, Fork]) -> list[Leg]:
-    """The legs from step 0 to a position, in order."""
-    legs: list[Leg] = []
+def path_to(position: Position, forks: Mapping[int, Fork]) -> list[Stretch]:
+    """The stretches from step 0 to a position, in order."""
+    stretches: list[Stretch] = []
     at: Position | None = position
     while at is not None:
         fork = forks[at.branch]
-        legs.append(Leg(at.branch, fork.start, at.step, at.seq))
+        stretches.append(Stretch(at.branch, fork.start, at.step, at.seq))
         at = fork.origin
-    return legs[::-1]
+    return stretches[::-1]
 
 
-def tweaks_on(path: Sequence[Leg], tweaks: Sequence[Tweak]) -> list[Tweak]:
+def tweaks_on(path: Sequence[Stretch], tweaks: Sequence[Tweak]) -> list[Tweak]:
     """The tweaks in force at the end of a path, in order."""
-    last = {leg.branch: leg.seq for leg in path}
+    last = {stretch.branch: stretch.seq for stretch in path}
     return sorted((one for one in tweaks if one.seq <= last.get(one.branch, -1)), key=lambda one: one.seq)
 
 
@@ -108,11 +108,15 @@ def told(group: Sequence[Tweak]) -> str:
     return moves_text(path, old, new, len(group), first.step, last.step) + end[len(new) :]
 
 
-def lies_on(position: Position, path: Sequence[Leg]) -> bool:
+def lies_on(position: Position, path: Sequence[Stretch]) -> bool:
     """Whether a path leads through a position."""
     return any(
-        leg.branch == position.branch and leg.start <= position.step <= leg.end and position.seq <= leg.seq
-        for leg in path
+        stretch.branch == position.branch
+        and stretch.start <= position.step <= stretch.end
+        and position.seq <= stretch.seq
+        and stretch.start <= position.step <= stretch.end
+        and position.seq <= stretch.seq
+        for stretch in path
     )
 
 

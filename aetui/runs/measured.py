@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 
-from aetui.runs.lineage import Leg
+from aetui.runs.lineage import Stretch
 
 _Measurement = tuple[int, float]
 
@@ -22,11 +22,11 @@ class Measured:
     def add(self, branch: int, step: int, explained: float) -> None:
         insort(self._of.setdefault(branch, []), (step, explained), key=lambda one: one[0])
 
-    def last(self, path: Sequence[Leg]) -> _Measurement | None:
+    def last(self, path: Sequence[Stretch]) -> _Measurement | None:
         """Step and explained variance of the newest measurement on a path, None where there is none."""
-        for leg in reversed(path):
-            found = self._of.get(leg.branch, [])
-            at = bisect_right(found, leg.end, key=lambda one: one[0])
-            if at and found[at - 1][0] >= leg.start:
+        for stretch in reversed(path):
+            found = self._of.get(stretch.branch, [])
+            at = bisect_right(found, stretch.end, key=lambda one: one[0])
+            if at and found[at - 1][0] >= stretch.start:
                 return found[at - 1]
         return None

@@ -15,13 +15,13 @@ from aetui.runs import rescue
 from aetui.runs.checkpoints import Checkpoints
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
 from aetui.runs.folder import Lock, RunError, RunFolder, no_spec
-from aetui.runs.keeper import Keeper
-from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.runs.measured import Measured
 from aetui.runs.replay import Progress
+from aetui.runs.restorer import Restorer
 from aetui.runs.targets import Targets
-from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
+from aetui.runs.writer import Writer
 from aetui.spec import loads
 from aetui.training import fingerprint
 from aetui.training.interface import Training
@@ -53,9 +53,9 @@ class Recording:
         """Number of the last event."""
         self.past: list[SavedEvent] = database.events()
         """The events before this recording."""
-        self.keeper = Keeper(database, folder.checkpoints, _outlives)
-        self._traveler = Traveler(training, self.tree, folder.checkpoints, self.keeper.forget)
-        self.targets = Targets(self.tree, self.keeper)
+        self.writer = Writer(database, folder.checkpoints, _outlives)
+        self._restorer = Restorer(training, self.tree, folder.checkpoints, self.writer.forget)
+        self.targets = Targets(self.tree, self.writer)
         self.position = Position(1, 0)
         self._fresh = False
         """Whether the record was begun by this process."""
@@ -64,7 +64,7 @@ class Recording:
         self._loss: float | None = None
         """Of the last step."""
         self._measured = Measured(database.explained())
-        self._checkpoints = Checkpoints(self.keeper, self.tree, self._stored, self._measured)
+        self._checkpoints = Checkpoints(self.writer, self.tree, self._stored, self._measured)
 
     # --- beginning ------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Recording:
         """Record what is true of the whole run from now on."""
         if self.meta.get(key) != value:
             self.meta[key] = value
-            self.keeper.write(lambda database: database.set_meta({key: value}))
+            self.writer.write(lambda database: database.set_meta({key: value}))
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class Recording:
             return
         self.open_branch()
         at = self.position
-        self.keeper.write(lambda database: database.add_history(at.branch, at.step, records))
+        self.writer.write(lambda database: database.add_history(at.branch, at.step, records))
         self.position = dataclasses.replace(at, step=at.step + len(records))
         self.tree.ends[at.branch] = self.position.step
         self._loss = float(records.loss[-1])
@@ -172,7 +172,7 @@ class Recording:
         branch = self.position.branch
         if explained is not None:
             self._measured.add(branch, step, explained)
-        self.keeper.write(lambda database: database.add_point(branch, step, validation, explained))
+        self.writer.write(lambda database: database.add_point(branch, step, validation, explained))
 
     def next_seq(self) -> int:
         self.seq += 1
@@ -180,19 +180,19 @@ class Recording:
 
     def add_event(self, event: SavedEvent) -> None:
         """Record what happened; a tweak is on the disk before this returns, unless the disk takes nothing."""
-        self.keeper.write(lambda database: database.add_event(event))
+        self.writer.write(lambda database: database.add_event(event))
         if event.changes is not None:
             tweak = Tweak(event.seq, event.branch, event.step, event.changes, event.text, event.kind == REPEAT)
             self.tree.tweaks.append(tweak)
             self.position = tweak.position
-            self.keeper.flush()
+            self.writer.flush()
 
     def note_state(self, state: str) -> None:
         """Record in what state the run is, for whoever lists the runs."""
-        self.keeper.write(lambda database: database.set_meta({"state": state}))
+        self.writer.write(lambda database: database.set_meta({"state": state}))
         if state == "running":
             # A process that is killed a moment later was interrupted, not paused.
-            self.keeper.hasten()
+            self.writer.hasten()
 
     def open_branch(self) -> bool:
         """Leave the branch of a position that others follow on it, for a new one; whether that was so."""
@@ -205,7 +205,7 @@ class Recording:
         self.position = Position(fork.id, at.step)
         self.targets.forget()
         now = time.time()
-        self.keeper.write(lambda database: database.add_branch(fork, now))
+        self.writer.write(lambda database: database.add_branch(fork, now))
         self._note_place()
         return True
 
@@ -217,7 +217,7 @@ class Recording:
             place["at"] = dataclasses.asdict(here)
         if any(self.meta.get(key) != value for key, value in place.items()):
             self.meta |= place
-            self.keeper.write(lambda database: database.set_meta(place))
+            self.writer.write(lambda database: database.set_meta(place))
 
     # --- where it stands ------------------------------------------------------------------------
 
@@ -227,7 +227,7 @@ class Recording:
         return self.tree.settled(self.position)
 
     @property
-    def path(self) -> list[Leg]:
+    def path(self) -> list[Stretch]:
         """The way from step 0 to where the run stands."""
         return self.tree.path_to(self.position)
 
@@ -240,8 +240,8 @@ class Recording:
         Raises:
             RunError: the disk takes nothing at present.
         """
-        if not self.keeper.flush():
-            raise RunError(f"the run is not being stored at present, so it can't go back: {self.keeper.trouble}")
+        if not self.writer.flush():
+            raise RunError(f"the run is not being stored at present, so it can't go back: {self.writer.trouble}")
         with closing(Database(self.folder.database, write=False)) as database:
             return query(database)
 
@@ -256,14 +256,14 @@ class Recording:
         Raises:
             Interrupted: `progress` said so; the record is as it was.
         """
-        self.keeper.wait_saved()
+        self.writer.wait_saved()
         target = self.tree.settled(target)
         path = self.tree.path_to(target)
         recorded = self.read(lambda database: database.history_of(path))
         self.spoiled = True
-        self.position, remarks = self._traveler.go(target, recorded, self.keeper.rows, progress)
+        self.position, remarks = self._restorer.go(target, recorded, self.writer.rows, progress)
         self.spoiled = False
-        self._checkpoints.restored(self._traveler.restored)
+        self._checkpoints.restored(self._restorer.restored)
         step = self.position.step
         self._loss = float(recorded.loss[step - 1]) if step else None
         self._note_place()
@@ -312,7 +312,7 @@ class Recording:
     @property
     def trouble(self) -> str:
         """Why not all of the run is stored at present, '' where it is."""
-        return self.keeper.trouble or self._checkpoints.uncaptured
+        return self.writer.trouble or self._checkpoints.uncaptured
 
     @property
     def due(self) -> bool:
@@ -321,7 +321,7 @@ class Recording:
 
     def save_start(self) -> None:
         """Keep the initial weights, once."""
-        if self.position.step == 0 and not self.keeper.rows and not self.keeper.busy:
+        if self.position.step == 0 and not self.writer.rows and not self.writer.busy:
             self.checkpoint("start", "start")
 
     def checkpoint(self, reason: str, kind: CheckpointKind = "passing") -> None:
@@ -354,9 +354,9 @@ class Recording:
         """
         idle = self.idle
         if reason and not idle and not self.spoiled:
-            self.keeper.wait_saved(60)
+            self.writer.wait_saved(60)
             self.checkpoint(reason)
-        trouble = self._checkpoints.uncaptured if self.keeper.close() else self.keeper.trouble or "the disk is too slow"
+        trouble = self._checkpoints.uncaptured if self.writer.close() else self.writer.trouble or "the disk is too slow"
         if idle and self._fresh:
             with suppress(OSError):
                 shutil.rmtree(self.folder.path)

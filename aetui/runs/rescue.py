@@ -14,7 +14,7 @@ from typing import Any
 
 from aetui.runs.database import REPEAT, DamagedDatabase, Database, SavedCheckpoint, SavedEvent, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.runs.replay import read_file
 from aetui.runs.tensorfile import DamagedFile
 from aetui.spec import loads
@@ -60,7 +60,7 @@ def _unreadable(database: Database) -> str:
         sqlite3.Error, ValueError, TypeError: the same.
     """
     forks, meta = database.forks(), database.meta()
-    for read in (database.events, database.ends, database.checkpoints, lambda: database.points([Leg(1, 0, 0, 0)])):
+    for read in (database.events, database.ends, database.checkpoints, lambda: database.points([Stretch(1, 0, 0, 0)])):
         read()
     if not _tells(meta):
         return "it does not say what the run is"
@@ -187,9 +187,9 @@ class _Found:
         tweaks: dict[int, Tweak] = {}
         for _, about, _ in self.checkpoints:
             origin: Position | None = None
-            for leg in about["path"]:
-                forks[leg["branch"]] = Fork(leg["branch"], origin)
-                origin = Position(leg["branch"], leg["end"], leg["seq"])
+            for stretch in about["path"]:
+                forks[stretch["branch"]] = Fork(stretch["branch"], origin)
+                origin = Position(stretch["branch"], stretch["end"], stretch["seq"])
             tweaks |= {one["seq"]: Tweak(**one) for one in about["tweaks"]}
         for fork in self.forks.values():
             if fork.origin is None or fork.origin.branch in forks:

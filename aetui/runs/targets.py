@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aetui.runs import lineage
 from aetui.runs.folder import RunError
-from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Position
 from aetui.runs.tree import Tree
+from aetui.runs.writer import Writer
 
 
 class NothingToRedo(RunError):
@@ -22,8 +22,8 @@ class NothingToRedo(RunError):
 class Targets:
     """Looks them up; `here` is the position of the run."""
 
-    def __init__(self, tree: Tree, keeper: Keeper) -> None:
-        self._tree, self._keeper = tree, keeper
+    def __init__(self, tree: Tree, writer: Writer) -> None:
+        self._tree, self._keeper = tree, writer
         self._undone: list[tuple[Position, Position]] = []
         """Where each undo left from, and where it went to."""
 

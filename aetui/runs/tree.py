@@ -8,7 +8,7 @@ from typing import Any
 
 from aetui.runs import lineage
 from aetui.runs.database import Database
-from aetui.runs.lineage import Fork, Leg, Position, Tweak
+from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 
 
 @dataclass
@@ -42,10 +42,10 @@ class Tree:
         """The same position on the branch that led there."""
         return lineage.settled(position, self.forks)
 
-    def path_to(self, position: Position) -> list[Leg]:
+    def path_to(self, position: Position) -> list[Stretch]:
         return lineage.path_to(position, self.forks)
 
-    def tweaks_on(self, path: list[Leg]) -> list[Tweak]:
+    def tweaks_on(self, path: list[Stretch]) -> list[Tweak]:
         return lineage.tweaks_on(path, self.tweaks)
 
     def stood(self, meta: dict[str, Any]) -> Position:

@@ -95,15 +95,15 @@ def past_entries(events: Iterable[p.Event]) -> tuple[list[Entry], p.StateChanged
     return found, last
 
 
-def on_path(entry: Entry, path: Sequence[p.Leg]) -> bool:
+def on_path(entry: Entry, path: Sequence[p.Stretch]) -> bool:
     """Whether an entry lies on the way to where the run stands; without a path everything does."""
     if not (path and entry.branch):
         return True
     return any(
-        entry.branch == leg.branch
-        and (leg.end is None or entry.step <= leg.end)
-        and (leg.last is None or entry.seq <= leg.last)
-        for leg in path
+        entry.branch == stretch.branch
+        and (stretch.end is None or entry.step <= stretch.end)
+        and (stretch.last is None or entry.seq <= stretch.last)
+        for stretch in path
     )
 
 
@@ -137,7 +137,7 @@ class JournalEntries:
             self._first = len(self._raw)
             self.marks.clear()
 
-    def insert_past(self, past: Sequence[Entry], path: Sequence[p.Leg]) -> None:
+    def insert_past(self, past: Sequence[Entry], path: Sequence[p.Stretch]) -> None:
         """Put what happened to the present run before this screen came in its place, each event once."""
         known = {entry.seq for entry in past}
         earlier, present = self._raw[: self._first], self._raw[self._first :]
@@ -148,7 +148,7 @@ class JournalEntries:
         self._stale = len(self._raw)
         self.follow(path)
 
-    def follow(self, path: Sequence[p.Leg]) -> None:
+    def follow(self, path: Sequence[p.Stretch]) -> None:
         """Tell apart what lies on the way to where the run stands now, and what it has left."""
         present = self._raw[self._first :]
         self._raw[self._first :] = [replace(entry, left=not on_path(entry, path)) for entry in present]

@@ -9,8 +9,8 @@ import pytest
 from aetui.cli.main import main
 from aetui.runs import database as database_
 from aetui.runs.folder import RunFolder
-from aetui.runs.keeper import Keeper
 from aetui.runs.summary import summary
+from aetui.runs.writer import Writer
 
 SMALL = "--set data.kind=gaussian --set data.rows=60 --set data.features=8 --set model.code=3 --steps 3"
 full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -51,13 +51,13 @@ def train(name: str) -> int:
 def test_a_run_that_could_not_be_stored_is_no_success(monkeypatch, capsys):
     train("lost")
 
-    def full_disk(self: Keeper, timeout: float = 60.0) -> bool:
+    def full_disk(self: Writer, timeout: float = 60.0) -> bool:
         close(self, timeout)
         self.record_trouble = "run.db: database or disk is full"
         return False
 
-    close = Keeper.close
-    monkeypatch.setattr(Keeper, "close", full_disk)
+    close = Writer.close
+    monkeypatch.setattr(Writer, "close", full_disk)
     assert main(["resume", "lost", "--headless", "--steps", "6"]) == 1
     assert "could not be stored whole: run.db: database or disk is full" in capsys.readouterr().err
 

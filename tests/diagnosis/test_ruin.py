@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aetui import Trainer, presets
-from aetui.diagnosis.live import LiveDiagnosis
+from aetui.diagnosis.while_training import LiveDiagnosis
 from aetui.report import TOO_LATE, Report, render
 from aetui.spec import RunSpec, changed
 from aetui.training.recorder import Records

@@ -106,10 +106,10 @@ class Driver:
 
     def flush(self) -> None:
         """Have all on the disk that waits for it."""
-        while self.run._owed and not self.run.recording.spoiled:
+        while self.run._to_save and not self.run.recording.spoiled:
             time.sleep(0.001)
-        self.run.recording.keeper.wait_saved()
-        assert self.run.recording.keeper.flush()
+        self.run.recording.writer.wait_saved()
+        assert self.run.recording.writer.flush()
 
     def wait_for(self, found: Callable[[], Any]) -> None:
         """Look until something is so."""

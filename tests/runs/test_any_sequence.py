@@ -199,8 +199,8 @@ def machine(check, drive, private_home):
                 return
             recording = run.recording
             assert trainer_of(run.training).steps == recording.position.step == len(run.history)
-            legs = recording.path
-            assert [leg.start for leg in legs] == [0, *(leg.end for leg in legs[:-1])]
+            stretches = recording.path
+            assert [stretch.start for stretch in stretches] == [0, *(stretch.end for stretch in stretches[:-1])]
             assert trainer_of(recording.training).spec.optim.lr > 0
 
         def teardown(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from aetui import protocol as p
-from aetui.runs import keeper, tensorfile
+from aetui.runs import tensorfile, writer
 from aetui.runs.database import Database
 from aetui.runs.folder import RunError, RunFolder
 from aetui.spec import RunSpec, changed
@@ -36,9 +36,9 @@ def state(driver) -> str:
 
 @pytest.mark.parametrize("refusing", ["record", "checkpoints", "both"])
 def test_a_full_disk_leaves_the_training_alone_and_loses_nothing(drive, check, monkeypatch, refusing, undisturbed):
-    monkeypatch.setattr(keeper, "_RETRY", 0.05)
-    monkeypatch.setattr(keeper, "PERIOD", 0.05)
-    monkeypatch.setattr(keeper, "AGAIN", 0.05)
+    monkeypatch.setattr(writer, "_RETRY", 0.05)
+    monkeypatch.setattr(writer, "PERIOD", 0.05)
+    monkeypatch.setattr(writer, "AGAIN", 0.05)
     full = [True]
 
     def refuse(*_args) -> None:
@@ -78,11 +78,11 @@ def test_a_full_disk_leaves_the_training_alone_and_loses_nothing(drive, check, m
     assert isinstance(again.open(folder), p.Accepted)
     assert again.notes() == []
     assert again.trainer.weights_sha256() == undisturbed(SPEC, 30, {20: TWEAK})
-    assert [row.position.step for row in again.run.recording.keeper.rows][-1] == 30
+    assert [row.position.step for row in again.run.recording.writer.rows][-1] == 30
 
 
 def test_a_disk_that_stays_full_is_the_engine_s_last_word(drive, monkeypatch, undisturbed):
-    monkeypatch.setattr(keeper, "_RETRY", 0.05)
+    monkeypatch.setattr(writer, "_RETRY", 0.05)
     driver = drive()
     driver.load(SPEC)
     driver.steps(10)

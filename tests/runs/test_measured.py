@@ -8,20 +8,20 @@ from aetui import protocol as p
 from aetui.cli.main import main
 from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
-from aetui.runs.lineage import Leg
+from aetui.runs.lineage import Stretch
 from aetui.runs.measured import Measured
 from aetui.runs.summary import summary
 
 
 def test_the_last_measurement_is_that_of_the_way() -> None:
     measured = Measured([(1, 0, 0.1), (1, 50, 0.5), (2, 40, 0.4), (1, 20, 0.2)])
-    first = Leg(1, 0, 30, 0)
+    first = Stretch(1, 0, 30, 0)
     assert measured.last([first]) == (20, 0.2)
-    assert measured.last([first, Leg(2, 30, 60, 0)]) == (40, 0.4)
-    assert measured.last([first, Leg(2, 30, 39, 0)]) == (20, 0.2)
-    assert measured.last([first, Leg(3, 30, 39, 0)]) == (20, 0.2)
+    assert measured.last([first, Stretch(2, 30, 60, 0)]) == (40, 0.4)
+    assert measured.last([first, Stretch(2, 30, 39, 0)]) == (20, 0.2)
+    assert measured.last([first, Stretch(3, 30, 39, 0)]) == (20, 0.2)
     measured.add(3, 35, 0.3)
-    assert measured.last([first, Leg(3, 30, 39, 0)]) == (35, 0.3)
+    assert measured.last([first, Stretch(3, 30, 39, 0)]) == (35, 0.3)
     assert Measured([]).last([first]) is None
 
 
@@ -66,7 +66,7 @@ def test_lists_of_runs_say_of_which_step_a_figure_is(drive, capsys) -> None:
     while driver.trainer.steps < 60:
         pass
     driver.do(p.Set, changes={"optim.lr": "0.01"})
-    driver.run.recording.keeper.flush()
+    driver.run.recording.writer.flush()
     one = summary(RunFolder(driver.folder))
     assert one.step is not None and one.step >= 60 and one.explained_step == 30
     assert main(["runs"]) == 0 and main(["runs", "show", "test"]) == 0
@@ -74,7 +74,7 @@ def test_lists_of_runs_say_of_which_step_a_figure_is(drive, capsys) -> None:
     driver.do(p.Undo)
     driver.do(p.Undo)
     driver.do(p.Rewind, checkpoint=1)
-    driver.run.recording.keeper.flush()
+    driver.run.recording.writer.flush()
     one = summary(RunFolder(driver.folder))
     assert one.explained_step == one.step
 

@@ -40,7 +40,7 @@ def test_a_redo_names_what_was_left_also_after_the_run_was_opened_again(drive) -
 
 
 def test_an_undo_without_a_checkpoint_of_what_it_leaves_promises_none(drive, monkeypatch) -> None:
-    from aetui.runs.keeper import Keeper
+    from aetui.runs.writer import Writer
 
     driver = drive()
     driver.load()
@@ -52,7 +52,7 @@ def test_an_undo_without_a_checkpoint_of_what_it_leaves_promises_none(drive, mon
     driver.flush()
     driver.do(p.Undo)
     driver.do(p.Redo)
-    monkeypatch.setattr(Keeper, "full", property(lambda self: True))
+    monkeypatch.setattr(Writer, "full", property(lambda self: True))
     driver.steps(1)
     undone = driver.do(p.Undo)
     assert (undone.redo, undone.left) == (26, None)

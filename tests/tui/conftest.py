@@ -357,11 +357,11 @@ class FakeLink:
         self.spec = RunSpec()
         self._info, self._kept, self._seq = info, [], 0
         self.branch = 1
-        self.path: tuple[p.Leg, ...] = (p.Leg(1),)
+        self.path: tuple[p.Stretch, ...] = (p.Stretch(1),)
         self.branches: tuple[p.Branch, ...] = ()
         self.tweaks: list[tuple[int, int, RunSpec]] = []
         """Step, number and former settings of each tweak on the path."""
-        self.undone: list[tuple[int, RunSpec, tuple[p.Leg, ...]]] = []
+        self.undone: list[tuple[int, RunSpec, tuple[p.Stretch, ...]]] = []
         self.places: tuple[p.Place, ...] = ()
         self.events: list[p.Events] = []
         """Everything that happened."""
@@ -514,15 +514,18 @@ class FakeLink:
         self.spec = spec
         self.move(command, step, f"undone: back at step {step:,}", self._closed(seq - 1))
 
-    def _closed(self, last: int | None = None) -> tuple[p.Leg, ...]:
+    def _closed(self, last: int | None = None) -> tuple[p.Stretch, ...]:
         """The path up to an event, by default the latest."""
         last = self._seq if last is None else last
         first = {event.branch: event.seq for event in reversed(self.events)}
-        legs = (leg for leg in self.path if first.get(leg.branch, last + 1) <= last)
-        return tuple(p.Leg(leg.branch, last=last if leg.last is None else min(leg.last, last)) for leg in legs)
+        stretches = (stretch for stretch in self.path if first.get(stretch.branch, last + 1) <= last)
+        return tuple(
+            p.Stretch(stretch.branch, last=last if stretch.last is None else min(stretch.last, last))
+            for stretch in stretches
+        )
 
     def move(
-        self, command: int, step: int, text: str, path: tuple[p.Leg, ...] | None = None, **ways: int | None
+        self, command: int, step: int, text: str, path: tuple[p.Stretch, ...] | None = None, **ways: int | None
     ) -> None:
         """Stand elsewhere, by default further up the path; what comes next is another branch."""
         start, end = min(step, self.step), self.step
@@ -533,7 +536,7 @@ class FakeLink:
         self.branches += (left,) * (end > start)
         path = self._closed() if path is None else path
         self.branch, self.run, self.step = self.branch + 1, self.run + 1, step
-        self.path = (*path, p.Leg(self.branch))
+        self.path = (*path, p.Stretch(self.branch))
         self.say(p.Moved(command=command, text=text, info=self.info, **ways))
 
     def _open(self, command: p.Open) -> None:

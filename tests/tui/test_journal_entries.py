@@ -34,8 +34,8 @@ def marks(model: RunModel) -> list[tuple[int, str]]:
     return [(mark.step, mark.text) for mark in model.marks]
 
 
-def path(*legs: tuple[int, int | None]) -> tuple[p.Leg, ...]:
-    return tuple(p.Leg(branch, last=last) for branch, last in legs)
+def path(*stretches: tuple[int, int | None]) -> tuple[p.Stretch, ...]:
+    return tuple(p.Stretch(branch, last=last) for branch, last in stretches)
 
 
 def ready(run_model, **info: object) -> tuple[RunModel, p.RunInfo]:
@@ -189,7 +189,7 @@ def test_a_stop_behind_the_end_of_the_path_is_left(run_model) -> None:
     model, info = ready(run_model)
     for event in (state(2, 0, "running"), state(3, 50, "paused"), state(4, 50, "running"), state(5, 90, "paused")):
         model.absorb(event)
-    model.absorb(moved(6, 60, p.RunInfo(**_fields(info, path=(p.Leg(1, end=60),)))))
+    model.absorb(moved(6, 60, p.RunInfo(**_fields(info, path=(p.Stretch(1, end=60),)))))
     assert marks(model) == [(50, "paused")]
 
 

@@ -45,7 +45,7 @@ class _Save:
     about: str
 
 
-class Keeper:
+class Writer:
     """Commits records once a second and writes checkpoints, each in a thread of its own.
 
     What the disk does not take is kept in memory and tried again; `trouble` says why.

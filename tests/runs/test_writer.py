@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from aetui.runs import keeper
+from aetui.runs import writer
 from aetui.runs.database import CheckpointKind, Database, SavedCheckpoint
-from aetui.runs.keeper import Keeper
 from aetui.runs.lineage import Fork, Position
+from aetui.runs.writer import Writer
 from aetui.training.interface import Checkpoint
 
 
@@ -20,7 +20,7 @@ def kept(tmp_path: Path):
     database = Database.create(tmp_path / "run.db", fill)
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    made = Keeper(database, folder, lambda row: row.kind == "before-tweak")
+    made = Writer(database, folder, lambda row: row.kind == "before-tweak")
 
     def save(number: int, kind: CheckpointKind) -> None:
         row = SavedCheckpoint(number, Position(1, number), 0.0, kind, "", None, None, f"{number:06d}.safetensors", 0)
@@ -47,7 +47,7 @@ def test_beyond_the_budget_those_of_old_tweaks_go(kept, monkeypatch):
     save, steps, folder = kept
     save(10, "before-tweak")
     (file,) = folder.iterdir()
-    monkeypatch.setattr(keeper, "BUDGET", 8 * file.stat().st_size)
+    monkeypatch.setattr(writer, "BUDGET", 8 * file.stat().st_size)
     for number in range(11, 31):
         save(number, "before-tweak")
     assert steps() == [10, *range(24, 31)]

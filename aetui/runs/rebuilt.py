@@ -14,8 +14,8 @@ from aetui.runs.database import Database
 from aetui.runs.folder import RunError, RunFolder, no_spec
 from aetui.runs.lineage import Tweak
 from aetui.runs.replay import never, read_state
+from aetui.runs.restorer import Restorer
 from aetui.runs.tensorfile import DamagedFile
-from aetui.runs.travel import Traveler
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, loads
 from aetui.training.interface import MODULE
@@ -24,7 +24,7 @@ from aetui.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Visit:
+class Rebuilt:
     """A run where its record ends."""
 
     trainer: Trainer
@@ -35,7 +35,7 @@ class Visit:
     remarks: list[str]
 
 
-def visit(folder: RunFolder) -> Visit:
+def rebuild(folder: RunFolder) -> Rebuilt:
     """A trainer of its own that stands where the run does.
 
     Raises:
@@ -51,9 +51,9 @@ def visit(folder: RunFolder) -> Visit:
         raise RunError(no_spec(folder.name, "which alone can make its model again; there is no other script to write"))
     spec = loads(meta["spec"])
     trainer = Trainer(spec)
-    traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)
-    at, remarks = traveler.go(target, recorded, rows, never)
-    return Visit(trainer, spec, tree.tweaks_on(tree.path_to(at)), remarks)
+    restorer = Restorer(SpecTraining(trainer), tree, folder.checkpoints)
+    at, remarks = restorer.go(target, recorded, rows, never)
+    return Rebuilt(trainer, spec, tree.tweaks_on(tree.path_to(at)), remarks)
 
 
 def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
@@ -70,7 +70,7 @@ def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
         if not database.meta().get("spec"):
             return _module(folder, database)
     try:
-        found = visit(folder)
+        found = rebuild(folder)
     except DataError as error:
         return _checkpointed(folder, error)
     return found.trainer.model.state_dict(), found.remarks
@@ -110,8 +110,8 @@ def _checkpointed(folder: RunFolder, error: DataError) -> tuple[dict[str, Tensor
         image_shape=tuple(meta["image_shape"]),
     )
     trainer = Trainer(spec, dataset=stand_in, strict=False)
-    traveler = Traveler(SpecTraining(trainer), tree, folder.checkpoints)
-    at, remarks = traveler.nearest(target, rows)
+    restorer = Restorer(SpecTraining(trainer), tree, folder.checkpoints)
+    at, remarks = restorer.nearest(target, rows)
     if at.step < target.step:
         text = f"these are the weights of step {at.step:,}; those of step {target.step:,}, where the run stands, need"
         remarks.append(f"{text} its data: {error}")

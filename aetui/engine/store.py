@@ -27,7 +27,7 @@ _NEWS = 0.5
 """Seconds between two reports on training that is done again."""
 
 
-class Shelf:
+class Store:
     """The folder of the first run is given; those of later runs are made."""
 
     def __init__(self, name: str, log_file: str, folder: Path | None, store: bool) -> None:
@@ -127,7 +127,7 @@ class Shelf:
             case p.Rewind():
                 recording.targets.at_checkpoint(command.checkpoint)
 
-    def travel(
+    def move(
         self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind, say: Say, asked: Asked
     ) -> tuple[p.Moved, list[str]]:
         """Undo, redo or rewind; what happened, and remarks.
@@ -147,7 +147,7 @@ class Shelf:
             case p.Rewind():
                 what, remarks = "rewound", recording.rewind(command.checkpoint, progress)
         text = f"{what}; the run stands at step {recording.training.steps.done:,}"
-        kept = any(row.position == origin and row.kind == "before-move" for row in recording.keeper.rows)
+        kept = any(row.position == origin and row.kind == "before-move" for row in recording.writer.rows)
         left = origin.step if kept and not isinstance(command, p.Redo) else None
         return p.Moved(command=command.id, text=text, info=run.info, redo=redo, left=left), remarks
 

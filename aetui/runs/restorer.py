@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aetui.runs import lineage, replay
 from aetui.runs.database import SavedCheckpoint
-from aetui.runs.lineage import Leg, Position
+from aetui.runs.lineage import Position, Stretch
 from aetui.runs.replay import Progress
 from aetui.runs.tensorfile import DamagedFile
 from aetui.runs.tree import Tree
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Traveler:
+class Restorer:
     """Moves a training about the tree of its run; writes nothing."""
 
     training: Training
@@ -74,7 +74,7 @@ class Traveler:
         remarks: list[str] = []
         return self._restore(self.tree.path_to(target), list(rows), remarks), remarks
 
-    def _restore(self, path: list[Leg], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
+    def _restore(self, path: list[Stretch], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
         """Restore the newest checkpoint of a path that can be, or start anew; where the training stands then."""
         rows = [row for row in rows if lineage.lies_on(row.position, path)]
         bad: set[str] = set()

@@ -15,20 +15,20 @@ _MOST = 12
 """Branches that are shown, the latest."""
 
 
-def legs(recording: Recording) -> tuple[p.Leg, ...]:
+def stretches(recording: Recording) -> tuple[p.Stretch, ...]:
     """The path to where the run stands."""
     path = recording.path
-    found: list[p.Leg] = []
-    for leg in path:
-        later = [one.seq for one in recording.tree.tweaks if one.branch == leg.branch and one.seq > leg.seq]
-        here = leg is path[-1] and recording.position.step >= recording.tree.end(leg.branch)
-        found.append(p.Leg(leg.branch, None if here else leg.end, min(later) - 1 if later else None))
+    found: list[p.Stretch] = []
+    for stretch in path:
+        later = [one.seq for one in recording.tree.tweaks if one.branch == stretch.branch and one.seq > stretch.seq]
+        here = stretch is path[-1] and recording.position.step >= recording.tree.end(stretch.branch)
+        found.append(p.Stretch(stretch.branch, None if here else stretch.end, min(later) - 1 if later else None))
     return tuple(found)
 
 
 def branches(recording: Recording) -> tuple[p.Branch, ...]:
     """What was trained and is not on the path."""
-    on_path = {leg.branch: leg.end for leg in recording.path}
+    on_path = {stretch.branch: stretch.end for stretch in recording.path}
     left: list[tuple[int, int, int]] = []
     for fork in recording.tree.forks.values():
         start, end = on_path.get(fork.id, fork.start), recording.tree.end(fork.id)
