@@ -213,7 +213,7 @@ class LiveRun:
         self._to_save = reason
 
     def save_waiting(self) -> bool:
-        """Write the checkpoint that is owed, if one is and the disk has time; whether it was."""
+        """Write the checkpoint that waits, if one does and the disk has time; whether it was."""
         recording = self.recording
         if recording is None or recording.spoiled or recording.writer.busy:
             return False
