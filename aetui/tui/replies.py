@@ -113,10 +113,11 @@ class Replies:
 
     def _follow_state(self, event: p.StateChanged, before: str) -> None:
         notice = self._shell.bench.notice
-        arrived = event.state == "paused" and notice.text == self._arrival
+        # How the run came where it rests, and the way back, says more than that it rests there.
+        arrived = event.state in ("paused", "finished") and bool(self._arrival) and notice.text == self._arrival
         if event.state in ("running", "paused") and event.state != before and not arrived:
             notice.clear_text()
-        if event.state == "finished":
+        if event.state == "finished" and not arrived:
             self._shell.say(f"{event.reason}; {self._shell.key('run-pause')} trains on")
 
     def _say_unsaved(self, reason: str) -> None:

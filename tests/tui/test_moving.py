@@ -105,7 +105,7 @@ async def test_whoever_goes_back_is_told_the_key_that_leads_on(
         link.move(9, 100, "undone: lr; now at step 100", redo=redo, left=left)
         await pilot.pause()
         assert notice(app) == said
-        link.enter("paused")
+        link.enter("finished" if left else "paused", "finished 100 steps, as the spec says")
         await pilot.pause()
         assert notice(app) == said
 
