@@ -99,11 +99,11 @@ class Plan:
 
 
 def nudged(rate: float, most: int) -> list[float]:
-    """Rates that a held key leads to, up to where they would be others after another engine has gone on."""
+    """Rates that a held key leads to; the same where another engine goes on from one of them."""
     ladder, values = Ladder(), [rate]
     for _ in range(most):
         value = ladder.moved(values[-1], -1)
-        if value != Ladder().moved(values[-1], -1) or value == values[-1]:
+        if value == values[-1]:
             break
         values.append(value)
     return values[1:]
@@ -147,8 +147,8 @@ def plan(case: str, seed: int, folder: Path, share: float = 1.0) -> Plan:
                 at += draw.randint(1, 3)
             rate = values[-1]
         else:
-            # Another rate each time, for a tweak that changes nothing is none.
-            changes = TWEAKS[draw.randrange(len(TWEAKS))] | {"optim.lr": f"{0.0005 + 0.0001 * len(acts):.4f}"}
+            # Another rate each time, and none that a run begins with, for a tweak that changes nothing is none.
+            changes = TWEAKS[draw.randrange(len(TWEAKS))] | {"optim.lr": f"{0.00053 + 0.0001 * len(acts):.5f}"}
             acts.append(Act(at, "tweak", tuple(changes.items())))
             force.append((at, 1, rate))
             rate = float(changes["optim.lr"])

@@ -19,10 +19,11 @@ class Ladder:
     def moved(self, value: float, by: int) -> float:
         """`value` moved `by` rungs, or as it is where that would lead past an end of NUDGE_ENDS.
 
-        A value set by other means starts a ladder of its own.
+        A value set by other means starts a ladder of its own, unless it is a rung of one that begins at a number of
+        three digits: so an engine that goes on with a run goes on with its ladder.
         """
         if value != self._at(self.rung):
-            self.anchor, self.rung = value, 0
+            self.anchor, self.rung = _origin(value)
         reached, (least, most) = self._at(self.rung + by), NUDGE_ENDS
         if (by < 0 and reached < least) or (by > 0 and reached > most):
             return value
@@ -33,6 +34,15 @@ class Ladder:
         if rung == 0:
             return self.anchor
         return float(f"{self.anchor * 10 ** (rung / STEPS_PER_DECADE):.6g}")
+
+
+def _origin(value: float) -> tuple[float, int]:
+    """Anchor and rung of the ladder through `value` that begins at a number of three digits, else at `value` itself."""
+    for rung in range(STEPS_PER_DECADE):
+        anchor = float(f"{value * 10 ** (rung / STEPS_PER_DECADE):.3g}")
+        if Ladder(anchor)._at(-rung) == value:
+            return anchor, -rung
+    return value, 0
 
 
 @dataclass

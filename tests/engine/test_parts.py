@@ -104,3 +104,15 @@ def test_meters(monkeypatch):
     clipped.add(np.zeros(1000, dtype=np.float32))
     assert clipped.share == 0
     assert memory_in_use(torch.device("cpu")) is None or memory_in_use(torch.device("cpu")) > 10**6
+
+
+@given(st.integers(100, 999), st.integers(-6, -2), st.lists(st.sampled_from([-1, 1]), max_size=12), st.data())
+def test_a_ladder_goes_on_where_another_engine_takes_it_up(digits, exponent, moves, data):
+    value = float(f"{digits}e{exponent}")
+    taken_up = data.draw(st.integers(0, len(moves)))
+    whole, first, then = Ladder(), Ladder(), Ladder()
+    one = other = value
+    for place, by in enumerate(moves):
+        one = whole.moved(one, by)
+        other = (first if place < taken_up else then).moved(other, by)
+    assert one == other
