@@ -182,6 +182,8 @@ class Run:
                 log.exception("the run could not be closed")
             finally:
                 self._host.close()
+                if self._log is not None:
+                    _logs.close(self._log)
                 atexit.unregister(self.close)
                 self._forget_folder()
 
@@ -202,8 +204,7 @@ class Run:
             store=self._folder is not None,
             training=training,
         )
-        if self._folder is not None:
-            _log_to(self._folder.log)
+        self._log = None if self._folder is None else _logs.open(self._folder.log)
         # A pause may last as long as somebody wants, and no screen's absence ends a script.
         self._host = Host(self._engine, idle=math.inf, over=math.inf, grace=math.inf)
         self._hooks = Hooks(
@@ -292,14 +293,39 @@ def _print(text: str) -> None:
         log.info("standard error takes nothing: %s", text)
 
 
-def _log_to(file: Path) -> None:
-    """This package's log records go to the run's log, and to nothing of the user's."""
-    logger = logging.getLogger("aetui")
-    for handler in list(logger.handlers):
+class _Logs:
+    """This package's log records in the logs of the runs that are watched, and in nothing of the user's meanwhile."""
+
+    def __init__(self) -> None:
+        self._logger = logging.getLogger("aetui")
+        self._handlers: list[logging.Handler] = []
+        self._before: tuple[list[logging.Handler], bool, int] = ([], True, logging.NOTSET)
+
+    def open(self, file: Path) -> logging.Handler:
+        logger = self._logger
+        if not self._handlers:
+            self._before = list(logger.handlers), logger.propagate, logger.level
+            for handler in self._before[0]:
+                logger.removeHandler(handler)
+            logger.propagate = False
+            logger.setLevel(logging.INFO)
+        handler = logging.FileHandler(file)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logger.addHandler(handler)
+        self._handlers.append(handler)
+        return handler
+
+    def close(self, handler: logging.Handler) -> None:
+        """Leave logging as it was before the first of the runs that are watched."""
+        logger = self._logger
         logger.removeHandler(handler)
         handler.close()
-    handler = logging.FileHandler(file)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+        self._handlers.remove(handler)
+        if not self._handlers:
+            handlers, logger.propagate, level = self._before
+            logger.setLevel(level)
+            for one in handlers:
+                logger.addHandler(one)
+
+
+_logs = _Logs()

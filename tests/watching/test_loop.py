@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import math
 import os
 import pickle
@@ -433,3 +434,21 @@ def test_a_schedule_and_momentum_come_back_with_an_undo(watched):
     assert optimizer.param_groups[0]["max_lr"] == 1e-2
     assert all(torch.equal(a, b["exp_avg"]) for a, b in zip(moments, optimizer.state.values(), strict=True))
     assert torch.equal(torch.rand(3), drawn) and run._training.steps.done == 12
+
+
+def test_logging_is_left_as_it_was_once_nothing_is_watched(watched):
+    logger = logging.getLogger("aetui")
+    mine = logging.NullHandler()
+    logger.addHandler(mine)
+    try:
+        before = list(logger.handlers), logger.propagate, logger.level
+        runs = []
+        for _ in range(2):
+            model = autoencoder()
+            runs.append(watched(model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1)))
+        assert mine not in logger.handlers and not logger.propagate
+        for run in runs:
+            run.close()
+        assert (list(logger.handlers), logger.propagate, logger.level) == before
+    finally:
+        logger.removeHandler(mine)
