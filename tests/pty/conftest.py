@@ -125,6 +125,18 @@ class Program:
         """Wait until all the texts are on the screen."""
         self.wait(lambda: all(text in self.text for text in texts), " and ".join(map(repr, texts)))
 
+    def step_at_rest(self) -> int:
+        """The step that the run stands at, once it is paused and all of the status is drawn."""
+        seen = [-2]
+
+        def settled() -> bool:
+            self._take(0.3)
+            seen.append(self.step if "PAUSED" in self.text else -2)
+            return seen[-1] == seen[-2] >= 0
+
+        self.wait(settled, "a pause")
+        return seen[-1]
+
     def tweaked(self, text: str) -> int:
         """The step at which the tweak that the notice tells of takes effect, once it does."""
         pattern = re.compile(rf"{re.escape(text)}.*, takes effect at step ([\d,]+)\s*$", re.MULTILINE)

@@ -52,8 +52,7 @@ def test_keys_during_slow_steps_are_acknowledged_and_repeats_undo_nothing(start,
     program.press("F5")
     program.wait_for("pausing: waits for the step under way")
     program.press("F5")
-    program.wait_for("PAUSED")
-    step = program.step
+    step = program.step_at_rest()
     program.press("F6")
     program.wait_for("STEPPING")
     program.press("F7")
