@@ -41,8 +41,7 @@ def test_a_script_is_steered_and_ended_by_keys(start, tmp_path: Path):
     screen.wait_for("RUNNING", "mine.py")
     screen.wait(lambda: screen.step > 5, "some steps")
     screen.press("F5")
-    screen.wait_for("PAUSED")
-    step = screen.step
+    step = screen.step_at_rest()
     screen.press("F7")
     screen.tweaked("optim.lr 0.001 -> 0.000562341")
     screen.press("F5")
