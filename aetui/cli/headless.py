@@ -32,9 +32,11 @@ class Headless:
     """One run, trained to its end by an engine in this process, to which screens may attach."""
 
     def __init__(self, recording: Recording, *, as_json: bool, quiet: bool) -> None:
+        """recording: of a run whose training is still at step 0."""
         self._recording, self._as_json, self._quiet = recording, as_json, quiet
         self._name = recording.folder.name
         self._engine = Engine(self._name, str(recording.folder.log))
+        self._engine.serve_only(recording)
         self._news: queue.SimpleQueue[p.Reply | None] = queue.SimpleQueue()
         self._signal: signal.Signals | None = None
         self._signaled = 0.0
@@ -70,7 +72,7 @@ class Headless:
         # How long an engine without a screen is needed is for this command to say.
         host = Host(engine, idle=math.inf, over=math.inf, grace=math.inf)
         engine.join(self._take)
-        engine.serve_only(self._recording, f"running without a screen up to step {goal or 0:,}", remarks)
+        engine.train_only(f"running without a screen up to step {goal or 0:,}", remarks)
         worker = threading.Thread(target=self._work, name="worker", daemon=True)
         with self._heeding():
             with progress(self._quiet) as shown:

@@ -41,13 +41,13 @@ class CommandHandler:
         self._hold = Hold()
         self.stopping = False
         """Whether the engine is to end."""
-        self.only = ""
-        """Name of the one run that the engine is there for, '' where it takes any."""
+        self.only: LiveRun | None = None
+        """The one run that the engine is there for, None where it takes any."""
 
     @property
     def through(self) -> bool:
         """Whether nothing more is to be done: the engine is to end, or the one run that it is there for is over."""
-        return self.stopping or (bool(self.only) and self._now.state in p.OVER)
+        return self.stopping or (self.only is not None and self._now.state in p.OVER)
 
     def obey(self, command: p.Commands) -> None:
         now = self._now
@@ -76,9 +76,9 @@ class CommandHandler:
             case p.Stop():
                 self.stopping = True
                 now.accept(command, "the engine ends")
-            case p.New() | p.Open() if self.only:
-                way = f"this engine trains the run {self.only} and ends with it; aetui run begins another"
-                now.refuse(command, way)
+            case p.New() | p.Open() if self.only is not None:
+                name = self.only.info.name
+                now.refuse(command, f"this engine trains the run {name} and ends with it; aetui run begins another")
             case p.New() | p.Open() if run is not None and now.theirs(run):
                 now.refuse(command, f"{run.info.name} trains in a loop of its own, so no other run can take its place")
             case p.New():
@@ -116,10 +116,15 @@ class CommandHandler:
         self._now.take(run, "paused")
         self._now.emit(p.StateChanged(state="paused"))
 
-    def train_only(self, recording: Recording, note: str, remarks: Sequence[str]) -> None:
-        """Make a recorded run the present one and train it on; where it is at its end, that is all."""
-        now = self._now
-        run = self._store.hold(recording, now.runs + 1)
+    def hold_only(self, recording: Recording) -> None:
+        """Be there for a recorded run alone, which is still at step 0."""
+        self.only = self._store.hold(recording, self._now.runs + 1)
+
+    def train_only(self, note: str, remarks: Sequence[str]) -> None:
+        """Make that run the present one and train it on; where it is at its end, that is all."""
+        now, run = self._now, self.only
+        assert run is not None
+        run.load()
         state, reason = self._store.state_of(run)
         now.take(run, state)
         now.emit(p.Noted(text=note))
@@ -193,7 +198,7 @@ class CommandHandler:
         if steps == 1 and now.stepping and now.state == "running" and now.target is not None:
             done = now.target  # the key repeats faster than steps are taken, and none may be lost
         now.target = (goal if now.to_goal else None) if steps is None else done + steps
-        if self.only and goal is not None:
+        if self.only is not None and goal is not None:
             if done >= goal:
                 now.accept(command, "the run stands at its end")
                 now.finish(run)

@@ -32,7 +32,7 @@ class Store:
 
     def __init__(self, name: str, log_file: str, folder: Path | None, store: bool) -> None:
         self.log_file = log_file
-        self._name, self._folder, self._store = name, folder, store
+        self._name, self._folder, self._kept = name, folder, store
         self._used = False
 
     def begin(self, spec: str, number: int, say: Say) -> LiveRun:
@@ -49,13 +49,16 @@ class Store:
 
     def take(self, training: Training, number: int) -> LiveRun:
         """A training that somebody has assembled, at step 0, as a run."""
-        recording, unsaved = self._record(training) if self._store else (None, "")
-        name = recording.folder.name if recording else self._name
-        run = LiveRun(training, replace(training.info(), run=number, name=name, log=self.log_file), recording)
+        recording, unsaved = self._record(training) if self._kept else (None, "")
+        run = self._live(training, number, recording)
         if recording is not None:
             run.load()
         run.unsaved = unsaved
         return run
+
+    def _live(self, training: Training, number: int, recording: Recording | None) -> LiveRun:
+        name = recording.folder.name if recording else self._name
+        return LiveRun(training, replace(training.info(), run=number, name=name, log=self.log_file), recording)
 
     def _record(self, training: Training) -> tuple[Recording | None, str]:
         """The record of a new run, or why there is none."""
@@ -95,22 +98,20 @@ class Store:
         self._used = True
         self._write_log(folder)
         say("computing the floors")
-        recording.training.info()
+        run = self.hold(recording, number)
         try:
             remarks += recording.resume(_progress(say, asked))
         except BaseException:
             recording.close("")
             raise
-        run = self.hold(recording, number)
+        run.load()
         run.refresh()
         return run, remarks
 
     def hold(self, recording: Recording, number: int) -> LiveRun:
-        """The run of a record, where its training stands."""
-        info = replace(recording.training.info(), run=number, name=recording.folder.name, log=self.log_file)
-        run = LiveRun(recording.training, info, recording)
-        run.load()
-        return run
+        """The run of a record whose training still stands at step 0, so that its diagnosis has the initial weights;
+        its `load` has it follow to where the training has gone then."""
+        return self._live(recording.training, number, recording)
 
     def check(self, run: LiveRun, command: p.Undo | p.Redo | p.Rewind) -> None:
         """Refuse to travel where there is nothing to return to.

@@ -76,6 +76,19 @@ class Engine:
         now = self._now
         self._pulse = pulse.Pulse(lambda: (now.signs, now.run and now.run.training.steps.done))
 
+    # --- a run that is there already ------------------------------------------------------------
+
+    def serve_only(self, recording: Recording) -> None:
+        """Be there for this run, which is still at step 0, and for no other; `train_only` follows, and then `work`."""
+        self._handler.hold_only(recording)
+
+    def train_only(self, note: str, remarks: Sequence[str]) -> None:
+        """Have `work` train that run to its end, from where it stands by then, and end with it.
+
+        note, remarks: for the journal; remarks are warnings.
+        """
+        self._given = lambda: self._handler.train_only(note, remarks)
+
     # --- from any thread ------------------------------------------------------------------------
 
     @property
@@ -153,14 +166,6 @@ class Engine:
         measuring = run.watch.measuring
         context = f"measuring {measuring}" if measuring else "the probes" if run.probing else ""
         return whereabouts.stall(self._worker, still, context)
-
-    def serve_only(self, recording: Recording, note: str, remarks: Sequence[str]) -> None:
-        """Train this run to its end, and no other, and end with it; to be called before `work`.
-
-        note, remarks: for the journal; remarks are warnings.
-        """
-        self._handler.only = recording.folder.name
-        self._given = lambda: self._handler.train_only(recording, note, remarks)
 
     # --- a loop of ours -------------------------------------------------------------------------
 
