@@ -32,7 +32,7 @@ class Checkpoints:
     """Takes them, and has the writer write them. Used by one thread; only `places` may be called from any."""
 
     def __init__(self, writer: Writer, tree: Tree, stored: Stored, measured: Measured) -> None:
-        self._keeper, self._tree, self._stored, self._measured = writer, tree, stored, measured
+        self._writer, self._tree, self._stored, self._measured = writer, tree, stored, measured
         self._next_checkpoint = max((row.id for row in writer.rows), default=0) + 1
         self._file: tuple[Position, str] | None = None
         self._stalled = 0.0
@@ -48,8 +48,8 @@ class Checkpoints:
     @property
     def due(self) -> bool:
         """Whether it is time for one by the clock."""
-        wait = max(LEAST, self._stalled / SHARE, self._keeper.cost / WRITING)
-        return time.monotonic() - self._saved_at >= wait and not self._keeper.busy
+        wait = max(LEAST, self._stalled / SHARE, self._writer.cost / WRITING)
+        return time.monotonic() - self._saved_at >= wait and not self._writer.busy
 
     def take(
         self, position: Position, meta: dict[str, Any], loss: float | None, reason: str, kind: CheckpointKind
@@ -59,11 +59,11 @@ class Checkpoints:
         position: where the training stands, on the branch that led there. loss: of the last step.
         """
         file = self._file[1] if self._file is not None and self._serves(self._file[0], position) else None
-        if file == self._keeper.failed:
+        if file == self._writer.failed:
             file = None
         state = None
         if file is None:
-            if self._keeper.full:
+            if self._writer.full:
                 # The training must not wait for the disk, and the journal leads here from an earlier one.
                 log.info("no checkpoint at step %d: several wait for the disk", position.step)
                 return
@@ -84,7 +84,7 @@ class Checkpoints:
         known = (loss, explained)
         row = SavedCheckpoint(self._next_checkpoint, position, time.time(), kind, reason, *known, file, 0)
         self._next_checkpoint += 1
-        self._keeper.save(row, state, self._about(position, meta))
+        self._writer.save(row, state, self._about(position, meta))
 
     def _serves(self, taken: Position, position: Position) -> bool:
         """Whether a file of one position will do for another, which the journal has to lead to."""
@@ -104,7 +104,7 @@ class Checkpoints:
         """The checkpoints that a rewind from `here` takes, the newest first; from any thread."""
         path = self._tree.path_to(here)
         shown: dict[Position, SavedCheckpoint] = {}
-        for row in self._keeper.rows:
+        for row in self._writer.rows:
             known = shown.get(row.position)
             if known is None or known.kind != "before-tweak":
                 shown[row.position] = row

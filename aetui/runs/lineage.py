@@ -114,8 +114,6 @@ def lies_on(position: Position, path: Sequence[Stretch]) -> bool:
         stretch.branch == position.branch
         and stretch.start <= position.step <= stretch.end
         and position.seq <= stretch.seq
-        and stretch.start <= position.step <= stretch.end
-        and position.seq <= stretch.seq
         for stretch in path
     )
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from aetui.data import DataError, Dataset
-from aetui.runs import lineage
 from aetui.runs.database import Database
 from aetui.runs.folder import RunError, RunFolder, no_spec
-from aetui.runs.lineage import Tweak
+from aetui.runs.lineage import Position, Tweak
 from aetui.runs.replay import never, read_state
-from aetui.runs.restorer import Restorer
+from aetui.runs.restorer import Restorer, newest_first
 from aetui.runs.tensorfile import DamagedFile
 from aetui.runs.tree import Tree
 from aetui.spec import RunSpec, loads
@@ -35,6 +35,12 @@ class Rebuilt:
     remarks: list[str]
 
 
+def _where(database: Database) -> tuple[dict[str, Any], Tree, Position]:
+    """What is known of a run, its tree, and where it stands in it."""
+    meta, tree = database.meta(), Tree.of(database)
+    return meta, tree, tree.settled(tree.stood(meta))
+
+
 def rebuild(folder: RunFolder) -> Rebuilt:
     """A trainer of its own that stands where the run does.
 
@@ -44,9 +50,8 @@ def rebuild(folder: RunFolder) -> Rebuilt:
         SpecError, DataError, ModelError: the run's data or model can't be used any more.
     """
     with closing(Database(folder.database, write=False)) as database:
-        meta, tree, rows = database.meta(), Tree.of(database), database.checkpoints()
-        target = tree.settled(tree.stood(meta))
-        recorded = database.history_of(tree.path_to(target))
+        meta, tree, target = _where(database)
+        rows, recorded = database.checkpoints(), database.history_of(tree.path_to(target))
     if not meta.get("spec"):
         raise RunError(no_spec(folder.name, "which alone can make its model again; there is no other script to write"))
     spec = loads(meta["spec"])
@@ -78,12 +83,9 @@ def weights(folder: RunFolder) -> tuple[dict[str, Tensor], list[str]]:
 
 def _module(folder: RunFolder, database: Database) -> tuple[dict[str, Tensor], list[str]]:
     """What the newest checkpoint of a run without a spec has of the module."""
-    tree, rows = Tree.of(database), database.checkpoints()
-    target = tree.settled(tree.stood(database.meta()))
-    path = tree.path_to(target)
+    _, tree, target = _where(database)
     remarks: list[str] = []
-    on_path = [row for row in rows if lineage.lies_on(row.position, path)]
-    for row in sorted(on_path, key=lambda row: (row.position.step, row.position.seq), reverse=True):
+    for row in newest_first(database.checkpoints(), tree.path_to(target)):
         try:
             tensors = read_state(folder.checkpoints / row.file)[0].tensors
         except DamagedFile as error:
@@ -98,8 +100,8 @@ def _module(folder: RunFolder, database: Database) -> tuple[dict[str, Tensor], l
 
 def _checkpointed(folder: RunFolder, error: DataError) -> tuple[dict[str, Tensor], list[str]]:
     with closing(Database(folder.database, write=False)) as database:
-        meta, tree, rows = database.meta(), Tree.of(database), database.checkpoints()
-    target = tree.settled(tree.stood(meta))
+        meta, tree, target = _where(database)
+        rows = database.checkpoints()
     if "features" not in meta:
         raise error  # a record that does not say how wide the data were
     spec = loads(meta["spec"])

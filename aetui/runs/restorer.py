@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from aetui.training.interface import CheckpointError, Stored, Training
 from aetui.training.records import Records
 
 log = logging.getLogger(__name__)
+
+
+def newest_first(rows: Iterable[SavedCheckpoint], path: Sequence[Stretch]) -> list[SavedCheckpoint]:
+    """The checkpoints on a path, from its end back."""
+    on_path = (row for row in rows if lineage.lies_on(row.position, path))
+    return sorted(on_path, key=lambda row: (row.position.step, row.position.seq), reverse=True)
 
 
 @dataclass
@@ -76,9 +82,8 @@ class Restorer:
 
     def _restore(self, path: list[Stretch], rows: list[SavedCheckpoint], remarks: list[str]) -> Position:
         """Restore the newest checkpoint of a path that can be, or start anew; where the training stands then."""
-        rows = [row for row in rows if lineage.lies_on(row.position, path)]
         bad: set[str] = set()
-        for row in sorted(rows, key=lambda row: (row.position.step, row.position.seq), reverse=True):
+        for row in newest_first(rows, path):
             if row.file in bad:
                 continue
             try:

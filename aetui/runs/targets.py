@@ -23,7 +23,7 @@ class Targets:
     """Looks them up; `here` is the position of the run."""
 
     def __init__(self, tree: Tree, writer: Writer) -> None:
-        self._tree, self._keeper = tree, writer
+        self._tree, self._writer = tree, writer
         self._undone: list[tuple[Position, Position]] = []
         """Where each undo left from, and where it went to."""
 
@@ -63,7 +63,7 @@ class Targets:
     def _left(self, here: Position) -> int | None:
         """The step that the run left last, of those that are on no way to where it stands and have a checkpoint."""
         path = self._tree.path_to(here)
-        rows = [row for row in self._keeper.rows if row.kind == "before-move"]
+        rows = [row for row in self._writer.rows if row.kind == "before-move"]
         return next((row.position.step for row in rows[::-1] if not lineage.lies_on(row.position, path)), None)
 
     def at_checkpoint(self, number: int) -> Position:
@@ -72,7 +72,7 @@ class Targets:
         Raises:
             RunError: there is no such checkpoint any more.
         """
-        for row in self._keeper.rows:
+        for row in self._writer.rows:
             if row.id == number:
                 return row.position
         raise RunError(f"checkpoint {number} is gone; the list has those there are")
