@@ -26,6 +26,7 @@ from aetui.diagnosis.seen import seen
 from aetui.diagnosis.stepping import Follow, subject_of_step
 from aetui.diagnosis.subject import Bound, Penalty, Subject, takes_raw
 from aetui.diagnosis.width import find_code
+from aetui.models.errors import first_line
 from aetui.report import Finding, Report, Taken
 from aetui.spec import sections as s
 from aetui.training.batches import least_rows
@@ -326,7 +327,7 @@ def _try(
     except OutputError as error:
         raise ValueError(f"model: {error}") from None
     except Exception as error:
-        raise ValueError(f"model: its forward can't take a batch of shape {shape}: {_said(error)}") from error
+        raise ValueError(f"model: its forward can't take a batch of shape {shape}: {first_line(error)}") from error
     made = output.reconstruction
     try:
         if named:
@@ -371,16 +372,11 @@ def _try_loss(subject: Subject, copy: nn.Module, output: Output, rows: int) -> N
             try:
                 value = bound.loss(Output(inside, inside), target.clamp(0, 1))
             except _ERRORS:
-                raise ValueError(f"loss: it can't be computed of a batch: {_said(error)}") from error
+                raise ValueError(f"loss: it can't be computed of a batch: {first_line(error)}") from error
         if not isinstance(value, Tensor):
             raise TypeError(f"loss: it returned {value!r}; it has to return a tensor")
         for name, penalty in bound.penalties.items():
             try:
                 penalty(copy, output, 0)
             except _ERRORS as error:
-                raise ValueError(f"{name}: it can't be computed: {_said(error)}") from error
-
-
-def _said(error: Exception) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+                raise ValueError(f"{name}: it can't be computed: {first_line(error)}") from error

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from aetui.diagnosis.isolate import Randomness
 from aetui.diagnosis.touched import tensors_in
+from aetui.models.errors import first_line
 
 MOST = 20_000
 """Rows of a data set that are read; a diagnosis takes no more steps than these fill."""
@@ -58,7 +59,7 @@ def feed_of(data: Any, device: torch.device, dtype: torch.dtype, seed: int, step
         with Randomness(seed, torch.device("cpu")).own():
             feed = _feed(data, device, dtype, steps)
     except (TypeError, IndexError, KeyError, RuntimeError, AttributeError, StopIteration) as error:
-        raise ValueError(f"data: {type(data).__name__} can't be read as batches: {_first_line(error)}") from error
+        raise ValueError(f"data: {type(data).__name__} can't be read as batches: {first_line(error)}") from error
     if feed.rows < 2:
         raise ValueError(f"data: {feed.rows} rows are not allowed; it takes at least two rows, or two batches")
     return feed
@@ -128,18 +129,18 @@ def _of_batches(data: Iterable[Any], device: torch.device) -> Feed:
     for batch in islice(data, MOST):
         batches.append(batch)
         room -= sum(one.nbytes for one in tensors_in(batch))
-        rows += _length(batch)
+        rows += length(batch)
         if room < 0 or rows > MOST:
             break
     if not batches:
         raise TypeError("it yields no batch")
-    if all(_alike(batch, _length(batch)) for batch in batches):
+    if all(_alike(batch, length(batch)) for batch in batches):
         try:
             together = _joined(batches)
         except (RuntimeError, TypeError):
             together = None
         if together is not None:
-            return _stacked(together, device, _length(batches[0]))
+            return _stacked(together, device, length(batches[0]))
     return Feed(len(batches), lambda rows: to_device(copy.deepcopy(batches[rows[0]]), device), 1, whole=True)
 
 
@@ -197,7 +198,7 @@ def _only_tensors(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-def _length(batch: Any) -> int:
+def length(batch: Any) -> int:
     return next((len(one) for one in tensors_in(batch) if one.ndim), 0)
 
 
@@ -209,8 +210,3 @@ def _joined(batches: Sequence[Any]) -> Any:
         return {key: _joined([batch[key] for batch in batches]) for key in first}
     parts = [_joined(list(group)) for group in zip(*batches, strict=True)]
     return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-
-
-def _first_line(error: BaseException) -> str:
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -155,7 +155,7 @@ def adapted(step: Any, model: nn.Module) -> Step:
             return getattr(copy.get_submodule(path), name)(*(batch, 0)[:needed])
 
         return method
-    if required(step) > 2 or (required(step) < 2 and not _takes(step, 2)):
+    if required(step) > 2 or (required(step) < 2 and not takes(step, 2)):
         raise TypeError(
             f"step: {getattr(step, '__name__', step)} takes {required(step)} arguments; it has to take (model, batch)"
         )
@@ -172,11 +172,12 @@ def required(function: Any) -> int:
     return sum(one.kind in kinds and one.default is one.empty for one in parameters)
 
 
-def _takes(function: Any, count: int) -> bool:
+def takes(function: Any, count: int) -> bool:
+    """Whether a callable can be given so many positional arguments; one that does not tell is taken to."""
     try:
         inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
+    except (TypeError, ValueError) as error:
+        return isinstance(error, ValueError)
     return True
 
 

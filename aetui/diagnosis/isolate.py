@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from aetui.models.ownstate import HostStates
+
 
 class Randomness:
     """Global random states (PyTorch's on the CPU and the model's device, NumPy's, Python's) of one run.
@@ -47,15 +49,14 @@ class Randomness:
 
     def _present(self) -> tuple[Any, ...]:
         device = torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None
-        return torch.get_rng_state(), device, np.random.get_state(), random.getstate()
+        return torch.get_rng_state(), device, HostStates.present()
 
     def _set(self, state: tuple[Any, ...]) -> None:
-        host, device, numpy_state, python_state = state
-        torch.set_rng_state(host)
+        cpu, device, host = state
+        torch.set_rng_state(cpu)
         if device is not None:
             torch.cuda.set_rng_state(device, self._device)
-        np.random.set_state(numpy_state)
-        random.setstate(python_state)
+        host.put_in_force()
 
 
 def clone(model: nn.Module) -> nn.Module:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
 from torch import nn
 
+from aetui.diagnosis.intake import takes
 from aetui.diagnosis.isolate import twins_of
 from aetui.diagnosis.losses import hint
 from aetui.training import optimizers
@@ -76,18 +76,8 @@ class _Factory:
 
     def __call__(self, model: nn.Module) -> torch.optim.Optimizer:
         parameters: Iterable[nn.Parameter] = model.parameters()
-        made = self.call(parameters) if _takes_one(self.call) else self.call()
+        made = self.call(parameters) if takes(self.call, 1) else self.call()
         return first_optimizer(made)
-
-
-def _takes_one(call: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(call).bind(None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
 
 
 def first_optimizer(made: Any) -> Any:

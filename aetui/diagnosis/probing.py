@@ -16,6 +16,7 @@ from aetui.diagnosis.modes import Call
 from aetui.diagnosis.observe import Fit, activity
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.weighing import Outcome
+from aetui.models.errors import first_line
 
 PROBE_STEPS = (200, 400)
 """Least and most steps of a probe."""
@@ -130,10 +131,7 @@ def run_probe(
         made = rows.fit(copy)
         alive = live_code(d, copy, rows)
     except Exception as error:  # noqa: BLE001 - a change may be more than a caller's model can bear
-        said = next(iter(str(error).splitlines()), "")
-        return Outcome(
-            probe, taken, None, 0.0, error=f"{type(error).__name__}: {said}" if said else type(error).__name__
-        )
+        return Outcome(probe, taken, None, 0.0, error=first_line(error))
     return Outcome(probe, length, made, d.standing(made, alive), alive=alive)
 
 

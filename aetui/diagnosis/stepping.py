@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aetui.diagnosis import following
 from aetui.diagnosis.arrays import held_rows
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.feed import feed_of
+from aetui.diagnosis.feed import feed_of, length
 from aetui.diagnosis.intake import (
     FEWEST_ROWS,
     NOTHING_COMPARED,
@@ -31,8 +31,8 @@ from aetui.diagnosis.observe import probe_rows
 from aetui.diagnosis.paths import found_in
 from aetui.diagnosis.subject import BuildOptimizer, Subject
 from aetui.diagnosis.taken import Look, StepError
-from aetui.diagnosis.touched import tensors_in
 from aetui.diagnosis.width import Code, find_code
+from aetui.models.errors import first_line
 from aetui.report import Taken
 from aetui.spec import sections as s
 from aetui.training.batches import least_rows
@@ -161,9 +161,7 @@ def _tried(stepped: Stepped, model: nn.Module, seed: int) -> tuple[Stepped, Look
     except StepError:
         raise
     except Exception as error:
-        first = next(iter(str(error).splitlines()), "")
-        said = f"{type(error).__name__}: {first}" if first else type(error).__name__
-        raise ValueError(f"step: it can't take a batch of {_shown(batch)}: {said}") from error
+        raise ValueError(f"step: it can't take a batch of {_shown(batch)}: {first_line(error)}") from error
     if found.main is None:
         raise ValueError(NOTHING_COMPARED)
     return replace(stepped, target_path=target_path(found, batch, stepped.feed)), found, batch
@@ -211,14 +209,10 @@ def _code(subject: Subject, seed: int) -> Code | None:
         if not isinstance(made, Tensor) or made.ndim < 2:
             raise ValueError(f"code: it returned {type(made).__name__}; it has to return a tensor, [rows, ...]")
         return Code(made[0].numel(), tuple(made.shape), "code, as it was given")
-    count = next((len(one) for one in _leaves(batch)), len(rows)) if stepped.feed.whole else len(rows)
+    count = (length(batch) if stepped.feed.whole else 0) or len(rows)
 
     def run(copy: nn.Module) -> Any:
         step = rebound(stepped.step, subject.model, copy)
         return output_of(stepped.look(copy, batch, step, lambda one: rebound(one, subject.model, copy), Change()))
 
     return find_code(subject.model, count, subject.device, run, seed)
-
-
-def _leaves(batch: Any) -> list[Tensor]:
-    return [one for one in tensors_in(batch) if one.ndim]

@@ -10,6 +10,12 @@ def message(error: BaseException) -> str:
     return lines if len(lines) <= _LONGEST else f"{lines[:_LONGEST]}... (the log has it whole)"
 
 
+def first_line(error: BaseException) -> str:
+    """The kind of an error, and the first line of what it says."""
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
 class ModelError(ValueError):
     """A model that can't be built for this data; `path` is the setting at fault."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +15,17 @@ from aetui.training.records import Records
 
 MODULE = "model."
 """How names of a checkpoint's tensors begin that are entries of the module's state_dict, where no spec knows them."""
+
+
+PROBE_ROWS = 2048
+"""Rows at most that gauges measure on."""
+SAMPLES = 64
+"""Rows at most that are shown beside their reconstructions."""
+
+
+def spread(total: int, wanted: int) -> np.ndarray:
+    """Up to `wanted` indices spread evenly over `total`."""
+    return np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(np.int64))
 
 
 class Unknown(ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from msgspec import inspect
 
@@ -11,6 +12,8 @@ from aetui.spec import RunSpec
 from aetui.spec.fields import FORM_SECTIONS, Field, fields_of, kind_of, variants
 from aetui.spec.sections import LIVE_KINDS
 
+_STANDARD = RunSpec()
+
 
 def table(spec: RunSpec) -> tuple[p.Setting, ...]:
     """Every setting of a spec, section by section, the kind of each first."""
@@ -18,23 +21,27 @@ def table(spec: RunSpec) -> tuple[p.Setting, ...]:
 
 
 def _settings(spec: RunSpec) -> Iterator[p.Setting]:
-    standard = RunSpec()
     for section in FORM_SECTIONS:
         part = getattr(spec, section)
-        kinds = variants(section)
-        if kind := kind_of(part):
-            yield p.Setting(
-                path=f"{section}.kind",
-                value=kind,
-                type="choice",
-                allowed=f"one of {', '.join(kinds)}",
-                choices=tuple(kinds),
-                help=" ".join((type(part).__doc__ or "").split()),
-                live=section in LIVE_KINDS,
-                default=kind_of(getattr(standard, section)),
-            )
+        if kind_of(part):
+            yield of_kind(section, part)
         for field in fields_of(type(part)).values():
             yield of_field(field, field.format(getattr(part, field.name)))
+
+
+def of_kind(section: str, part: Any) -> p.Setting:
+    """The kind of a section that has several."""
+    kinds = tuple(variants(section))
+    return p.Setting(
+        path=f"{section}.kind",
+        value=kind_of(part),
+        type="choice",
+        allowed=f"one of {', '.join(kinds)}",
+        choices=kinds,
+        help=" ".join((type(part).__doc__ or "").split()),
+        live=section in LIVE_KINDS,
+        default=kind_of(getattr(_STANDARD, section)),
+    )
 
 
 def of_field(field: Field, value: str) -> p.Setting:

@@ -19,14 +19,11 @@ from aetui.spec import differences, dumps
 from aetui.spec import sections as s
 from aetui.training import fingerprint, optimizers
 from aetui.training.checkpoint import capture, restore
-from aetui.training.interface import Checkpoint, Predicted, Rows, Training
+from aetui.training.interface import PROBE_ROWS, SAMPLES, Checkpoint, Predicted, Rows, Training, spread
 from aetui.training.records import Records
 from aetui.training.remarks import finale, warnings
 from aetui.training.setting_table import table
 from aetui.training.trainer import Trainer
-
-PROBE_ROWS = 2048
-SAMPLES = 64
 
 
 class SpecTraining:
@@ -189,7 +186,7 @@ class SpecMeasured:
     @cached_property
     def _probe(self) -> Rows:
         dataset, device = self._trainer.dataset, self._trainer.device
-        chosen = _spread(len(dataset.train), PROBE_ROWS)
+        chosen = spread(len(dataset.train), PROBE_ROWS)
         rows = self._trainer.train_data[torch.from_numpy(chosen).to(device)]
         return Rows(rows, rows, () if dataset.train_labels is None else tuple(dataset.train_labels[chosen].tolist()))
 
@@ -214,7 +211,7 @@ class SpecMeasured:
         rows = dataset.validation if held_out else dataset.train
         labels = dataset.validation_labels if held_out else dataset.train_labels
         assert rows is not None
-        chosen = _spread(len(rows), SAMPLES)
+        chosen = spread(len(rows), SAMPLES)
         part = "held-out" if held_out else "training"
         titles = [f"{part} {index}" if labels is None else dataset.classes[labels[index]] for index in chosen]
         samples = rows[chosen]
@@ -281,8 +278,3 @@ class SpecStored:
 
     def restore_start(self) -> None:
         self.restore(capture(Trainer(self._start, dataset=self._trainer.dataset)))
-
-
-def _spread(total: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` indices spread evenly over `total`."""
-    return np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(np.int64))

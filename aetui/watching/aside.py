@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
+
+from aetui.models.ownstate import HostStates
 
 
 class Randomness:
     """The global random states: Python's, NumPy's and PyTorch's, of every device in use."""
 
     def __init__(self) -> None:
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()
+        self._host = HostStates.present()
         self._torch = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
         self._mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def put_back(self) -> None:
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
+        self._host.put_in_force()
         torch.set_rng_state(self._torch)
         if self._cuda:
             torch.cuda.set_rng_state_all(self._cuda)
@@ -31,22 +29,13 @@ class Randomness:
 
     def packed(self) -> dict[str, Any]:
         """As tensors and plain values."""
-        kind, keys, *rest = self._numpy
-        return {
-            "python": self._python,
-            "numpy": (kind, torch.from_numpy(np.array(keys, dtype=np.int64)), *rest),
-            "torch": self._torch,
-            "cuda": self._cuda,
-            "mps": self._mps,
-        }
+        return {"host": self._host.encoded(), "torch": self._torch, "cuda": self._cuda, "mps": self._mps}
 
     @staticmethod
     def unpacked(values: dict[str, Any]) -> Randomness:
         """The states that `packed` told of."""
         made = Randomness()
-        made._python = values["python"]
-        kind, keys, *rest = values["numpy"]
-        made._numpy = (kind, keys.numpy().astype(np.uint32), *rest)
+        made._host = HostStates.decoded(values["host"])
         made._torch = values["torch"]
         made._cuda = values["cuda"] if len(values["cuda"]) == len(made._cuda) else made._cuda
         made._mps = made._mps if values["mps"] is None else values["mps"]

@@ -18,12 +18,11 @@ from aetui.diagnosis.outputs import Output, take_apart
 from aetui.diagnosis.width import find_code
 from aetui.gauges.floors import floors
 from aetui.models.base import evaluating
-from aetui.training.interface import Predicted, Rows
+from aetui.models.errors import first_line
+from aetui.training.interface import PROBE_ROWS, SAMPLES, Predicted, Rows, spread
 from aetui.training.losses import Objective
 from aetui.watching.aside import Aside
 
-PROBE_ROWS = 2048
-SAMPLES = 64
 _LIBRARY_WRAPPERS = ("_orig_mod", "module")
 """Where `torch.compile` and the data-parallel wrappers keep the module that the user wrote."""
 
@@ -86,7 +85,7 @@ class WatchedMeasured:
         self._reconstruct, self._code = reconstruct, code
         self.loss = loss
         self._loss = None if loss is None else losses.resolve(loss)
-        chosen = torch.from_numpy(_spread(len(probe), PROBE_ROWS)).to(probe.device)
+        chosen = torch.from_numpy(spread(len(probe), PROBE_ROWS)).to(probe.device)
         inputs = probe[chosen]
         targets = inputs
         if callable(target):
@@ -102,7 +101,7 @@ class WatchedMeasured:
         self.shape = targets.shape
         self.probe = Rows(inputs, targets.flatten(1))
         self.device = inputs.device
-        few = torch.from_numpy(_spread(len(inputs), SAMPLES)).to(inputs.device)
+        few = torch.from_numpy(spread(len(inputs), SAMPLES)).to(inputs.device)
         self.samples = Rows(
             inputs[few], self.probe.targets[few], titles=tuple(f"probe row {index}" for index in few.tolist())
         )
@@ -118,10 +117,9 @@ class WatchedMeasured:
             with self._beside():
                 found, _ = self._output(rows)
         except Exception as error:
-            first = next(iter(str(error).splitlines()), "")
+            shape = list(rows.shape[1:])
             raise ValueError(
-                f"probe: the model can't be measured on rows of shape {list(rows.shape[1:])}: "
-                f"{type(error).__name__}: {first}"
+                f"probe: the model can't be measured on rows of shape {shape}: {first_line(error)}"
             ) from error
         size, wanted = found.reconstruction[0].numel(), self.shape[1:].numel()
         if found.reconstruction.shape[0] != len(rows) or size != wanted:
@@ -262,8 +260,3 @@ def _described(found: Output, reconstruct: object, code: object) -> str:
     else:
         return f"reconstruction: {output}; code: not known, code= says how to get it"
     return f"reconstruction: {output}; code: {where}"
-
-
-def _spread(total: int, wanted: int) -> np.ndarray:
-    """Up to `wanted` indices spread evenly over `total`."""
-    return np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(np.int64))

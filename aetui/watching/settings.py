@@ -14,7 +14,7 @@ from aetui import protocol as p
 from aetui.spec import sections as s
 from aetui.spec.errors import Problem, SpecError, nearest
 from aetui.spec.fields import Field, fields_of, kind_of, variants
-from aetui.training.setting_table import of_field
+from aetui.training.setting_table import of_field, of_kind
 from aetui.watching import rates
 
 _ADAM, _SGD, _CLIP = fields_of(s.Adam), fields_of(s.Sgd), fields_of(s.GlobalNorm)
@@ -29,6 +29,10 @@ _FIELDS: dict[str, Field] = {
 _SCALED = ("lr", "weight_decay")
 """Of several groups, what is multiplied in all of them."""
 _HOLD = "optim.hold"
+_HELD = dataclasses.replace(
+    _ADAM["amsgrad"], path=_HOLD, help="hold the learning rate against your scheduler", live=True
+)
+"""A switch, as any of a spec is."""
 _KIND, _THRESHOLD = "clip.kind", "clip.threshold"
 _KINDS: dict[str, Any] = {**variants("clip")}
 
@@ -88,14 +92,8 @@ class WatchedSettings:
                 many = "; scales every group and keeps their ratios" if len(groups) > 1 and name in _SCALED else ""
                 yield _with_help(of_field(dataclasses.replace(field, default=msgspec.NODEFAULT), text), many)
         if groups:
-            yield p.Setting(
-                path=_HOLD, value=_switch(self._hold), type="switch", allowed="true or false", live=True,
-                help="hold the learning rate against your scheduler", default="false",
-            )  # fmt: skip
-        yield p.Setting(
-            path=_KIND, value=kind_of(self.clip), type="choice", allowed=f"one of {', '.join(_KINDS)}",
-            choices=tuple(_KINDS), help=" ".join((type(self.clip).__doc__ or "").split()), live=True, default="none",
-        )  # fmt: skip
+            yield of_field(_HELD, _HELD.format(self._hold))
+        yield of_kind("clip", self.clip)
         if self.threshold is not None:
             yield of_field(_CLIP["threshold"], _text(self.threshold))
         if len(groups) > 1:
@@ -149,11 +147,7 @@ class WatchedSettings:
         if path not in present:
             raise SpecError([Problem(path, f"is not known here; {nearest(path, present)}")])
         if path == _HOLD:
-            word = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False,
-                    "0": False}.get(text.strip().lower())  # fmt: skip
-            if word is None:
-                raise SpecError([Problem(path, f"{text!r} is not allowed; it takes true or false")])
-            return _switch(word)
+            return _HELD.format(_HELD.parse(text))
         field = dataclasses.replace(_FIELDS[path.rpartition(".")[2]], path=path)
         return _text(float(field.parse(text)))
 
@@ -290,10 +284,6 @@ def _first(groups: Sequence[rates.Group], name: str) -> int:
 
 def _text(value: float) -> str:
     return _ADAM["lr"].format(float(value))
-
-
-def _switch(on: bool) -> str:
-    return "true" if on else "false"
 
 
 def _with_help(setting: p.Setting, more: str) -> p.Setting:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aetui.training.interface import Checkpoint, CheckpointError
+from aetui.training.interface import MODULE, Checkpoint, CheckpointError
 from aetui.watching import rates
 from aetui.watching.aside import Aside, Randomness
 from aetui.watching.packing import LEFT, filled, pack, unpack
@@ -43,7 +43,7 @@ class WatchedStored:
     def capture(self) -> Checkpoint:
         tensors: dict[str, Tensor] = {}
         for name, tensor in self._held():
-            tensors[f"model.{name}"] = tensor.detach().to("cpu", copy=True).contiguous()
+            tensors[MODULE + name] = tensor.detach().to("cpu", copy=True).contiguous()
         plain: dict[str, Any] = {
             "steps": self._steps.done,
             "settings": self._settings.state(),
@@ -66,7 +66,7 @@ class WatchedStored:
         tensors, plain = checkpoint.tensors, checkpoint.plain
         held = dict(self._held())
         shapes = {name: tensor.shape for name, tensor in held.items()}
-        saved = {name.removeprefix("model."): one for name, one in tensors.items() if name.startswith("model.")}
+        saved = {name.removeprefix(MODULE): one for name, one in tensors.items() if name.startswith(MODULE)}
         given = {name: tensor.shape for name, tensor in saved.items()}
         if shapes != given:
             odd = next(name for name in {**shapes, **given} if shapes.get(name) != given.get(name))
