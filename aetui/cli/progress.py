@@ -129,9 +129,7 @@ class Lines(Progress):
 
     def train(self, status: p.Status, goal: int | None) -> None:
         # While it is paused there is nothing new, and why was said.
-        if status.state != "running":
-            return
-        if self._intervals.take_turn():
+        if status.state == "running" and self._intervals.take_turn():
             (start, first), (end, last) = self._began, (time.monotonic(), status.step)
             # The engine's own figure comes with its second report.
             mean = (last - first) / (end - start) if last > first and end > start else None
@@ -153,11 +151,12 @@ def as_line(status: p.Status, goal: int | None) -> str:
     elif rate:
         parts.append(f"{rate:,.3g} steps/s" if rate < 100 else f"{rate:,.0f} steps/s")
         if goal:
-            parts.append(f"{_duration((goal - status.step) / rate)} left")
+            parts.append(f"{duration((goal - status.step) / rate)} left")
     return ", ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """In one unit: `90 s`, `15 min`, `30 h`, `3 d`."""
     for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"

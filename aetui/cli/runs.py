@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from aetui import paths
+from aetui.cli.progress import duration
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.runs import lineage
@@ -38,7 +39,8 @@ def list_runs(*, as_json: bool) -> int:
         return 0
     head = ("name", "state", "step", "expl. var.", "age", "size", "data")
     rows = [
-        (one.name, _state(one), _steps(one), _figure(one), _age(one.age), _size(one.size), one.source) for one in found
+        (one.name, _state(one), _steps(one), _figure(one), duration(one.age), _size(one.size), one.source)
+        for one in found
     ]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     for row in (head, *rows):
@@ -65,7 +67,7 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
         ("explained variance", _figure(one)),
         ("data", one.source or "-"),
         ("began", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created)) if one.created else "-"),
-        ("changed", f"{_age(one.age)} ago"),
+        ("changed", f"{duration(one.age)} ago"),
         ("size", f"{_size(one.size)} in {one.folder}"),
         ("branches", f"{one.branches}, {one.tweaks} tweaks, {one.checkpoints} checkpoints"),
         ("goes on with", way),
@@ -164,7 +166,7 @@ def _prune(days: float | None, checkpoints: bool, dry: bool) -> int:
             continue
         old = days is not None and one.age > days * _DAY
         if old or (one.step == 0 and not one.tweaks):
-            why = f"has not changed for {_age(one.age)}" if old else "was never trained"
+            why = f"has not changed for {duration(one.age)}" if old else "was never trained"
             freed += one.size
             print(f"{verb} {folder.name}: {why}")
             if not dry:
@@ -277,13 +279,6 @@ def _figure(one: RunSummary) -> str:
     if one.explained_variance is None or one.step is None:
         return "-"
     return as_of(f"{one.explained_variance:.3f}", one.explained_step, one.step)
-
-
-def _age(seconds: float) -> str:
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (2 * _DAY, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / _DAY:.0f} d"
 
 
 def _size(count: float) -> str:

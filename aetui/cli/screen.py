@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from aetui.cli.progress import say
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
 from aetui.engine.sockets import SocketError
@@ -171,7 +172,7 @@ class _Screen:
             failure = f"the screen failed; the traceback is in {self._folder.log}"
         # The terminal may have hung up; on a narrow one the screen had cut the sentence.
         for text in dict.fromkeys(filter(None, (failure, words))):
-            _say(text)
+            say(text)
         if not failure and not self._folder.exists and not attached and not open_folder:
             shutil.rmtree(self._folder.path, ignore_errors=True)
         return app.return_code or int(bool(failure))
@@ -187,11 +188,6 @@ class _Screen:
             name = info.name if info is not None else self._folder.name
             doing = "trains on" if app.session.training else "is kept ready"
             return f"the run {name} {doing} in the background; aetui attach {name} shows it, aetui stop {name} ends it"
-        link.close(_say)
+        link.close(say)
         # Without a run the end of its engine is no news.
         return link.last_words if app.model.info is not None or "killed" in link.last_words else ""
-
-
-def _say(text: str) -> None:
-    with suppress(OSError):
-        print(f"aetui: {text}", file=sys.stderr, flush=True)
