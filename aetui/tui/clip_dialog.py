@@ -36,6 +36,8 @@ class ChooseClipping(Dialog[dict[str, str] | None]):
         Binding("down", "move(1)", "Next kind", show=False),
     ]
     HINT = "Up, Down kind; Enter applies, Esc cancels"
+    # The sentence on a threshold that is refused takes two lines.
+    DEFAULT_CSS = "ChooseClipping .dialog-problem { height: 2; }"
 
     def __init__(self, model: RunModel, **kwargs: Any) -> None:
         super().__init__("Gradient clipping", _norms(model), id="clipping", **kwargs)
@@ -54,7 +56,7 @@ class ChooseClipping(Dialog[dict[str, str] | None]):
         return [kinds, Static("Threshold:", classes="dialog-label"), threshold, Static(classes="dialog-problem")]
 
     def rows_below(self) -> int:
-        return len(self._kinds) + 7
+        return len(self._kinds) + 8
 
     @property
     def _kind(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from textual.geometry import Region
 from textual.widgets import Input
 
 from aetui import protocol as p
@@ -51,6 +52,20 @@ async def test_clipping_is_left_as_it_is_by_escape_and_a_bad_threshold_is_refuse
         assert "'x'" in app.screen._problem()
         await pilot.press("escape")
         assert not isinstance(app.screen, ChooseClipping) and link.commands() == []
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_why_a_threshold_is_refused_is_shown_whole(workbench, opened, fake_link, size):
+    link = fake_link()
+    app, _ = workbench(link=link)
+    async with opened(app, size) as pilot:
+        await at_step(pilot, link, 1200)
+        await pilot.press("f9", "x", "enter")
+        await pilot.pause()
+        shown = app.screen.query_one(".dialog-problem")
+        lines = " ".join(strip.text.strip() for strip in shown.render_lines(Region(0, 0, *shown.size)))
+        assert lines.strip() == app.screen._problem() and lines.endswith("000,000")
+        assert shown.region in app.screen.region and shown.region in shown.parent.region
 
 
 async def test_a_kind_is_chosen_by_arrows(workbench, opened, fake_link):
