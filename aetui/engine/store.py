@@ -178,13 +178,11 @@ class Store:
         if run.running:
             run.note_state("paused")
         run.unsaved = trouble = recording.close("end")
+        own = run.training.steps.advance is None
+        way = f"aetui export {name} --to csv has its history" if own else f"aetui resume {name} goes on"
         if trouble:
-            return (
-                f"the run {name} could not be stored whole: {trouble}; aetui resume {name} goes on with what there is"
-            )
-        if run.training.steps.advance is None:
-            return f"the run {name} is stored at step {step:,}; aetui export {name} --to csv has its history"
-        return f"the run {name} is stored at step {step:,}; aetui resume {name} goes on"
+            return f"the run {name} could not be stored whole: {trouble}; {way}{'' if own else ' with what there is'}"
+        return f"the run {name} is stored at step {step:,}; {way}"
 
 
 def _recording(run: LiveRun) -> Recording:

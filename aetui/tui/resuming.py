@@ -21,9 +21,9 @@ class Resuming:
 
     @property
     def possible(self) -> bool:
-        """Whether another engine can continue the run of the one that is gone."""
+        """Whether another engine can continue the run of the one that is gone: one of a loop of its own needs that."""
         info = self._session.model.info
-        return bool(self._new_engine and self._session.lost and info and info.folder)
+        return bool(self._new_engine and self._session.lost and info and info.folder and info.spec)
 
     def way_on(self, text: str) -> str:
         """Why the engine is gone, with what to do about it here."""

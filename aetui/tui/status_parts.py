@@ -264,7 +264,11 @@ def _crowd(model: RunModel) -> list[Part]:
     """What would serve a run that shares its cores."""
     if not model.status.crowded or state_word(model) != STATES["running"]:
         return []
-    forms = ("busy machine: train.threads=1 may be faster", "busy: try 1 thread", "busy")
+    own = model.info is not None and not model.info.spec
+    forms = (
+        f"busy machine: {'torch.set_num_threads(1)' if own else 'train.threads=1'} may be faster",
+        *("busy: try 1 thread", "busy"),
+    )
     return [Part("crowd", tuple(((form, "warning"),) for form in forms), tuple(map(len, forms)))]
 
 

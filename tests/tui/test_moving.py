@@ -395,6 +395,22 @@ async def test_an_orderly_end_shows_its_text_and_is_no_failure(stored: Make, ope
         assert app.leaving == "stop"
 
 
+async def test_a_loop_of_somebody_else_s_is_not_offered_another_engine(
+    workbench: Make, opened: Open, fake_link: type
+) -> None:
+    begun: list[int] = []
+    app, link = workbench(link=fake_link(folder=FOLDER, spec=""), new_engine=lambda: begun.append(1))
+    async with opened(app, (120, 40)) as pilot:
+        link.train(500, "running")
+        await pilot.pause()
+        link.lose("the run mine is stored at step 500")
+        await pilot.pause()
+        assert notice(app) == "the run mine is stored at step 500"
+        await pilot.press("f5")
+        await pilot.pause()
+        assert notice(app) == "the run mine is stored at step 500" and not begun
+
+
 @pytest.mark.parametrize("training", [True, False])
 async def test_a_run_whose_engine_is_gone_goes_on_with_another(
     stored: Make, opened: Open, fake_link: type, training: bool

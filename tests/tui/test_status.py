@@ -272,3 +272,10 @@ def test_a_run_that_shares_its_cores_says_what_would_serve_it(running, width, sa
     assert said in "".join(placed(running(crowded=True), width, 2))
     assert "busy" not in "".join(placed(running(), width, 2))
     assert "busy" not in "".join(placed(running(crowded=True, state="paused"), width, 2))
+
+
+def test_a_loop_of_somebody_else_s_is_told_of_a_setting_that_it_has(running):
+    own = running(crowded=True)
+    own.info = replace(own.info, spec="")
+    shown = "".join(placed(own, 198, 2))
+    assert "torch.set_num_threads(1) may be faster" in shown and "train.threads" not in shown
