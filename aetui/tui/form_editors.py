@@ -12,6 +12,9 @@ from textual.widgets.input import Selection
 from aetui.tui.line_input import LineInput
 from aetui.tui.pick import PickList
 
+EDITING = ("enter", "escape", "backspace", "up", "down", "left", "right", "home", "end", "delete")
+"""Keys besides characters that belong to an editor once it is being opened."""
+
 
 class EditorMessage(Message):
     """A message of an editor about itself."""

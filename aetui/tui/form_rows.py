@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from aetui.tui.form_editors import EDITING
 from aetui.tui.form_fields import Row
 from aetui.tui.texts import pad, plain
 
@@ -192,7 +193,8 @@ class FormRows(ScrollView, can_focus=True):
         self.form.restore()
 
     def on_key(self, event: events.Key) -> None:
-        if self.form.editing:
+        # A key with a meaning of its own, such as the one that applies the form, is not for the editor.
+        if self.form.editing and (event.is_printable or event.key in EDITING):
             event.stop()
             event.prevent_default()
             self.form.relay(event.key, event.character)

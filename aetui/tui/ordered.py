@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from functools import cached_property
 
 from textual import events
@@ -30,6 +31,8 @@ class OrderedInput(App[None]):
     """
 
     _busy = False
+    _laying_out = 0
+    """Calls that wait for what has changed to be laid out."""
     _due: events.Event | None = None
     _settling: asyncio.Task[None] | None = None
 
@@ -46,6 +49,15 @@ class OrderedInput(App[None]):
             self._busy, self._due = True, None
             await super().on_event(event)
             self._settling = asyncio.create_task(self._settle())
+
+    def after_layout(self, call: Callable[[], None]) -> None:
+        """Call something once what has changed is laid out; the next key waits for that."""
+
+        def done() -> None:
+            self._laying_out -= 1
+            call()
+
+        self._laying_out += self.call_after_refresh(done)
 
     @property
     def settled(self) -> bool:
@@ -94,7 +106,9 @@ class OrderedInput(App[None]):
         return [self, *nodes]
 
     def _works_elsewhere(self) -> bool:
-        """Whether a screen searches for something, or waits for it."""
+        """Whether something waits for the layout, or a screen searches for something or waits for it."""
         screens: list[Screen[object]] = list(self.screen_stack)
         searching = any(worker.node in screens and not worker.is_finished for worker in self.workers)
-        return searching or any(isinstance(screen, Dialog) and screen.waits for screen in screens)
+        return (
+            searching or self._laying_out > 0 or any(isinstance(screen, Dialog) and screen.waits for screen in screens)
+        )

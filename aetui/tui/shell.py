@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from textual.app import App
 from textual.screen import Screen
 
 from aetui.tui.actions import key_text
 from aetui.tui.frames import Frames
+from aetui.tui.ordered import OrderedInput
 from aetui.tui.workbench import WorkbenchScreen
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _MOMENT = 0.1
 class Shell:
     """The screen with its notice, the dialogs above it, its keys and its pace."""
 
-    def __init__(self, app: App[None], bench: WorkbenchScreen, frames: Frames, keymap: Mapping[str, str]) -> None:
+    def __init__(self, app: OrderedInput, bench: WorkbenchScreen, frames: Frames, keymap: Mapping[str, str]) -> None:
         """keymap: the user's keys."""
         self._app, self._keymap = app, keymap
         self.bench = bench
@@ -56,8 +56,8 @@ class Shell:
         self._app.call_later(call)
 
     def after_refresh(self, call: Callable[[], None]) -> None:
-        """Call something once what has changed is laid out."""
-        self._app.call_after_refresh(call)
+        """Call something once what has changed is laid out, before the next key."""
+        self._app.after_layout(call)
 
     def in_a_moment(self, call: Callable[[], None]) -> None:
         """Call something once a user who waits would want to see something, so that nothing flickers before."""

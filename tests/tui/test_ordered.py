@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 
 from aetui import protocol as p
@@ -118,6 +119,42 @@ async def test_a_command_is_found_and_run_by_keys_of_one_read(after):
     found = await after((120, 40), ("ctrl+p", *"maximize", "enter", "n"), together=True)
     assert found["alone"]
     assert found["screens"][-1] == AskSteps.__name__
+
+
+async def test_a_key_waits_for_what_is_to_be_done_once_the_screen_is_laid_out(
+    workbench, opened, fake_link, monkeypatch
+):
+    """A busy machine lays out late; the editor of a setting that was found opens then, and belongs to that row."""
+    at_once = App.call_after_refresh
+
+    def late(self: App[None], callback: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+        self.set_timer(0.3, lambda: at_once(self, callback, *arguments, **named))
+        return True
+
+    app, link = workbench(link=fake_link())
+    async with opened(app, (200, 50)) as pilot:
+        link.enter("paused")
+        await all_obeyed(pilot)
+        monkeypatch.setattr(App, "call_after_refresh", late)
+        await send(pilot, "slash", *"code", "enter", "4", "enter", "ctrl+s")
+        await pilot.pause(0.6)
+        assert [str(one) for one in app.bench.form.pending()] == ["model.code 10 -> 4"]
+        assert not app.bench.form.editing and type(app.screen).__name__ == "Confirm"
+
+
+async def test_a_key_with_a_meaning_of_its_own_is_not_lost_while_an_editor_opens(workbench, opened, fake_link):
+    app, link = workbench(link=fake_link())
+    async with opened(app, (120, 40)) as pilot:
+        link.enter("paused")
+        await all_obeyed(pilot)
+        form = app.bench.form
+        form.set_value("model.code", "4")
+        app.bench.choose("settings")
+        await all_obeyed(pilot)
+        form.edit()
+        app.screen.set_focus(form._rows, scroll_visible=False)
+        await send(pilot, "ctrl+s")
+        assert type(app.screen).__name__ == "Confirm"
 
 
 async def test_enter_waits_for_the_list_of_checkpoints(workbench, opened, fake_link):
