@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from aetui.cli.progress import say
+from aetui.cli.talk import reach
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
-from aetui.engine.sockets import SocketError
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import Problem, RunSpec, SpecError, loads
@@ -62,12 +62,7 @@ def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
         SpecError: there is no terminal to draw on, or no engine to attach to.
     """
     _need_terminal("aetui attach", f"aetui runs show {folder.name} tells how it stands")
-    try:
-        link = AttachLink(folder.path)
-    except SocketError as error:
-        held = folder.holder() is not None
-        way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
-        raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
+    link = reach(folder, "aetui attach")
     screen = _Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True)
 

@@ -174,6 +174,30 @@ def stop(run: str | None = None, /) -> int:
     return stop_run(running(run, "aetui stop"))
 
 
+def steer(
+    *words: str,
+    wait: Flag = False,
+    timeout: float = 60.0,
+    json: Flag = False,
+) -> int:
+    """Steer a run that is alive from the command line: RUN pause | go | step N | set optim.lr=1e-4 ... | undo.
+
+    Parameters
+    ----------
+    words
+        The run's name or its unique beginning, which may be left out where one alone is alive, and what it is to do.
+    wait
+        With step N: until the run rests again.
+    timeout
+        Seconds that the acknowledgement may take.
+    json
+        Print one JSON object instead of a sentence.
+    """
+    from aetui.cli.steer import steer as steer_run
+
+    return steer_run(words, wait=wait, patience=timeout, as_json=json)
+
+
 def export(
     run: str,
     /,
@@ -198,4 +222,4 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, stop, export)
+commands = (runs, resume, attach, steer, stop, export)
