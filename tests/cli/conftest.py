@@ -44,12 +44,10 @@ def ours() -> Iterator[Callable[..., Engine]]:
         host = Host(engine)
         worker = threading.Thread(target=engine.work, daemon=True)
         engines.append((engine, host, worker))
-        spec = changed(
-            RunSpec(), TINY | {path.replace("__", "."): value for path, value in settings.items()}, text=True
-        )
-        engine.submit(p.New(id=0, spec=dumps(spec), start=start))
+        more = {path.replace("__", "."): value for path, value in settings.items()}
+        host.submit(p.New(id=0, spec=dumps(changed(RunSpec(), TINY | more, text=True)), start=start))
         worker.start()
-        until(lambda: engine.state == ("running" if start else "paused") and folder.exists)
+        until(lambda: engine.state == ("running" if start else "paused") and (folder.path / "engine.sock").exists())
         return engine
 
     yield begin
