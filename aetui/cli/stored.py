@@ -198,6 +198,21 @@ def steer(
     return steer_run(words, wait=wait, patience=timeout, as_json=json)
 
 
+def status(run: str | None = None, /, *, json: Flag = False) -> int:
+    """Say how a run stands: state, step, speed, settings, losses, explained variance, verdict.
+
+    Parameters
+    ----------
+    run
+        A run's name, or its unique beginning, or its folder; nothing takes the one that trains, or changed last.
+    json
+        Print one JSON object instead of a text.
+    """
+    from aetui.cli.status import show_status
+
+    return show_status(run, as_json=json)
+
+
 def export(
     run: str,
     /,
@@ -222,4 +237,4 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, steer, stop, export)
+commands = (runs, resume, attach, status, steer, stop, export)

@@ -51,6 +51,8 @@ class Talk:
         self.step = 0
         """Of the last event."""
         self.state: p.State = "loading"
+        self.reason = ""
+        """Why it is in that state, where there is more to say."""
         self.since: float | None = None
         """When it came into that state, in seconds since the epoch."""
         self.past: list[p.Events] = []
@@ -179,7 +181,7 @@ class Talk:
         if isinstance(info, p.RunInfo):
             self.info = info
         if isinstance(event, p.StateChanged):
-            self.state, self.since = event.state, event.time
+            self.state, self.reason, self.since = event.state, event.reason, event.time
         if isinstance(event, p.Ready):
             self.state = "paused"
         if isinstance(event, p.Noted | p.Accepted | p.StateChanged):

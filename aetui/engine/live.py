@@ -47,6 +47,8 @@ class LiveRun:
         self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
         self._to_save = ""
+        self._kept: tuple[int, int] = (0, 0)
+        """Version and step of the report that the record has."""
         self._bad: int | None = None
         """The first step that was not finite, until the worker thread hears of it."""
         self._collected = time.monotonic()
@@ -61,6 +63,7 @@ class LiveRun:
             status=replace(self._status, **own),
             history=self.history.since(0 if fresh else look.since),
             points=tuple(self.history.points[0 if fresh else look.points :]),
+            unknown=self.watch.unknown(look.have),
             **self.watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
         )
         return view, missing
@@ -156,6 +159,7 @@ class LiveRun:
         recording = self.recording
         assert recording is not None
         self.watch.gauges.diagnosis.move()
+        recording.keep_report(None)
         run = LiveRun(self.training, self.info, recording, self)
         run.unsaved, run.screens = self.unsaved, self.screens
         run.load()
@@ -274,6 +278,27 @@ class LiveRun:
         if self._probes is not None:
             self._probes = None
             self.watch.publish("diagnosis", self.watch.gauges.staged(""))
+
+    def keep_report(self) -> None:
+        """Record what the diagnosis says, where that is news."""
+        diagnosis, recording = self.watch.diagnosis, self.recording
+        if diagnosis is None or recording is None or diagnosis.stage:
+            return
+        step = self.watch.gauges.diagnosed or diagnosis.step
+        if (diagnosis.version, step) != self._kept:
+            self._kept = diagnosis.version, step
+            kept = {"step": step, "time": time.time(), "probed": diagnosis.probed}
+            recording.keep_report({**kept, "report": diagnosis.report.to_dict()})
+
+    def conclude(self) -> None:
+        """Have the record end with the verdict on the last step, where that takes no time to speak of."""
+        recording, gauges = self.recording, self.watch.gauges
+        if recording is None or recording.idle or recording.spoiled or not self.watch.cheap:
+            return
+        if gauges.diagnosed != self.training.steps.done:
+            gauges.resting = True
+            self.watch.measure("diagnosis")
+        self.keep_report()
 
     def verdict_changed(self) -> str:
         """A line for the journal where the published verdict is another than before, else ''."""

@@ -185,6 +185,7 @@ class Present:
             self.emit(p.Noted(text=text, warning=bool(run.unsaved)))
 
     def note_verdict(self, run: LiveRun) -> None:
+        run.keep_report()
         text = run.verdict_changed()
         if text:
             self.emit(p.Noted(text=text, kind="verdict"))

@@ -62,7 +62,7 @@ from aetui.protocol.views import (
     View,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 class Hello(Struct, frozen=True, tag_field="type", tag="hello"):

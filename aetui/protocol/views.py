@@ -182,3 +182,5 @@ class View(Struct, frozen=True, kw_only=True, tag_field="type", tag="view"):
     pairs: Pairs | None = None
     layers: Layers | None = None
     diagnosis: Diagnosis | None = None
+    unknown: dict[str, str] = {}
+    """Of the gauges that were asked for, why those can't be measured that can't."""
