@@ -83,9 +83,8 @@ def test_probes_pause_a_run_that_trains_and_have_it_go_on(theirs, capsys):
     # Whether something is wrong by then is for the diagnosis to say.
     assert main(["diagnose", "own", "--probes", "--json"]) in (0, 1)
     assert json.loads(capsys.readouterr().out)["probed"]
-    states = [event.state for event in loop.run._engine._journal._past if isinstance(event, p.StateChanged)]
-    assert states[-2:] == ["paused", "running"]
-    until(lambda: loop.run._engine.state == "running")
+    past = loop.run._engine._journal._past
+    until(lambda: [one.state for one in past if isinstance(one, p.StateChanged)][-2:] == ["paused", "running"])
     steps = loop.steps
     until(lambda: loop.steps > steps)
     assert any(not torch.equal(before[name], value) for name, value in loop.model.state_dict().items())
