@@ -55,16 +55,16 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
 
 
-def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
-    """Show a run whose engine runs, until the user leaves; the engine goes on.
+def attach_screen(folder: RunFolder, *, theme: str | None, read_only: bool = False) -> int:
+    """Show a run whose engine runs, until the user leaves; the engine goes on. read_only: and steer nothing.
 
     Raises:
         SpecError: there is no terminal to draw on, or no engine to attach to.
     """
     _need_terminal("aetui attach", f"aetui runs show {folder.name} tells how it stands")
-    link = reach(folder, "aetui attach")
+    link = reach(folder, "aetui attach", read_only=read_only)
     screen = _Screen(folder, "process", theme)
-    return screen.show(link, spec_of_run(folder), attached=True)
+    return screen.show(link, spec_of_run(folder), attached=True, read_only=read_only)
 
 
 def new_folder(name: str | None) -> tuple[RunFolder, list[str]]:
@@ -134,6 +134,7 @@ class _Screen:
         problems: list[str] | None = None,
         open_folder: str = "",
         attached: bool = False,
+        read_only: bool = False,
     ) -> int:
         """Draw until the user leaves, then leave the engine as they wish; status 1 where the run or screen failed."""
         try:
@@ -151,6 +152,7 @@ class _Screen:
                 log_file=str(self._folder.log),
                 open_folder=open_folder,
                 attached=attached,
+                read_only=read_only,
                 new_engine=self._another(),
             )
         except BaseException:

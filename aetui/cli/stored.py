@@ -145,20 +145,22 @@ def resume(
     return resume_screen(folder, placement=engine, start=start, theme=theme)
 
 
-def attach(run: str | None = None, /, *, theme: str | None = None) -> int:
+def attach(run: str | None = None, /, *, read_only: Flag = False, theme: str | None = None) -> int:
     """Bring back the screen of a run that trains in the background.
 
     Parameters
     ----------
     run
         A run's name, or its unique beginning; nothing takes the only one in training.
+    read_only
+        Only watch: no key of this screen steers the run.
     theme
         Name of a theme.
     """
     from aetui.cli.runs import running
     from aetui.cli.screen import attach_screen
 
-    return attach_screen(running(run, "aetui attach"), theme=theme)
+    return attach_screen(running(run, "aetui attach"), theme=theme, read_only=read_only)
 
 
 def stop(run: str | None = None, /) -> int:

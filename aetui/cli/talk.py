@@ -23,14 +23,14 @@ class NoAnswer(ConnectionError):
     """The engine gave no answer, or is gone; one sentence."""
 
 
-def reach(folder: RunFolder, command: str) -> AttachLink:
-    """A link to the engine of a run.
+def reach(folder: RunFolder, command: str, *, read_only: bool = False) -> AttachLink:
+    """A link to the engine of a run; `read_only`: which then obeys nothing.
 
     Raises:
         SpecError: there is none, or it can't be trusted.
     """
     try:
-        return AttachLink(folder.path)
+        return AttachLink(folder.path, read_only=read_only)
     except SocketError as error:
         held = folder.holder() is not None
         way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"

@@ -56,6 +56,8 @@ class RunModel:
     versions: Counter[str] = field(default_factory=Counter)
     behind: bool = False
     """The engine has more history to fetch."""
+    read_only: bool = False
+    """Whether this screen only watches."""
     loads: int = 0
     """Runs that were loaded; one that moves, or that another engine continues, stays the same."""
 

@@ -7,8 +7,10 @@ import threading
 
 import pytest
 
+from aetui import protocol as p
 from aetui.cli.main import main
 from aetui.cli.steer import Order, order_of
+from aetui.cli.talk import reach
 from aetui.runs.folder import RunFolder
 from aetui.spec import SpecError
 from tests.cli.conftest import until
@@ -48,6 +50,20 @@ def test_a_loop_of_somebodys_own_is_steered_alike(theirs, said, told):
         "run": "own", "action": "go", "effect": "done", "step": paused, "state": "running",
         "text": f"goes on from step {paused + 1:,}", "changes": [],
     }  # fmt: skip
+
+
+def test_a_link_that_only_watches_is_refused_by_the_engine_and_its_end_is_nobody_elses(ours):
+    engine = ours("mine", start=True)
+    link = reach(RunFolder.find("mine"), "aetui attach", read_only=True)
+    heard: list[p.Reply] = []
+    link.connect(heard.append, lambda text: None)
+    link.send(p.Stop(id=7))
+    until(lambda: any(isinstance(reply, p.Refused) for reply in heard))
+    assert [(one.command, one.text) for one in heard if isinstance(one, p.Refused)] == [(7, p.READ_ONLY)]
+    link.close()
+    steps = engine.run.training.steps.done
+    until(lambda: engine.run.training.steps.done > steps)
+    assert engine.state == "running"
 
 
 def test_what_has_no_effect_is_said_with_status_0_and_what_is_refused_with_1(ours, said, told, capsys):
