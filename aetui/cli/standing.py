@@ -66,6 +66,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     """Reconstruction term of the last step."""
     total: float | None = None
     """Its loss with penalties, where that is another."""
+    parts: dict[str, float | None] = {}
+    """What else a loop of the user's own logged of it, by name."""
     grad_norm: float | None = None
     """Joint norm before clipping."""
     clipped_share: float | None = None
@@ -132,6 +134,7 @@ def of_engine(talk: Talk, engine: int | None) -> Standing:
         lr=status.lr,
         loss=status.loss,
         total=None if total == status.loss else total,
+        parts={} if history is None else {name: float(part.numpy()[-1]) for name, part in history.parts.items()},
         grad_norm=status.grad_norm,
         clipped_share=status.clipped_share,
         validation_loss=status.validation_loss,
@@ -237,6 +240,7 @@ def of_record(folder: RunFolder, command: str) -> Standing:
         settings=settings,
         loss=float(last.loss[-1]) if steps else None,
         total=total,
+        parts={name: float(values[-1]) for name, values in last.parts.items()} if steps else {},
         grad_norm=float(last.grad_norm[-1]) if steps else None,
         clipped_share=float(last.clipped.astype(float).mean()) if steps and last.clipped.any() else None,
         validation_loss=validation,

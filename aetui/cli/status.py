@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
@@ -77,6 +78,9 @@ def _rows(one: Standing) -> Iterator[tuple[str, str]]:
         yield "not saved", one.unsaved
     yield "settings", _settings(one.settings, one.lr)
     yield "loss", _loss(one)
+    logged = {name: value for name, value in one.parts.items() if value is not None and not math.isnan(value)}
+    if logged:
+        yield "logged", ", ".join(f"{name} {number(value)}" for name, value in logged.items())
     if one.grad_norm is not None:
         share = "" if one.clipped_share is None else f", clipped in {100 * one.clipped_share:.0f} % of the last steps"
         yield "gradient norm", number(one.grad_norm) + share

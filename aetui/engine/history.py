@@ -22,6 +22,8 @@ class History:
         self._columns = np.empty((3, 4096), dtype=np.float32)
         self._length = 0
         self._has_total = False
+        self._parts: dict[str, np.ndarray] = {}
+        """As wide as the columns."""
         self.points: list[p.Point] = []
 
     def __len__(self) -> int:
@@ -35,10 +37,22 @@ class History:
                 grown = np.empty((3, max(needed, 2 * self._columns.shape[1])), dtype=np.float32)
                 grown[:, : self._length] = self._columns[:, : self._length]
                 self._columns = grown
+                self._parts = {name: self._widened(values) for name, values in self._parts.items()}
+            for name in records.parts:
+                if name not in self._parts:
+                    self._parts[name] = self._widened(np.empty(0, np.float32))
+            for name, values in self._parts.items():
+                values[self._length : needed] = records.parts.get(name, np.nan)
             part = self._columns[:, self._length : needed]
             part[0], part[1], part[2] = records.loss, records.total, records.grad_norm
             self._has_total = self._has_total or not np.array_equal(records.loss, records.total, equal_nan=True)
             self._length = needed
+
+    def _widened(self, values: np.ndarray) -> np.ndarray:
+        """What is known so far, in an array as wide as the columns."""
+        wide = np.full(self._columns.shape[1], np.nan, dtype=np.float32)
+        wide[: min(self._length, len(values))] = values[: self._length]
+        return wide
 
     @staticmethod
     def of(columns: Records, points: Iterable[p.Point]) -> History:
@@ -49,6 +63,7 @@ class History:
         history._columns[:, :count] = columns.loss, columns.total, columns.grad_norm
         history._has_total = not np.array_equal(columns.loss, columns.total, equal_nan=True)
         history._length = count
+        history._parts = {name: history._widened(values) for name, values in columns.parts.items()}
         for point in points:
             history.add_point(point)
         return history
@@ -72,6 +87,7 @@ class History:
                 total=p.Array.of(part[1]) if self._has_total else None,
                 grad_norm=p.Array.of(part[2]),
                 end=self._length,
+                parts={name: p.Array.of(values[start : start + part.shape[1]]) for name, values in self._parts.items()},
             )
 
     def sampled(self, most: int = 4000) -> tuple[list[float], list[float]]:

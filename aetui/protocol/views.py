@@ -67,6 +67,8 @@ class History(Struct, frozen=True):
     grad_norm: Array
     end: int
     """Steps recorded so far; above start + n there is more to fetch."""
+    parts: dict[str, Array] = {}
+    """What else a loop of the user's own logged, by name, NaN where it logged nothing of that name, shape (n,)."""
 
 
 class Point(Struct, frozen=True):

@@ -258,6 +258,11 @@ class Workbench(OrderedInput):
     async def action_chart_smoothing(self) -> None:
         await self.bench.panes["loss"].run_action("cycle_smoothing")
 
+    async def action_chart_curve(self) -> None:
+        if not self.model.parts:
+            self.shell.say("there is one curve; run.log(loss, kl=...) of a loop of your own makes more")
+        await self.bench.panes["loss"].run_action("cycle_curve")
+
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)
 
