@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -102,7 +103,7 @@ class LiveRun:
         """Why the run stops at a step whose loss or gradient is not finite."""
         page = self.history.since(step - 1)
         assert page is not None
-        return describe.non_finite(step, page, self.history.last_finite(), self.training.steps.after_non_finite)
+        return describe.non_finite(step, page, self.history.last_finite(step), self.training.steps.after_non_finite)
 
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
@@ -333,6 +334,9 @@ class LiveRun:
         training, point = self.training, self.watch.point
         last = self.history.since(max(0, len(self.history) - 1))
         settings, threshold = training.settings, training.settings.threshold
+        loss = None if last is None else float(last.loss.numpy()[-1])
+        if loss is not None and math.isnan(loss) and self.history.last_bad != len(self.history):
+            loss = None  # nobody told the loss of this step
         self._status = p.Status(
             state=state,
             step=len(self.history),
@@ -340,7 +344,7 @@ class LiveRun:
             steps_per_second=self.speed.rate if state == "running" else None,
             lr=settings.rate,
             base_lr=settings.base_rate,
-            loss=None if last is None else float(last.loss.numpy()[-1]),
+            loss=loss,
             grad_norm=None if last is None else float(last.grad_norm.numpy()[-1]),
             threshold=threshold,
             clipped_share=None if threshold is None else self._clipped.share,

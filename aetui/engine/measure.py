@@ -101,9 +101,8 @@ class Gauges:
 
     def _broken(self) -> int | None:
         """The last step, where it was not finite."""
-        last = self.history.last_finite()
         steps = len(self.history)
-        return None if not steps or (last is not None and last[0] == steps) else steps
+        return steps if steps and self.history.last_bad == steps else None
 
     def measure(self, name: str, first: int) -> p.Diagnosis | p.Variance | p.Code | p.Pairs | p.Layers:
         """One gauge of `protocol.GAUGES`; `first` is the first pair wanted."""

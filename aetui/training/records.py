@@ -22,6 +22,14 @@ class Records:
     grad_norm: np.ndarray
     clipped: np.ndarray
     parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    known: np.ndarray | None = None
+    """False where a loop of the user's own told no loss of a step, which is NaN there; None where all are known."""
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Whether loss or gradient norm of a step are known not to be finite, bool of shape (steps,)."""
+        lost = ~np.isfinite(self.total)
+        return (lost if self.known is None else lost & self.known) | ~np.isfinite(self.grad_norm)
 
     def __len__(self) -> int:
         return len(self.loss)

@@ -29,7 +29,7 @@ class NamedParts:
         self._names: set[str] = set()
         self._refused: set[str] = set()
         self._open: dict[str, list[Figure]] = {}
-        self._rows: list[dict[str, Figure]] = []
+        self._rows: list[tuple[bool, dict[str, Figure]]] = []
         self._taking = threading.Lock()
 
     def note(self, name: str, figure: Callable[[], Figure]) -> None:
@@ -57,16 +57,20 @@ class NamedParts:
         """What was noted belongs to no step."""
         self._open = {}
 
-    def close(self) -> None:
-        """The step that is open has all that it will get."""
-        self._rows.append({name: self._mean(values) for name, values in self._open.items()})
+    def close(self, *, known: bool) -> None:
+        """The step that is open has all that it will get. known: whether its loss is."""
+        self._rows.append((known, {name: self._mean(values) for name, values in self._open.items()}))
         self._open = {}
 
-    def take(self, count: int) -> dict[str, np.ndarray]:
-        """The first `count` steps that were closed and not taken, each array of shape (count,), NaN where none was."""
+    def take(self, count: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The first `count` steps that were closed and not taken: each array of shape (count,), NaN where none was.
+
+        Besides, of which of them the loss is known, bool of shape (count,).
+        """
         with self._taking:
-            rows = self._rows[:count]
-            del self._rows[: len(rows)]
+            closed = self._rows[:count]
+            del self._rows[: len(closed)]
+        known, rows = np.array([one[0] for one in closed], dtype=bool), [one[1] for one in closed]
         names = dict.fromkeys(name for row in rows for name in row)
         found = {name: np.full(count, np.nan, np.float32) for name in names}
         waiting: list[tuple[str, int]] = []
@@ -85,7 +89,7 @@ class NamedParts:
             for index, value in zip(here, values.tolist(), strict=True):
                 name, at = waiting[index]
                 found[name][at] = value
-        return found
+        return found, known
 
 
 def _as_float32(value: float) -> float:

@@ -100,11 +100,11 @@ class WatchedSteps:
         if self._open is None:
             return False
         (norm, clipped, skipped), self._open = self._open, None
-        total = _mean(self._losses)
+        total, known = _mean(self._losses), bool(self._losses)
         loss = _mean(self._parts) if self._parts else total
         self._losses, self._parts = [], []
         # Before the step is recorded: whoever drains meanwhile finds no step without what belongs to it.
-        self._named.close()
+        self._named.close(known=known)
         if self._on_host:
             self._recorder.add_values(float(loss), float(total), float(norm), float(clipped))
         else:
@@ -124,13 +124,13 @@ class WatchedSteps:
     def drain(self) -> Records:
         with self._draining:
             records = self._recorder.drain()
-            parts = self._named.take(len(records))
+            parts, known = self._named.take(len(records))
         counted = records.clipped >= 0
         if not counted.all():
             self.done -= int((~counted).sum())
             parts = {name: values[counted] for name, values in parts.items()}
         loss, total, norm, clipped = (column[counted] for column in _columns(records))
-        return Records(loss, total, norm, clipped, parts)
+        return Records(loss, total, norm, clipped, parts, known[counted])
 
     def stand_at(self, step: int) -> None:
         """Go on counting from another step; what was recorded since is dropped."""
