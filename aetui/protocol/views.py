@@ -116,6 +116,10 @@ class Code(Struct, frozen=True, kw_only=True):
     """Units whose variance over the probe set exceeds 0.01 of the largest's; for a VAE, 0.01 (Burda et al. 2016)."""
     variances: Array
     """Per unit, shape (width,)."""
+    kl: float | None = None
+    """Of the code's distribution in nats, mean over the rows, None where it is not known."""
+    unit_kl: Array | None = None
+    """Its share of each unit, shape (width,), None where the total alone is known."""
 
 
 class Pair(Struct, frozen=True):
