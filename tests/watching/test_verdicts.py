@@ -41,7 +41,7 @@ def plain(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 
 def frozen() -> nn.Module:
     model = mlp()
-    for layer in list(model)[:4]:
+    for layer in list(model.children())[:4]:
         layer.requires_grad_(False)
     return model
 
