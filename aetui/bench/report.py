@@ -33,8 +33,8 @@ BUSY = ("plain", "engine")
 _TURNS = 2
 """Turns that the loops of one process take."""
 _START, _START_BUSY, _SCREEN, _ATTACHED, _KEYS = 3.0, 8.0, 5.5, 3.0, 5.0
-"""Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, one that is attached,
-its keys."""
+"""Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, one that is
+attached, its keys."""
 
 
 def bench_and_print(*, rounds: int, seconds: float, as_json: bool) -> int:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
-from aetui.diagnosis.figures import SAMPLE, Data, Linear, measure_data, measure_linear, told_linear
+from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.subject import KL, Subject
+from aetui.diagnosis.told import told
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
 
@@ -170,35 +171,8 @@ def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
 
 
 def _linear(subject: Subject) -> Linear:
-    """What PCA of the targets explains, and of targets that are not the inputs what those tell of them."""
-    found = measure_linear(subject.judged, subject.code_width)
-    pair = (subject.inputs, subject.targets) if subject.stepped is None else _read_and_judged(subject)
-    if pair is None or (subject.targets is subject.inputs and subject.stepped is None):
-        return found
-    return replace(found, told=told_linear(*pair, subject.code_width))
-
-
-def _read_and_judged(subject: Subject) -> tuple[Tensor, Tensor] | None:
-    """What a step's model reads of rows, and what its reconstructions are compared with; None where the one is the
-    other, or they do not belong together row by row."""
-    loop = Loop(subject)
-    read: list[Tensor] = []
-    wanted: list[Tensor] = []
-    with loop.looking():
-        for rows in subject.inputs[probe_rows(subject.rows, SAMPLE)].split(loop.chunk):
-            found = loop.forward(rows, rows).look
-            if found is None or found.main is None or found.touch.read is None:
-                return None
-            given, made = found.touch.read.detach(), found.main.wanted.detach()
-            if len(given) != len(made) or found.main.mask is not None or not made.is_floating_point():
-                return None
-            given, made = given.flatten(1), made.flatten(1)
-            same = given.numel() == made.numel() and torch.equal(given.sort().values, made.sort().values)
-            if same or (read and (given.shape[1:] != read[0].shape[1:] or made.shape[1:] != wanted[0].shape[1:])):
-                return None
-            read.append(given)
-            wanted.append(made)
-    return torch.cat(read), torch.cat(wanted)
+    """What PCA of the targets explains, and of targets that are not what the model is told what that tells of them."""
+    return replace(measure_linear(subject.judged, subject.code_width), told=told(subject))
 
 
 def _draws(subject: Subject, x: Tensor, target: Tensor) -> bool:

@@ -66,11 +66,11 @@ class VQVAE(nn.Module):
             also=("codebook-collapse",)),
         Bug("rate", "lr-too-high", "A learning rate of 0.3 with Adam.", verdicts=BROKEN,
             also=("dead-units", "codebook-collapse")),
-        Bug("commitment", "penalty-too-strong", "beta=2000 for the commitment term.", also=("codebook-collapse",)),
+        Bug("commitment", "penalty-too-strong", "beta=20000 for the commitment term.", also=("codebook-collapse",)),
     ),
 )  # fmt: skip
 def vq_vae(seed: int, bug: str) -> Settings:
-    model = VQVAE(2000.0 if bug == "commitment" else 0.25, straight=bug != "straight")
+    model = VQVAE(20000.0 if bug == "commitment" else 0.25, straight=bug != "straight")
     if bug == "codebook":
         nn.init.normal_(model.vector_quantization.embedding.weight, std=30.0)
     data = images(rows=1200)
@@ -113,14 +113,14 @@ class TopKAutoencoder(nn.Module):
         Bug("bias", "dead-units", "latent_bias starts at -5: no latent is ever above zero."),
         Bug("rate", "lr-too-high", "A learning rate of 1.", verdicts=BROKEN,
             also=("dead-units", "exploding-gradients")),
-        Bug("l1", "penalty-too-strong", "An L1 term of weight 10 was left in beside the top-k.", also=("dead-units",)),
+        Bug("l1", "penalty-too-strong", "An L1 term of weight 300 was left in beside the top-k.", also=("dead-units",)),
         Bug("encoder-forgotten", "frozen-parameters", "The optimizer was given pre_bias and the encoder only.",
             verdicts=(*LOST, "under-trained", "healthy")),
     ),
 )  # fmt: skip
 def topk_sparse(seed: int, bug: str) -> Settings:
     model = TopKAutoencoder(50, 128, 16, -5.0 if bug == "bias" else 0.0)
-    weight = 10.0 if bug == "l1" else 0.0
+    weight = 300.0 if bug == "l1" else 0.0
 
     def step(model: nn.Module, batch: Tensor) -> Tensor:
         _, latents, recons = model(batch)

@@ -112,7 +112,7 @@ def masked_patches(seed: int, bug: str) -> Settings:
         return loss
 
     return run(
-        model=model, data=DataLoader(data, batch_size=64, shuffle=True), step=step, steps=1200,  # pyright: ignore
+        model=model, data=DataLoader(data, batch_size=64, shuffle=True), step=step, steps=3000,  # pyright: ignore
         optimizer=torch.optim.AdamW(model.parameters(), lr=rates.get(bug, 3e-3), betas=(0.9, 0.95), weight_decay=0.05),
     )  # fmt: skip
 

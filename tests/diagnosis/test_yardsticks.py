@@ -76,3 +76,44 @@ def test_the_weight_of_a_kl_follows_from_how_both_terms_are_summed(
         return error - weight * 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
     assert dossier(Vae(), step, rows()).facts.beta == pytest.approx(beta, rel=1e-3)
+
+
+def masked(hidden: bool, share: float = 0.3) -> Any:
+    """A step that judges masked entries, which the model sees or not."""
+
+    def step(model: nn.Module, x: Tensor) -> Tensor:
+        mask = (torch.rand_like(x) < share).float()
+        made = model(x * (1 - mask) if hidden else x)
+        return ((made - x) ** 2 * mask).sum() / mask.sum()
+
+    return step
+
+
+def test_entries_that_the_model_does_not_see_are_measured_by_what_the_others_tell():
+    data = rows(1500)
+    found = dossier(nn.Linear(20, 20), masked(True), data).facts.linear.told
+    # The same from scratch: each entry from the others of its row, where it is masked.
+    draw = torch.Generator().manual_seed(5)
+    mask = (torch.rand(data.shape, generator=draw) < 0.3).float()
+    given = torch.cat([(data - data.mean(0)) * (1 - mask), mask, torch.ones(len(data), 1)], 1)
+    total = missed = 0.0
+    for place in range(20):
+        chosen = mask[:, place] > 0
+        x, y = given[chosen], data[chosen, place]
+        rest = y - x @ torch.linalg.lstsq(x, y[:, None], driver="gelsd").solution[:, 0]
+        total, missed = total + float((y - y.mean()).square().sum()), missed + float(rest.square().sum())
+    assert found == pytest.approx(1 - missed / total, abs=0.05) and found < 0.95
+
+
+def test_entries_that_the_model_sees_have_no_such_limit():
+    assert dossier(nn.Linear(20, 20), masked(False), rows(1500)).facts.linear.told is None
+
+
+def test_a_step_that_writes_into_its_batch_is_left_in_peace():
+    def step(model: nn.Module, x: Tensor) -> Tensor:
+        mask = (torch.rand_like(x) < 0.3).float()
+        wanted = x.clone()
+        x *= 1 - mask
+        return ((model(x) - wanted) ** 2 * mask).sum() / mask.sum()
+
+    assert dossier(nn.Linear(20, 20), step, rows(1500)).facts.linear.told is None
