@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="re
 
 MODEL = """
 import time
+from pathlib import Path
 import torch
 from torch import nn
 
@@ -26,46 +27,65 @@ class Net(nn.Module):
     def forward(self, x):
         if self.training and torch.is_grad_enabled():
             self.steps += 1
-            if self.steps >= {first}:
-                time.sleep({seconds})  # here
+            while self.steps > int(Path({allowed!r}).read_text()):
+                time.sleep(0.01)  # here
         return self.decoder(torch.relu(self.encoder(x)))
 """
 LINE = 1 + next(i for i, line in enumerate(MODEL.splitlines()) if line.endswith("# here"))
 
 
-def run(start, folder: Path, first: int, seconds: float, columns: int, rows: int):
-    (folder / "mine.py").write_text(MODEL.format(first=first, seconds=seconds))
+class Allowed:
+    """How many steps the model may compute; the next one takes until it may."""
+
+    def __init__(self, file: Path, steps: int) -> None:
+        self.file = file
+        self(steps)
+
+    def __call__(self, steps: int) -> None:
+        written = self.file.with_suffix(".new")
+        written.write_text(str(steps))
+        written.replace(self.file)
+
+
+def run(start, folder: Path, steps: int):
+    allowed = Allowed(folder / "allowed", steps)
+    (folder / "mine.py").write_text(MODEL.format(allowed=str(allowed.file)))
     options = ("--set", "data.rows=0:300", "--set", "train.steps=0", "--set", "optim.lr=0.001", "--name", "slow")
-    model = ("--model", f"{folder}/mine.py:Net")
-    return start("run", *model, *options, columns=columns, rows=rows)
-
-
-@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (120, 40)])
-def test_keys_during_slow_steps_are_acknowledged_and_repeats_undo_nothing(start, tmp_path, columns, rows):
-    program = run(start, tmp_path, 1, 3.0, columns, rows)
+    program = start("run", "--model", f"{folder}/mine.py:Net", *options, columns=80, rows=24)
     program.wait_for("PAUSED", "F5 starts training")
-    program.press("F5")
-    program.wait_for("RUNNING")
-    program.wait(lambda: program.step >= 1, "slow steps, each as it comes")
-    program.press("F5")
-    program.wait_for("PAUSING")
-    program.press("F5")
-    program.wait_for("pausing: waits for the step under way")
-    program.press("F5")
-    step = program.step_at_rest()
-    program.press("F6")
-    program.wait_for("STEPPING")
-    program.press("F7")
-    program.wait_for("optim.lr 0.001 -> 0.000562341 ...")
-    program.wait(lambda: program.step == step + 1 and "PAUSED" in program.text, "one step")
-    assert program.tweaked("optim.lr 0.001 -> 0.000562341") == step + 2
+    return program, allowed
+
+
+def test_keys_during_slow_steps_are_acknowledged_and_repeats_undo_nothing(start, tmp_path):
+    program, allowed = run(start, tmp_path, 1)
+    rates = ("0.001", "0.000562341", "0.000316228")
+    for done, (columns, rows) in ((1, (80, 24)), (4, (120, 40))):
+        program.resize(columns, rows)
+        allowed(done)
+        program.press("F5")
+        program.wait_for("RUNNING")
+        program.wait(lambda done=done: program.step == done, "slow steps, each as it comes")
+        program.press("F5")
+        program.wait_for("PAUSING")
+        program.press("F5")
+        program.wait_for("pausing: waits for the step under way")
+        program.press("F5")
+        allowed(done + 1)
+        assert program.step_at_rest() == done + 1
+        program.press("F6")
+        program.wait_for("STEPPING")
+        before, after, *_ = rates[done > 1 :]
+        program.press("F7")
+        program.wait_for(f"optim.lr {before} -> {after} ...")
+        allowed(done + 2)
+        program.wait(lambda done=done: program.step == done + 2 and "PAUSED" in program.text, "one step")
+        assert program.tweaked(f"optim.lr {before} -> {after}") == done + 3
     program.press("ctrl+q")
     assert program.wait_end() == 0
 
 
 def test_a_step_that_hangs_is_said_to_and_costs_no_step_before_it(start, tmp_path, private_home):
-    program = run(start, tmp_path, 50, 3600.0, 80, 24)
-    program.wait_for("PAUSED", "F5 starts training")
+    program, _ = run(start, tmp_path, 49)
     program.press("F5")
     program.wait(lambda: program.step == 49, "the last whole step")
     program.wait_for("RUNNING no step for", "in forward of Net")
