@@ -44,8 +44,7 @@ def test_a_session_from_start_to_quit(start, placement, columns, rows):
     assert ("libtorch" in libraries) == (placement == "thread")
 
     program.press("F5")
-    # The verdict is news too, and would take the place of what the notice says of a tweak.
-    program.wait_for("RUNNING", "F5 pause", "HEALTHY")
+    program.wait_for("RUNNING", "F5 pause")
     program.wait(lambda: program.step > 20, "step 20")
     program.press("F7")
     assert program.tweaked("optim.lr 0.001 -> 0.000562341") > 20
