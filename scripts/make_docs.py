@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
-from aetui.bench.figures import Figure
-from aetui.bench.report import ratio_name
+from aetui.bench.measuring import ratio_name
+from aetui.bench.spread import Figure
 from aetui.diagnosis.causes.catalog import CATALOG
 from aetui.report import CAUSES
 from aetui.spec import RunSpec, changed

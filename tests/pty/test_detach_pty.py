@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aetui.bench.terminal import Terminal
+from aetui.bench.pseudo_terminal import Terminal
 from aetui.cli.main import main
 from aetui.runs.folder import RunFolder
 
