@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from aetui import protocol as p
-from aetui.runs.database import Database
+from aetui.runs.database import SCHEMA, Database
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.summary import summary
 from aetui.spec import RunSpec, changed
@@ -316,7 +316,7 @@ def test_a_record_of_the_first_version_opens_and_its_checkpoints_get_kinds_from_
     again.stop()
     assert kinds() >= {"start", "before-tweak", "before-move"}
     with closing(sqlite3.connect(folder.database)) as sql:
-        assert sql.execute("PRAGMA user_version").fetchone() == (2,)
+        assert sql.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
 
 
 def test_a_setting_that_is_in_force_already_takes_effect_as_none_and_no_text_names_a_key(drive):
