@@ -206,7 +206,7 @@ def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
     rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
-    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.5,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.4,
 ) -> int:
     """Measure on this machine what watching a run costs.
 

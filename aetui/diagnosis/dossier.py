@@ -134,14 +134,21 @@ class Dossier:
         """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
         KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta
-        told = self.facts.linear.told
-        if linear is not None and told is not None and told >= LEAST_TOLD * linear:
-            linear = min(linear, told)
+        if self._told is not None:
+            linear = self._told
         if linear is None or self.kl_limit is None or beta is None:
             return linear
         if beta > ORDINARY_BETA and self.kl_limit < MOST_KEPT * linear:
             return linear
         return min(linear, self.kl_limit)
+
+    @property
+    def _told(self) -> float | None:
+        """What the inputs tell of the targets, where that is less than PCA of the targets explains."""
+        linear, told = self.facts.linear.explained, self.facts.linear.told
+        if linear is None or told is None or not LEAST_TOLD * linear <= told < linear:
+            return None
+        return told
 
     @property
     def memorized(self) -> float:
@@ -169,6 +176,9 @@ class Dossier:
             return 0.0
         whole = _share(fit.explained, limit)
         reference = self.facts.linear.standardized if self.facts.data.uneven > UNEVEN else self.facts.linear.features
+        if reference is not None and self._told is not None and self.facts.linear.explained:
+            # Of each feature the inputs tell about as much less as of the whole.
+            reference *= self._told / self.facts.linear.explained
         each = _share(fit.features, reference)
         return min(1.0, WHOLE * whole + EACH * min(1.0, each))
 
