@@ -219,7 +219,7 @@ def bench(
     seconds
         Length of one measurement of a loop.
     """
-    from aetui.bench.report import bench_and_print
+    from aetui.bench.measuring import bench_and_print
 
     return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from aetui.bench import screen
+from aetui.bench import with_screen
 from aetui.bench.cases import CASES
-from aetui.bench.figures import Figure, median, percentiles, ratios
+from aetui.bench.spread import Figure, median, percentiles, ratios
 from aetui.openmp import bound_spin, unbound
 
 BY_HAND = ("plain", "lean", "watched", "shown")
@@ -76,15 +76,15 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
     for turn in range(rounds):
         where = f"round {turn + 1} of {rounds}"
         progress.say(f"{where}: first frame")
-        imports.append(screen.import_torch())
-        first_frames.append(screen.first_frame())
+        imports.append(with_screen.import_torch())
+        first_frames.append(with_screen.first_frame())
         for case, found in cases.items():
             progress.say(f"{where}: {case}, loops without a screen")
             found.add(_loops(case, BY_HAND, seconds))
             found.add(_loops(case, ENGINES, seconds))
             for kind in PLACEMENTS:
                 progress.say(f"{where}: {case} with a screen, engine in a {kind}")
-                run = screen.watched(case, kind, seconds, keys=case == "tiny")
+                run = with_screen.watched(case, kind, seconds, keys=case == "tiny")
                 found.add({kind: [run["steps_per_second"]]})
                 if case == "tiny":
                     watched[kind].append(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aetui.bench.cases import case_arguments, case_spec
-from aetui.bench.terminal import Terminal
+from aetui.bench.pseudo_terminal import Terminal
 from aetui.engine.steering import Ladder
 from aetui.spec.fields import fields_of
 from aetui.spec.sections import Optim
