@@ -51,12 +51,14 @@ class Predicted:
     """What the module makes of rows in eval mode.
 
     output: [rows, features], as it is compared with the targets. code: [rows, code], None where it is not known how
-    to get it. loss: the reconstruction term over the rows, None where the loss is not known.
+    to get it. loss: the reconstruction term over the rows, None where the loss is not known. kl: of the code's
+    distribution in nats, means over the rows, of each unit [code] or [1] for the total; None where it is not known.
     """
 
     output: Tensor
     code: Tensor | None
     loss: float | None
+    kl: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class Tweaking:
                 bench.form.select(path)
                 self._shell.after_refresh(bench.form.edit)
 
-        self._shell.ask(FindSetting(bench.form.draft), chosen)
+        self._shell.ask(FindSetting(bench.form.rows), chosen)
 
     def choose_clipping(self) -> None:
         if self._session.lost:
