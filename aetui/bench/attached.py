@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from aetui.bench.terminal import Terminal
+from aetui.bench.pseudo_terminal import Terminal
 
 
 class Attached:
