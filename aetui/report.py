@@ -342,7 +342,8 @@ def _ending(report: Report) -> str:
     steps = "1 step" if report.steps == 1 else f"{report.steps:,} steps"
     probes = f", {report.probe_steps:,} more in probes" if report.probe_steps else ""
     settled = f"{report.settled[:1].upper()}{report.settled[1:].rstrip('.')}. " if report.settled else ""
-    return f"{settled}{steps}{probes}, {report.seconds:.1f} s."
+    took = f", {report.seconds:.1f} s" if report.seconds else ""
+    return f"{settled}{steps}{probes}{took}."
 
 
 class _Page:

@@ -22,7 +22,7 @@ _WIDEST = 100
 """Longer lines are hard to read, however wide the terminal."""
 
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 """Status of a command that ctrl+c ended."""
 
 
@@ -52,7 +52,7 @@ def diagnose_and_print(
         print(report.to_json())
     else:
         print(render(report, width=line_width(), color=colored()))
-    return _INTERRUPTED if interrupted() else int(report.wrong)
+    return INTERRUPTED if interrupted() else int(report.wrong)
 
 
 @contextmanager

@@ -58,6 +58,7 @@ def table_of(database: Database) -> Table:
         rates(loads(meta["spec"]), tweaks, columns.total, meta.get("rows")) if meta.get("spec") else None,
         Points(step.astype(int), validation, explained),
         [(tweak.step, tweak.text) for tweak in tweaks],
+        columns.parts,
     )
 
 

@@ -120,24 +120,25 @@ def diagnose(
     *,
     steps: int | None = None,
     seconds: float | None = None,
-    probes: bool = True,
+    probes: bool | None = None,
     data: Data = None,
     model: Model = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Train without a screen and say what is wrong and why; status 0 where nothing is.
+    """Train without a screen and say what is wrong and why, or say it of a run; status 0 where nothing is.
 
     Parameters
     ----------
     target
-        A preset's name or a TOML spec; nothing takes the digits.
+        A preset's name or a TOML spec, or else a stored run's name, whose verdict is told as it stands; nothing takes
+        the digits.
     steps
         Steps to train; without it the diagnosis stops when its verdict is settled.
     seconds
         Time for the whole; without it three times the training, and at most two minutes beyond it.
     probes
-        Check suspects in short trainings of copies.
+        Check suspects in short trainings of copies; of a run only if asked to, since it pauses for them.
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
@@ -149,9 +150,15 @@ def diagnose(
     """
     from aetui.cli.diagnose import diagnose_and_print
     from aetui.cli.options import spec_of
+    from aetui.cli.verdict import diagnose_run, refuse_options, stored_run
 
+    if (folder := stored_run(target)) is not None:
+        refuse_options(
+            folder, {"--steps": steps, "--seconds": seconds, "--data": data, "--model": model, "--set": set_}
+        )
+        return diagnose_run(folder, probes=bool(probes), as_json=json)
     spec = spec_of(target, data, set_, model)
-    return diagnose_and_print(spec, steps=steps, as_json=json, seconds=seconds, probes=probes)
+    return diagnose_and_print(spec, steps=steps, as_json=json, seconds=seconds, probes=probes is not False)
 
 
 for command in stored_commands:

@@ -29,15 +29,23 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str], model: st
         if data is not None or target is None:
             # Its author has brought the data into the form that it takes.
             spec = replace(spec, data=replace(spec.data, scaling="none"))
+    return changed(spec, changes_of(sets, "--set"), text=True)
+
+
+def changes_of(items: Sequence[str], option: str) -> dict[str, str]:
+    """`section.key=value` texts as values by path.
+
+    Raises:
+        SpecError: one of them is no such text; `option` is what it was written after.
+    """
     changes: dict[str, str] = {}
-    for item in sets:
+    for item in items:
         path, equals, value = item.partition("=")
         if not equals or not path.strip():
-            raise SpecError(
-                [Problem("--set", f"{item!r} is not allowed; it takes section.key=value, such as optim.lr=3e-4")]
-            )
+            clause = f"{item!r} is not allowed; it takes section.key=value, such as optim.lr=3e-4"
+            raise SpecError([Problem(option, clause)])
         changes[path.strip()] = value
-    return changed(spec, changes, text=True)
+    return changes
 
 
 def _model_path(text: str) -> str:

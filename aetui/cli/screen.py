@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from aetui.cli.progress import say
+from aetui.cli.talk import reach
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
-from aetui.engine.sockets import SocketError
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import Problem, RunSpec, SpecError, loads
@@ -55,21 +55,16 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
 
 
-def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
-    """Show a run whose engine runs, until the user leaves; the engine goes on.
+def attach_screen(folder: RunFolder, *, theme: str | None, read_only: bool = False) -> int:
+    """Show a run whose engine runs, until the user leaves; the engine goes on. read_only: and steer nothing.
 
     Raises:
         SpecError: there is no terminal to draw on, or no engine to attach to.
     """
     _need_terminal("aetui attach", f"aetui runs show {folder.name} tells how it stands")
-    try:
-        link = AttachLink(folder.path)
-    except SocketError as error:
-        held = folder.holder() is not None
-        way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
-        raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
+    link = reach(folder, "aetui attach", read_only=read_only)
     screen = _Screen(folder, "process", theme)
-    return screen.show(link, spec_of_run(folder), attached=True)
+    return screen.show(link, spec_of_run(folder), attached=True, read_only=read_only)
 
 
 def new_folder(name: str | None) -> tuple[RunFolder, list[str]]:
@@ -139,6 +134,7 @@ class _Screen:
         problems: list[str] | None = None,
         open_folder: str = "",
         attached: bool = False,
+        read_only: bool = False,
     ) -> int:
         """Draw until the user leaves, then leave the engine as they wish; status 1 where the run or screen failed."""
         try:
@@ -156,6 +152,7 @@ class _Screen:
                 log_file=str(self._folder.log),
                 open_folder=open_folder,
                 attached=attached,
+                read_only=read_only,
                 new_engine=self._another(),
             )
         except BaseException:

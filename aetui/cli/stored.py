@@ -145,20 +145,22 @@ def resume(
     return resume_screen(folder, placement=engine, start=start, theme=theme)
 
 
-def attach(run: str | None = None, /, *, theme: str | None = None) -> int:
+def attach(run: str | None = None, /, *, read_only: Flag = False, theme: str | None = None) -> int:
     """Bring back the screen of a run that trains in the background.
 
     Parameters
     ----------
     run
         A run's name, or its unique beginning; nothing takes the only one in training.
+    read_only
+        Only watch: no key of this screen steers the run.
     theme
         Name of a theme.
     """
     from aetui.cli.runs import running
     from aetui.cli.screen import attach_screen
 
-    return attach_screen(running(run, "aetui attach"), theme=theme)
+    return attach_screen(running(run, "aetui attach"), theme=theme, read_only=read_only)
 
 
 def stop(run: str | None = None, /) -> int:
@@ -172,6 +174,45 @@ def stop(run: str | None = None, /) -> int:
     from aetui.cli.runs import running, stop_run
 
     return stop_run(running(run, "aetui stop"))
+
+
+def steer(
+    *words: str,
+    wait: Flag = False,
+    timeout: float = 60.0,
+    json: Flag = False,
+) -> int:
+    """Steer a run that is alive from the command line: RUN pause | go | step N | set optim.lr=1e-4 ... | undo.
+
+    Parameters
+    ----------
+    words
+        The run's name or its unique beginning, which may be left out where one alone is alive, and what it is to do.
+    wait
+        With step N: until the run rests again.
+    timeout
+        Seconds that the acknowledgement may take.
+    json
+        Print one JSON object instead of a sentence.
+    """
+    from aetui.cli.steer import steer as steer_run
+
+    return steer_run(words, wait=wait, patience=timeout, as_json=json)
+
+
+def status(run: str | None = None, /, *, json: Flag = False) -> int:
+    """Say how a run stands: state, step, speed, settings, losses, explained variance, verdict.
+
+    Parameters
+    ----------
+    run
+        A run's name, or its unique beginning, or its folder; nothing takes the one that trains, or changed last.
+    json
+        Print one JSON object instead of a text.
+    """
+    from aetui.cli.status import show_status
+
+    return show_status(run, as_json=json)
 
 
 def export(
@@ -198,4 +239,4 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, stop, export)
+commands = (runs, resume, attach, status, steer, stop, export)

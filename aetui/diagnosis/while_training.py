@@ -132,7 +132,8 @@ class LiveDiagnosis:
 
     def _known(self) -> tuple[Subject, Facts]:
         """Subject and facts under the settings in force."""
-        settings = self._training.settings.table(), self._training.measured.loss
+        measured = self._training.measured
+        settings = self._training.settings.table(), measured.loss, measured.kl_weight
         if self._subject is None or self._facts is None or settings != self._settings:
             if self._initial is None:
                 raise Unknown(self._uncopied)

@@ -50,6 +50,7 @@ class Client:
         self._engine = engine
         self._submit = submit
         self._waiting: set[int] = set()
+        self._read_only = False
 
     def obey(self, request: p.Request) -> None:
         """Pass a request on; a bad one is answered, or left without an answer, and nothing else."""
@@ -64,6 +65,10 @@ class Client:
                 self.connection.send(view)
         elif isinstance(request, p.ListPlaces):
             self.connection.send(self._engine.places())
+        elif isinstance(request, p.ReadOnly):
+            self._read_only = True
+        elif self._read_only:
+            self._refuse(request, p.READ_ONLY)
         elif not 0 <= request.id < 1 << _BITS:
             self._refuse(request, f"the command's id {request.id} is not allowed; ids go from 0 to {(1 << _BITS) - 1}")
         elif len(self._waiting) >= MAX_WAITING:

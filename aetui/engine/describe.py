@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import msgspec
-import numpy as np
 import torch
 
 from aetui import protocol as p
@@ -35,7 +34,7 @@ def at_the_end(training: Training, path: str) -> str:
 
 def first_bad(records: Records) -> int | None:
     """Index of the first step whose loss or gradient norm is not finite."""
-    bad = ~(np.isfinite(records.total) & np.isfinite(records.grad_norm))
+    bad = records.bad
     return int(bad.argmax()) if bad.any() else None
 
 

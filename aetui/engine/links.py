@@ -218,19 +218,30 @@ class ProcessLink(_Remote):
 class AttachLink(_Remote):
     """Talks to an engine that runs already, over the socket in its run's folder."""
 
-    def __init__(self, folder: Path, timeout: float = 5.0) -> None:
-        """Raises:
-        SocketError: no engine listens there, or the socket can't be trusted.
+    def __init__(self, folder: Path, timeout: float = 5.0, *, read_only: bool = False) -> None:
+        """Connect; `read_only`: to watch only, so that the engine obeys none of this side's commands.
+
+        Raises:
+            SocketError: no engine listens there, or the socket can't be trusted.
         """
         sock = sockets.connect(folder, timeout)
         self._process = sockets.peer_process(sock) or 0
         super().__init__(sock, folder.name, "")
         self._stored = True
+        self._read_only = read_only
+        if read_only:
+            self.send(p.ReadOnly())
 
     @property
     def pid(self) -> int:
         """Process of the engine; 0 while it is not known."""
         return self._process
+
+    def close(self, say: Callable[[str], None] | None = None) -> None:
+        if self._read_only:
+            self.detach()
+        else:
+            super().close(say)
 
     def _note(self, reply: p.Reply) -> None:
         super()._note(reply)

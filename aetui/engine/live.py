@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -47,6 +48,8 @@ class LiveRun:
         self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
         self._to_save = ""
+        self._kept: tuple[int, int] = (0, 0)
+        """Version and step of the report that the record has."""
         self._bad: int | None = None
         """The first step that was not finite, until the worker thread hears of it."""
         self._collected = time.monotonic()
@@ -61,6 +64,7 @@ class LiveRun:
             status=replace(self._status, **own),
             history=self.history.since(0 if fresh else look.since),
             points=tuple(self.history.points[0 if fresh else look.points :]),
+            unknown=self.watch.unknown(look.have),
             **self.watch.newer_than({} if fresh else look.have, look.have),  # pyright: ignore[reportArgumentType]
         )
         return view, missing
@@ -99,7 +103,7 @@ class LiveRun:
         """Why the run stops at a step whose loss or gradient is not finite."""
         page = self.history.since(step - 1)
         assert page is not None
-        return describe.non_finite(step, page, self.history.last_finite(), self.training.steps.after_non_finite)
+        return describe.non_finite(step, page, self.history.last_finite(step), self.training.steps.after_non_finite)
 
     def refresh(self) -> None:
         """Bring explained variance and validation loss up to this step; other gauges follow when looked at."""
@@ -156,6 +160,7 @@ class LiveRun:
         recording = self.recording
         assert recording is not None
         self.watch.gauges.diagnosis.move()
+        recording.keep_report(None)
         run = LiveRun(self.training, self.info, recording, self)
         run.unsaved, run.screens = self.unsaved, self.screens
         run.load()
@@ -275,6 +280,27 @@ class LiveRun:
             self._probes = None
             self.watch.publish("diagnosis", self.watch.gauges.staged(""))
 
+    def keep_report(self) -> None:
+        """Record what the diagnosis says, where that is news."""
+        diagnosis, recording = self.watch.diagnosis, self.recording
+        if diagnosis is None or recording is None or diagnosis.stage:
+            return
+        step = self.watch.gauges.diagnosed or diagnosis.step
+        if (diagnosis.version, step) != self._kept:
+            self._kept = diagnosis.version, step
+            kept = {"step": step, "time": time.time(), "probed": diagnosis.probed}
+            recording.keep_report({**kept, "report": diagnosis.report.to_dict()})
+
+    def conclude(self) -> None:
+        """Have the record end with the verdict on the last step, where that takes no time to speak of."""
+        recording, gauges = self.recording, self.watch.gauges
+        if recording is None or recording.idle or recording.spoiled or not self.watch.cheap:
+            return
+        if gauges.diagnosed != self.training.steps.done:
+            gauges.resting = True
+            self.watch.measure("diagnosis")
+        self.keep_report()
+
     def verdict_changed(self) -> str:
         """A line for the journal where the published verdict is another than before, else ''."""
         diagnosis = self.watch.diagnosis
@@ -308,6 +334,9 @@ class LiveRun:
         training, point = self.training, self.watch.point
         last = self.history.since(max(0, len(self.history) - 1))
         settings, threshold = training.settings, training.settings.threshold
+        loss = None if last is None else float(last.loss.numpy()[-1])
+        if loss is not None and math.isnan(loss) and self.history.last_bad != len(self.history):
+            loss = None  # nobody told the loss of this step
         self._status = p.Status(
             state=state,
             step=len(self.history),
@@ -315,7 +344,7 @@ class LiveRun:
             steps_per_second=self.speed.rate if state == "running" else None,
             lr=settings.rate,
             base_lr=settings.base_rate,
-            loss=None if last is None else float(last.loss.numpy()[-1]),
+            loss=loss,
             grad_norm=None if last is None else float(last.grad_norm.numpy()[-1]),
             threshold=threshold,
             clipped_share=None if threshold is None else self._clipped.share,

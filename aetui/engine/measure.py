@@ -18,7 +18,7 @@ from aetui.gauges.pairs import measure_pairs
 from aetui.gauges.variance import measure_variance
 from aetui.models.moments import finite_range
 from aetui.report import Report
-from aetui.training.interface import Rows, Training, Unknown
+from aetui.training.interface import Predicted, Rows, Training, Unknown
 
 PAGE = 16
 """Pairs in one view."""
@@ -42,20 +42,19 @@ class Gauges:
         """Step that the updates are of."""
         self.diagnosed: int | None = None
         """Step that was diagnosed last."""
-        self._probed: tuple[tuple[int, object], Tensor, Tensor | None] | None = None
+        self._probed: tuple[tuple[int, object], Predicted] | None = None
         self._versions = 0
 
-    def _predicted(self) -> tuple[Tensor, Tensor | None]:
-        """Prediction and code of the probe set, computed once per step and loss for all gauges."""
+    def _predicted(self) -> Predicted:
+        """What the model makes of the probe set, computed once per step and loss for all gauges."""
         now = (self._steps.done, self._measured.loss)
         if self._probed is None or self._probed[0] != now:
-            found = self._measured.predict(self._measured.probe)
-            self._probed = now, found.output, found.code
-        return self._probed[1:]
+            self._probed = now, self._measured.predict(self._measured.probe)
+        return self._probed[1]
 
     def fit(self) -> p.Point:
         """Explained variance on the probe set and loss on the validation part."""
-        output, _ = self._predicted()
+        output = self._predicted().output
         held_out = self._measured.held_out
         return p.Point(
             step=self._steps.done,
@@ -101,9 +100,8 @@ class Gauges:
 
     def _broken(self) -> int | None:
         """The last step, where it was not finite."""
-        last = self.history.last_finite()
         steps = len(self.history)
-        return None if not steps or (last is not None and last[0] == steps) else steps
+        return steps if steps and self.history.last_bad == steps else None
 
     def measure(self, name: str, first: int) -> p.Diagnosis | p.Variance | p.Code | p.Pairs | p.Layers:
         """One gauge of `protocol.GAUGES`; `first` is the first pair wanted."""
@@ -112,13 +110,17 @@ class Gauges:
         self._versions += 1
         step, version, measured = self._steps.done, self._versions, self._measured
         if name == "variance":
-            output, _ = self._predicted()
+            output = self._predicted().output
             return measure_variance(output, self._measured.probe.targets, step=step, version=version)
         if name == "code":
-            _, code = self._predicted()
-            if code is None:
+            found = self._predicted()
+            if found.code is None:
                 raise Unknown("it is not known how to get the code")
-            return measure_code(code, measured.probe.labels, step=step, version=version, vae=measured.variational)
+            code = measure_code(found.code, measured.probe.labels, step=step, version=version, vae=measured.variational)
+            if found.kl is None:
+                return code
+            by_unit = p.Array.of(found.kl.cpu().numpy()) if len(found.kl) == code.width else None
+            return replace(code, kl=float(found.kl.sum()), unit_kl=by_unit)
         if name == "layers":
             layers = measure_layers(
                 measured.module, measured.probe.inputs, step=step, version=version,

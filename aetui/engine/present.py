@@ -18,6 +18,9 @@ from aetui.engine.store import Store
 
 log = logging.getLogger(__name__)
 
+_WILD_NOTES = 20
+"""Lines of the journal at most on where somebody else's loss is not finite and where it is again."""
+
 
 class Present:
     """Changed by the thread that trains only; `run` and `state` may be read from any."""
@@ -43,6 +46,7 @@ class Present:
         """Faults that the journal has."""
         self._wild = False
         """Whether the steps last recorded were not finite, where that does not stop the training."""
+        self._wild_notes = 0
 
     # --- which run ------------------------------------------------------------------------------
 
@@ -114,10 +118,20 @@ class Present:
         self.enter(run, "non-finite", run.non_finite(run.training.steps.done if step is None else step))
 
     def note_non_finite(self, run: LiveRun, step: int | None) -> None:
-        """Say where losses or gradients of a training that nobody here may stop begin not to be finite."""
-        if step is not None and not self._wild:
-            self.note(f"not finite: {run.non_finite(step)}")
+        """Say where loss or gradient of a training that nobody here may stop begin not to be finite, and are again."""
+        last = run.history.last_bad
+        if step is None and (last is None or len(run.history) <= last):
+            return  # no step since
+        if (step is not None) == self._wild:
+            return
         self._wild = step is not None
+        self._wild_notes += 1
+        if self._wild_notes <= _WILD_NOTES:
+            end = "; what follows of the kind is not said any more" if self._wild_notes == _WILD_NOTES else ""
+            if step is not None:
+                self.note(f"not finite: {run.non_finite(step)}{end}")
+            else:
+                self.emit(p.Noted(text=f"loss and gradient are finite again from step {(last or 0) + 1:,} on{end}"))
 
     def fail(self, run: LiveRun, error: BaseException) -> None:
         """A step broke off in the middle: say so, and rest."""
@@ -185,6 +199,7 @@ class Present:
             self.emit(p.Noted(text=text, warning=bool(run.unsaved)))
 
     def note_verdict(self, run: LiveRun) -> None:
+        run.keep_report()
         text = run.verdict_changed()
         if text:
             self.emit(p.Noted(text=text, kind="verdict"))

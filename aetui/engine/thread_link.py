@@ -75,8 +75,10 @@ class ThreadLink:
     def _hand(self, engine: Engine, request: p.Request) -> None:
         if isinstance(request, p.ListPlaces):
             self._deliver(engine.places())
-        elif not isinstance(request, p.Look):
+        elif isinstance(request, p.Command):
             engine.submit(request)
+        elif not isinstance(request, p.Look):
+            pass  # the engine is this screen's own, so there is nobody to keep it from
         elif (view := engine.view(request)) is not None:
             self._deliver(view)
 

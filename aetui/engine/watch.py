@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aetui import protocol as p
 from aetui.engine import describe
@@ -20,6 +20,8 @@ _GAUGE_PERIOD = 3.0
 """Seconds between two pictures of one pane while training: a picture costs a slow link several kB."""
 _WATCHED_PERIOD = 0.1
 _UNWATCHED_PERIOD = 1.0
+_CHEAP = 0.5
+"""Seconds that a pass of the probe rows may take, for the end of a run to wait for its verdict."""
 _INTEREST = 3.0
 """Seconds for which a look counts as somebody watching."""
 
@@ -34,7 +36,9 @@ class Watch:
         self._budget = Budget(GAUGE_SHARE)
         self._published: dict[str, Gauge] = {}
         self._stale: set[str] = set()
-        self._broken: set[str] = set()
+        self._broken: dict[str, str] = {}
+        """Why what can't be measured can't."""
+        self._fitting = 0.0
         self._wanted: dict[str, float] = {}
         self._next: dict[str, float] = {}
         self._looked = 0.0
@@ -63,6 +67,11 @@ class Watch:
             name: gauge for name in wanted if (gauge := self._published.get(name)) and gauge.version != have.get(name)
         }
 
+    def unknown(self, wanted: Iterable[str]) -> dict[str, str]:
+        """Why those gauges among `wanted` can't be measured that can't."""
+        broken = self._broken
+        return {name: why for name in wanted if (why := broken.get(name)) is not None}
+
     # --- from the worker thread -----------------------------------------------------------------
 
     @property
@@ -85,7 +94,7 @@ class Watch:
 
     def fit(self) -> p.Point | None:
         """Explained variance and validation loss, now; None where they can't be measured."""
-        self.measuring = "explained variance"
+        self.measuring, began = "explained variance", time.perf_counter()
         try:
             self.point = self._gauges.fit()
         except Unknown as error:
@@ -97,8 +106,14 @@ class Watch:
             return None
         finally:
             self.measuring = ""
-        self._broken.discard("fit")
+        self._broken.pop("fit", None)
+        self._fitting = time.perf_counter() - began
         return self.point
+
+    @property
+    def cheap(self) -> bool:
+        """Whether the probe rows pass through the model so fast that nobody minds to wait for a few such passes."""
+        return "fit" not in self._broken and 0 < self._fitting < _CHEAP
 
     def fit_if_due(self) -> p.Point | None:
         if not self._budget.due("fit"):
@@ -130,11 +145,11 @@ class Watch:
             return
         finally:
             self.measuring = ""
-        self._broken.discard(name)
+        self._broken.pop(name, None)
 
     def _leave_out(self, name: str, what: str, why: str) -> None:
         if name not in self._broken:
-            self._broken.add(name)
+            self._broken[name] = why
             self._troubles.append(f"{what} can't be measured: {why}")
 
     def troubles(self) -> list[str]:

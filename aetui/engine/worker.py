@@ -213,7 +213,9 @@ class Engine:
             if run is None:
                 return None
             run.collect()
-            return run.watch.gauges.diagnose().report
+            run.watch.publish("diagnosis", found := run.watch.gauges.diagnose())
+            run.keep_report()
+            return found.report
 
     # --- between two steps, in the thread that trains -------------------------------------------
 
@@ -283,6 +285,7 @@ class Engine:
         self._attempt(self._take_last_steps, run)
         if state is not None:
             self._attempt(now.enter, run, state, reason, False)
+        self._attempt(run.conclude)
         # For looks that come while the disk takes the checkpoint.
         self._attempt(run.publish, now.state, 0)
         words.append(self._store.put_away(run))

@@ -47,7 +47,7 @@ def load(name: str) -> RunSpec:
     Raises:
         SpecError: there is no preset of that name.
     """
-    if not _known(name):
+    if not is_preset(name):
         raise SpecError([Problem("preset", f"there is no preset {name!r}; {_nearest(name)}")])
     return _loaded(name)
 
@@ -65,7 +65,7 @@ def resolve(target: str | None) -> RunSpec:
     """
     if target is None:
         return load(DEFAULT)
-    if _known(target):
+    if is_preset(target):
         return load(target)
     path = Path(target).expanduser()
     if path.suffix.lower() == ".toml":
@@ -79,7 +79,8 @@ def resolve(target: str | None) -> RunSpec:
     raise SpecError([Problem("target", text)])
 
 
-def _known(name: str) -> bool:
+def is_preset(name: str) -> bool:
+    """Whether there is a preset of that name."""
     return name in names() or (name.startswith(CLINIC) and name.removeprefix(CLINIC) in _specs_in(CLINIC))
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from aetui.protocol.commands import (
     NUDGE_ENDS,
+    READ_ONLY,
     Command,
     Examine,
     ListPlaces,
@@ -22,6 +23,7 @@ from aetui.protocol.commands import (
     Nudge,
     Open,
     Pause,
+    ReadOnly,
     Redo,
     Rewind,
     Run,
@@ -62,7 +64,7 @@ from aetui.protocol.views import (
     View,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 class Hello(Struct, frozen=True, tag_field="type", tag="hello"):
@@ -106,7 +108,7 @@ class Places(Struct, frozen=True, tag_field="type", tag="places"):
 
 
 Commands = Run | Pause | Set | Nudge | New | Open | Undo | Redo | Rewind | Examine | Stop
-Request = Commands | Look | ListPlaces
+Request = Commands | Look | ListPlaces | ReadOnly
 Events = Loading | Ready | Accepted | Refused | StateChanged | Noted | Failed | Moved | Ended
 Reply = Hello | Past | Places | View | Events
 
@@ -137,6 +139,7 @@ __all__ = [
     "GAUGES",
     "NUDGE_ENDS",
     "OVER",
+    "READ_ONLY",
     "VERSION",
     "Accepted",
     "Array",
@@ -172,6 +175,7 @@ __all__ = [
     "Place",
     "Places",
     "Point",
+    "ReadOnly",
     "Ready",
     "Redo",
     "Refused",

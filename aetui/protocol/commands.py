@@ -95,5 +95,13 @@ class Look(Struct, frozen=True, tag_field="type", tag="look"):
     """First sample of the reconstructions wanted."""
 
 
+READ_ONLY = "this screen only watches (--read-only), and steers nothing; aetui attach without it does"
+"""Why a screen that only watches is refused."""
+
+
+class ReadOnly(Struct, frozen=True, tag_field="type", tag="read-only"):
+    """This screen only watches: each command that it sends from now on is refused."""
+
+
 class ListPlaces(Struct, frozen=True, tag_field="type", tag="list-places"):
     """Ask for the checkpoints that a rewind can go to."""

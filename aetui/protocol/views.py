@@ -67,6 +67,8 @@ class History(Struct, frozen=True):
     grad_norm: Array
     end: int
     """Steps recorded so far; above start + n there is more to fetch."""
+    parts: dict[str, Array] = {}
+    """What else a loop of the user's own logged, by name, NaN where it logged nothing of that name, shape (n,)."""
 
 
 class Point(Struct, frozen=True):
@@ -114,6 +116,10 @@ class Code(Struct, frozen=True, kw_only=True):
     """Units whose variance over the probe set exceeds 0.01 of the largest's; for a VAE, 0.01 (Burda et al. 2016)."""
     variances: Array
     """Per unit, shape (width,)."""
+    kl: float | None = None
+    """Of the code's distribution in nats, mean over the rows, None where it is not known."""
+    unit_kl: Array | None = None
+    """Its share of each unit, shape (width,), None where the total alone is known."""
 
 
 class Pair(Struct, frozen=True):
@@ -182,3 +188,5 @@ class View(Struct, frozen=True, kw_only=True, tag_field="type", tag="view"):
     pairs: Pairs | None = None
     layers: Layers | None = None
     diagnosis: Diagnosis | None = None
+    unknown: dict[str, str] = {}
+    """Of the gauges that were asked for, why those can't be measured that can't."""

@@ -21,8 +21,9 @@ from aetui.runs.columns import checksum, pack, unpack
 from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.training.records import Records
 
-SCHEMA = 2
-"""Of `PRAGMA user_version`; a file of a later one is not touched, the checkpoints of the first have no kind."""
+SCHEMA = 3
+"""Of `PRAGMA user_version`; a file of a later one is not touched. Checkpoints have a kind since the second, the history
+has parts by name since the third."""
 REPEAT = "repeat"
 """Kind of a tweak that goes on with the one before it."""
 _MOST_ROWS = 10**6

@@ -154,6 +154,11 @@ class Recording:
             self.meta[key] = value
             self.writer.write(lambda database: database.set_meta({key: value}))
 
+    def keep_report(self, report: dict[str, Any] | None) -> None:
+        """Record what the diagnosis says of the run: `step`, `time`, `probed` and the `report`; None for nothing."""
+        # Not among what each checkpoint has of the run: it is of this moment.
+        self.writer.write(lambda database: database.set_meta({"report": report}))
+
     # --- what happens ---------------------------------------------------------------------------
 
     def add(self, records: Records) -> None:

@@ -51,12 +51,14 @@ class Predicted:
     """What the module makes of rows in eval mode.
 
     output: [rows, features], as it is compared with the targets. code: [rows, code], None where it is not known how
-    to get it. loss: the reconstruction term over the rows, None where the loss is not known.
+    to get it. loss: the reconstruction term over the rows, None where the loss is not known. kl: of the code's
+    distribution in nats, means over the rows, of each unit [code] or [1] for the total; None where it is not known.
     """
 
     output: Tensor
     code: Tensor | None
     loss: float | None
+    kl: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,12 @@ class Measured(Protocol):
     @property
     def build_optimizer(self) -> Callable[[nn.Module], torch.optim.Optimizer] | None:
         """The optimizer in force, over the parameters of a copy of the module; None where it is not known."""
+        ...
+
+    @property
+    def kl_weight(self) -> float | None:
+        """What the KL, summed over the code, is multiplied by in the loss; None where there is none, or the loss has it
+        inside, or it is not known."""
         ...
 
     @property

@@ -59,4 +59,5 @@ class Recorder:
             rows = self._rows[: len(self._rows)]
             del self._rows[: len(rows)]
         columns = np.array(rows, dtype=np.float32).reshape(-1, 4).T
-        return Records(*map(np.ascontiguousarray, columns))
+        loss, total, norm, clipped = map(np.ascontiguousarray, columns)
+        return Records(loss, total, norm, clipped)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,18 +14,29 @@ class Records:
 
     loss: reconstruction term. total: loss with penalties (equal to loss where there are none).
     grad_norm: joint norm before clipping, all float32. clipped: 1 where clipping changed the gradient.
+    parts: what else a loop of the user's own logged, by name, float32, NaN where it logged nothing of that name.
     """
 
     loss: np.ndarray
     total: np.ndarray
     grad_norm: np.ndarray
     clipped: np.ndarray
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    known: np.ndarray | None = None
+    """False where a loop of the user's own told no loss of a step, which is NaN there; None where all are known."""
+
+    @property
+    def bad(self) -> np.ndarray:
+        """Whether loss or gradient norm of a step are known not to be finite, bool of shape (steps,)."""
+        lost = ~np.isfinite(self.total)
+        return (lost if self.known is None else lost & self.known) | ~np.isfinite(self.grad_norm)
 
     def __len__(self) -> int:
         return len(self.loss)
 
     def __getitem__(self, part: slice) -> Records:
-        return Records(self.loss[part], self.total[part], self.grad_norm[part], self.clipped[part])
+        parts = {name: values[part] for name, values in self.parts.items()}
+        return Records(self.loss[part], self.total[part], self.grad_norm[part], self.clipped[part], parts)
 
     def agrees_until(self, other: Records) -> int:
         """The number of first steps in which `other` has the same values, to the last bit, where these are known."""
@@ -45,10 +57,18 @@ class Records:
             np.concatenate([part.total for part in parts]),
             np.concatenate([part.grad_norm for part in parts]),
             np.concatenate([part.clipped for part in parts]),
+            {
+                name: np.concatenate([part.parts.get(name, _nan(len(part))) for part in parts])
+                for name in dict.fromkeys(name for part in parts for name in part.parts)
+            },
         )
 
     @staticmethod
     def gap(count: int) -> Records:
         """Steps of which nothing is known: NaN."""
-        nan = np.full(count, np.nan, dtype=np.float32)
+        nan = _nan(count)
         return Records(nan, nan, nan, np.zeros(count, dtype=bool))
+
+
+def _nan(count: int) -> np.ndarray:
+    return np.full(count, np.nan, dtype=np.float32)

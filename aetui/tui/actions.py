@@ -111,6 +111,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart-log", "log axis", "Loss axis linear or logarithmic.", (), ("l",), VIEW),
     Action("chart-window", "window", "Next window of the loss chart: all steps, or the last ones.", (), ("w",), VIEW),
     Action("chart-smoothing", "smoothing", "Next smoothing of the loss chart.", (), ("m",), VIEW),
+    Action(
+        "chart-curve", "curve", "Next curve of the loss chart: the loss, or what your own loop logs by name.",
+        (), ("v",), VIEW,
+    ),
     Action("sample-next", "next sample", "Next sample of the reconstructions.", (), ("right_square_bracket",), VIEW),
     Action(
         "sample-previous", "previous sample", "Previous sample of the reconstructions.",

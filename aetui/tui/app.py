@@ -27,6 +27,7 @@ from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
+from aetui.tui.steering import steers
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
 from aetui.tui.user_settings import Settings
@@ -57,12 +58,14 @@ class Workbench(OrderedInput):
         log_file: str = "",
         open_folder: str = "",
         attached: bool = False,
+        read_only: bool = False,
         new_engine: Callable[[], p.Link] | None = None,
     ) -> None:
         """`problems` are sentences about the user's own files, shown once.
 
         open_folder: the stored run to continue, instead of a new one of `spec`. attached: the engine has a run
-        already, which is watched. new_engine: starts another engine where the present one is gone.
+        already, which is watched. read_only: this screen steers nothing. new_engine: starts another engine where the
+        present one is gone.
         """
         super().__init__()
         self.settings = settings or Settings()
@@ -71,7 +74,7 @@ class Workbench(OrderedInput):
         self.user_keys = self.settings.keymap
         self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys)
-        session = Session(link, spec)
+        session = Session(link, spec, read_only=read_only)
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
         self.shell = Shell(self, self.bench, self._frames, self.user_keys)
         self.watched = WatchedRun(session, self.shell, log_file=log_file, new_engine=new_engine)
@@ -155,12 +158,15 @@ class Workbench(OrderedInput):
 
     # --- actions: the run -----------------------------------------------------------------------
 
+    @steers
     def action_run_pause(self) -> None:
         self.watched.run_or_pause()
 
+    @steers
     def action_step(self) -> None:
         self.session.run_steps(1)
 
+    @steers
     def action_run_steps(self) -> None:
         def chosen(steps: int | None) -> None:
             if steps is not None:
@@ -168,33 +174,42 @@ class Workbench(OrderedInput):
 
         self.shell.ask(dialogs.AskSteps(), chosen)
 
+    @steers
     def action_examine(self) -> None:
         self.session.examine()
 
+    @steers
     def action_undo(self) -> None:
         self.session.undo()
 
+    @steers
     def action_redo(self) -> None:
         self.session.redo()
 
+    @steers
     def action_rewind(self) -> None:
         self.watched.moving.rewind()
 
+    @steers
     def action_lr_down(self) -> None:
         self.session.nudge("optim.lr", -1)
 
+    @steers
     def action_lr_up(self) -> None:
         self.session.nudge("optim.lr", 1)
 
+    @steers
     def action_clipping(self) -> None:
         self.watched.tweaking.choose_clipping()
 
+    @steers
     def action_apply_form(self) -> None:
         self.watched.tweaking.apply_form()
 
     def on_spec_form_apply_requested(self, message: SpecForm.ApplyRequested) -> None:
         self.action_apply_form()
 
+    @steers
     def on_why_pane_taken(self, message: WhyPane.Taken) -> None:
         self.watched.tweaking.take(message.remedy)
 
@@ -242,6 +257,11 @@ class Workbench(OrderedInput):
 
     async def action_chart_smoothing(self) -> None:
         await self.bench.panes["loss"].run_action("cycle_smoothing")
+
+    async def action_chart_curve(self) -> None:
+        if not self.model.parts:
+            self.shell.say("there is one curve; run.log(loss, kl=...) of a loop of your own makes more")
+        await self.bench.panes["loss"].run_action("cycle_curve")
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)

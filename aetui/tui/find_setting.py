@@ -10,10 +10,9 @@ from textual.fuzzy import FuzzySearch
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from aetui.spec import RunSpec
 from aetui.spec.fields import FORM_SECTIONS, fields_of, variants
 from aetui.tui.dialogs import Dialog
-from aetui.tui.form_fields import Row, rows_of
+from aetui.tui.form_fields import Row
 from aetui.tui.line_input import LineInput
 from aetui.tui.pick import PickList
 from aetui.tui.texts import cut, pad
@@ -31,10 +30,10 @@ class FindSetting(Dialog[str | None]):
     ]
     HINT = "Enter edits it, Esc cancels"
 
-    def __init__(self, spec: RunSpec, **kwargs: Any) -> None:
-        """`spec` has the values to show: those of the form."""
+    def __init__(self, rows: Sequence[Row], **kwargs: Any) -> None:
+        """`rows` are those of the form."""
         super().__init__("Find a setting", "Type a part of its name:", id="find", **kwargs)
-        self._rows = [row for row in rows_of(spec) if not row.heading]
+        self._rows = [row for row in rows if not row.heading]
         self._found = self._rows
 
     def controls(self) -> Sequence[Widget]:

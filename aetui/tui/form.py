@@ -18,6 +18,7 @@ from aetui.tui import told
 from aetui.tui.form_editors import ChoiceList, TextEditor
 from aetui.tui.form_rows import FormRows
 from aetui.tui.model import RunModel
+from aetui.tui.told_settings import ToldSettings
 
 Editor = TextEditor | ChoiceList
 
@@ -67,6 +68,8 @@ class SpecForm(Widget):
         self._problem = ""
         self._shown: tuple[object, ...] = ()
         self._info: p.RunInfo | None = None
+        self._told = ToldSettings()
+        """Those that the run tells and no spec has."""
         self._features = 0
         """Of the run's data, 0 where they are not loaded."""
 
@@ -86,6 +89,7 @@ class SpecForm(Widget):
         """Show another run's settings; edits of the former are dropped."""
         self.cancel()
         self.applied = self.draft = spec
+        self._told.drop()
         self._refresh_rows()
 
     def set_applied(self, spec: RunSpec) -> None:
@@ -101,6 +105,9 @@ class SpecForm(Widget):
             return
         same_run, self._shown = state[:2] == self._shown[:2], state
         self._info, self._features = model.info, model.info.features if model.info else 0
+        known = [row.path for row in told.shown(fields.rows_of(model.spec), model.info)]
+        told_ones = model.info.settings if model.info is not None and told.is_told(model.info) else ()
+        self._told.follow(told_ones, [*known, "clip.threshold"])
         if same_run:
             self.set_applied(model.spec)
         else:
@@ -117,15 +124,17 @@ class SpecForm(Widget):
 
     def pending(self) -> list[Difference]:
         """The settings that differ between what is in force and the draft."""
-        return differences(self.applied, self.draft)
+        return [*differences(self.applied, self.draft), *self._told.pending()]
 
     def live_and_structural(self) -> tuple[dict[str, str], list[Difference]]:
         """The pending changes: those to set between two steps, kinds first, and those that need a new run."""
-        return fields.split(self.applied, self.draft)
+        live, structural = fields.split(self.applied, self.draft)
+        return live | self._told.edits, structural
 
     def reset(self) -> None:
         """Drop every pending change."""
         self.cancel()
+        self._told.drop()
         self._take(self.applied)
 
     def set_value(self, path: str, text: str) -> None:
@@ -135,7 +144,7 @@ class SpecForm(Widget):
             SpecError: the setting does not exist or refuses the text.
         """
         self.cancel()
-        self._take(changed(self.draft, {path: text}, text=True))
+        self._take(self._changed(path, text))
 
     def put(self, values: Mapping[str, Any]) -> list[Difference]:
         """Put values into the draft, all or none; those that it changes against what is in force.
@@ -191,7 +200,7 @@ class SpecForm(Widget):
         if not self._rows.is_attached:
             return
         pending = {one.path for one in self.pending()} | {f"{section}.kind" for section in self._kinds}
-        self._rows.show_rows(told.shown(fields.rows_of(self.draft, self._kinds), self._info), pending)
+        self._rows.show_rows(self.rows, pending)
         if self._editor is not None and self._editor.path != self.selected:
             self._close()
         count = len(self.pending())
@@ -204,11 +213,21 @@ class SpecForm(Widget):
         said = self._problem or instead
         # Of a value that is being typed `instead` says it.
         remark = "" if self._editor is not None else fields.remark(self.draft, row.path, self._data_width)
-        text = f"{row.path}: {said}" if said else fields.about(row, fields.texts_of(self.applied), remark)
+        text = f"{row.path}: {said}" if said else fields.about(row, self._in_force, remark)
         height = self._help.styles.height
         lines = fields.fitted(text, width, int(height.value) if height is not None else 4) if width else []
         self._help.set_class(bool(self._problem), "-problem")
         self._help.update(Content("\n".join(lines)), layout=False)
+
+    @property
+    def rows(self) -> list[fields.Row]:
+        """Headings and settings, with the values of the draft."""
+        return self._told.added(told.shown(fields.rows_of(self.draft, self._kinds), self._info))
+
+    @property
+    def _in_force(self) -> Mapping[str, str]:
+        """Every value in force as text, by path."""
+        return {**fields.texts_of(self.applied), **self._told.texts}
 
     def _place_editor(self) -> None:
         if self._editor is not None:
@@ -240,7 +259,7 @@ class SpecForm(Widget):
     def restore(self) -> None:
         """Give the row in focus the value in force."""
         row = self._rows.current
-        in_force = fields.texts_of(self.applied).get(row.path)
+        in_force = self._in_force.get(row.path)
         if in_force is not None and in_force != row.value:
             self._accept(row.path, in_force)
 
@@ -270,7 +289,11 @@ class SpecForm(Widget):
         self._take(draft)
         return True
 
-    def _changed(self, path: str, text: str) -> RunSpec:
+    def _changed(self, path: str, text: str, *, taken: bool = True) -> RunSpec:
+        """The draft with a value. taken: also where no spec has the setting, which is then among the edits."""
+        if path in self._told:
+            (self._told.take if taken else self._told.check)(path, text)
+            return self.draft
         kinds = {f"{section}.kind": kind for section, kind in self._kinds.items()}
         return changed(self.draft, {**kinds, path: text}, text=True)
 
@@ -312,7 +335,8 @@ class SpecForm(Widget):
         problem = remark = ""
         try:
             if event.value != editor.original:
-                remark = fields.remark(self._changed(editor.path, event.value), editor.path, self._data_width)
+                draft = self._changed(editor.path, event.value, taken=False)
+                remark = fields.remark(draft, editor.path, self._data_width)
         except SpecError as error:
             problem = fields.sentence(error, editor.path)
         editor.set_class(bool(problem), "-refused")

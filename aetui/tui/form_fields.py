@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from aetui import protocol as p
 from aetui.spec import Difference, RunSpec, SpecError, changed, differences
 from aetui.spec.bottleneck import no_bottleneck, what_holds_back
 from aetui.spec.fields import FORM_SECTIONS, Field, fields_of, kind_of, variants
@@ -36,12 +37,16 @@ class Row:
     heading: bool = False
     field: Field | None = None
     choices: tuple[str, ...] = ()
+    setting: p.Setting | None = None
+    """What the run tells of it, where no spec has it."""
 
     @property
     def help(self) -> str:
         """What the setting is, or what the present kind is."""
         if self.heading:
             return ""
+        if self.setting is not None:
+            return self.setting.help
         return self.field.help if self.field else kind_help(self.section, self.value)
 
     @property
@@ -98,7 +103,9 @@ def about(row: Row, applied: Mapping[str, str], remark: str = "") -> str:
     in_force = applied.get(row.path)
     if in_force is not None and in_force != row.value:
         state += f", in force: {in_force or 'empty'}"
-    if row.field is None:
+    if row.setting is not None:
+        allowed, default = row.setting.allowed, row.setting.default
+    elif row.field is None:
         allowed, default = f"one of {', '.join(row.choices)}", kind_of(getattr(RunSpec(), row.section))
     else:
         allowed = row.field.allowed

@@ -35,7 +35,9 @@ class Leaving:
         session, free = self._session, not self._bound()
         info, status = session.model.info, session.model.status
         watched = self._attached or status.screens > 1
-        if session.lost:
+        if session.read_only:
+            self._leave("detach")
+        elif session.lost:
             self._leave("detach" if self._attached else "stop")
         elif asked:
             self._leave("detach" if free else "stop")

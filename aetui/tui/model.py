@@ -46,6 +46,8 @@ class RunModel:
     loss: Series = field(default_factory=Series)
     total: Series = field(default_factory=Series)
     grad_norm: Series = field(default_factory=Series)
+    parts: dict[str, Series] = field(default_factory=dict)
+    """What else a loop of the user's own logs, by name."""
     points: list[p.Point] = field(default_factory=list)
     variance: p.Variance | None = None
     code: p.Code | None = None
@@ -56,6 +58,8 @@ class RunModel:
     versions: Counter[str] = field(default_factory=Counter)
     behind: bool = False
     """The engine has more history to fetch."""
+    read_only: bool = False
+    """Whether this screen only watches."""
     loads: int = 0
     """Runs that were loaded; one that moves, or that another engine continues, stays the same."""
 
@@ -116,6 +120,10 @@ class RunModel:
                 missing = history.start - len(self.total)
                 self.total.append(np.full(missing, np.nan, np.float32))
                 self.total.append(history.total.numpy())
+            for name, values in history.parts.items():
+                series = self.parts.setdefault(name, Series())
+                series.append(np.full(history.start - len(series), np.nan, np.float32))
+                series.append(values.numpy())
             self.behind = history.end > len(self.loss)
             self.versions["history"] += 1
         if view.points:
@@ -203,7 +211,7 @@ class RunModel:
     def _take(self, info: p.RunInfo, status: p.Status) -> None:
         """Begin a history."""
         self.info, self.spec, self.status = info, spec_of(info), status
-        self.loss, self.total, self.grad_norm = Series(), Series(), Series()
+        self.loss, self.total, self.grad_norm, self.parts = Series(), Series(), Series(), {}
         self.points, self.behind = [], False
         self.variance = self.code = self.pairs = self.layers = self.diagnosis = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):

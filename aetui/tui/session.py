@@ -18,8 +18,10 @@ class Session:
     engine is gone every command is refused with the reason.
     """
 
-    def __init__(self, link: p.Link, spec: RunSpec) -> None:
-        self.model = RunModel(spec=spec)
+    def __init__(self, link: p.Link, spec: RunSpec, *, read_only: bool = False) -> None:
+        """read_only: nothing is asked of the engine but to tell."""
+        self.model = RunModel(spec=spec, read_only=read_only)
+        self.read_only = read_only
         self._link = link
         self._next_id = 1
         self._waiting: dict[int, p.Commands] = {}
@@ -157,9 +159,9 @@ class Session:
         self._waiting[command.id] = command
         if then is not None:
             self._next[command.id] = then
-        if self._lost:
+        if why := self._lost or p.READ_ONLY * self.read_only:
             step, now = self.model.status.step, time.time()
-            self._deliver(p.Refused(command=command.id, text=self._lost, step=step, time=now))
+            self._deliver(p.Refused(command=command.id, text=why, step=step, time=now))
             return
         self._link.send(command)
         self.on_sent()

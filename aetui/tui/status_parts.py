@@ -20,6 +20,8 @@ STATES = {
 }
 """The word for each state."""
 
+READ_ONLY = "READ-ONLY"
+"""Said in the status line of a screen that only watches."""
 OLD = 3.0
 """Seconds after which the figures of a running run are said to be old."""
 GAP = "  "
@@ -109,6 +111,7 @@ def status_parts(model: RunModel, now: float) -> list[Part]:
     """The figures of a loaded run, in reading order. now: time.monotonic()."""
     return [
         _state(model, now),
+        *[Part("read-only", (((READ_ONLY, "mark"),),), (len(READ_ONLY),))] * model.read_only,
         *_stall(model),
         _step(model),
         _rate(model),

@@ -22,7 +22,12 @@ from aetui.models.errors import first_line
 from aetui.training.interface import PROBE_ROWS, SAMPLES, Predicted, Rows, spread
 from aetui.training.losses import Objective
 from aetui.watching.aside import Aside
+from aetui.watching.divergence import KlOf, checked_kl, kl_of, told_kl
 
+_LEAST_KL = 0.02
+"""Nats of a row from which the KL of the probe rows says what it weighs; that of a collapsed code is noise."""
+_MOVED = 0.5
+"""Share by which its weight has to differ to be another, as with a warm-up; probe rows are not those of the batch."""
 _LIBRARY_WRAPPERS = ("_orig_mod", "module")
 """Where `torch.compile` and the data-parallel wrappers keep the module that the user wrote."""
 
@@ -64,6 +69,9 @@ class WatchedMeasured:
     held_out = None
     build_optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
     """Set once the optimizer is known."""
+    rest: Callable[[], Tensor | float | None] = staticmethod(lambda: None)
+    first_rest: Callable[[], Tensor | float | None] = staticmethod(lambda: None)
+    """What the last loss is besides its reconstruction, and what the first was."""
 
     def __init__(
         self,
@@ -75,14 +83,14 @@ class WatchedMeasured:
         target: Any,
         reconstruct: Callable[..., Any] | None,
         code: Callable[..., Any] | str | None,
-        kl: bool,
+        kl: bool | KlOf,
     ) -> None:
         """Raises:
         TypeError, ValueError: the module can't take the rows, or another argument does not fit; one sentence.
         """
         self.module = module
         self._aside = aside
-        self._reconstruct, self._code = reconstruct, code
+        self._reconstruct, self._code, self._kl = reconstruct, code, checked_kl(kl)
         self.loss = loss
         self._loss = None if loss is None else losses.resolve(loss)
         chosen = torch.from_numpy(spread(len(probe), PROBE_ROWS)).to(probe.device)
@@ -99,6 +107,7 @@ class WatchedMeasured:
                 )
             targets = targets[chosen]
         self.shape = targets.shape
+        self._weight: float | None = None
         self.probe = Rows(inputs, targets.flatten(1))
         self.device = inputs.device
         few = torch.from_numpy(spread(len(inputs), SAMPLES)).to(inputs.device)
@@ -106,7 +115,9 @@ class WatchedMeasured:
             inputs[few], self.probe.targets[few], titles=tuple(f"probe row {index}" for index in few.tolist())
         )
         found = self._tried(inputs[:2])
-        self.variational = kl or found.variational
+        first = self.predict(self.samples).kl
+        self._kl_at_first = 0.0 if first is None else float(first.sum())
+        self.variational = bool(kl) or found.variational
         self.has_code = code is not None or found.mean is not None
         self.parts_of = _described(found, reconstruct, code)
         """What was taken as what, for the journal."""
@@ -115,7 +126,7 @@ class WatchedMeasured:
         """One forward, so that what can't be measured is said at once."""
         try:
             with self._beside():
-                found, _ = self._output(rows)
+                found, made = self._output(rows)
         except Exception as error:
             shape = list(rows.shape[1:])
             raise ValueError(
@@ -127,7 +138,17 @@ class WatchedMeasured:
                 f"probe: the model makes {list(found.reconstruction.shape)} of {len(rows)} rows, which can't be "
                 f"compared with targets of {wanted} values; target= gives others, reconstruct= gets another output"
             )
+        try:
+            with self._beside():
+                self._kl_of(rows, found, made)
+        except Exception as error:
+            raise ValueError(f"kl: it can't be measured: {first_line(error)}") from error
         return found
+
+    def _kl_of(self, rows: Tensor, found: Output, code: Tensor | None) -> Tensor | None:
+        if self._kl is None:
+            return told_kl(found)
+        return kl_of(self._kl, self.module, rows, None if code is None else code.shape[1])
 
     @contextmanager
     def _beside(self) -> Iterator[None]:
@@ -171,7 +192,28 @@ class WatchedMeasured:
         with self._beside():
             found, code = self._output(rows.inputs)
             output = self._compared(found.reconstruction.detach().reshape(len(rows.targets), -1))
-            return Predicted(output, code, self._mean_loss(found, rows))
+            try:
+                kl = self._kl_of(rows.inputs, found, code)
+            except Exception:  # noqa: BLE001 - it was tried when the watching began, and other figures do without
+                kl = None
+            if kl is not None:
+                self._weigh(float(kl.sum()), self.rest())
+            return Predicted(output, code, self._mean_loss(found, rows), kl)
+
+    @property
+    def kl_weight(self) -> float | None:
+        """As far as the loop tells its reconstruction from its loss: their difference over the KL of the probe rows."""
+        if self._weight is None:
+            self._weigh(self._kl_at_first, self.first_rest())
+        return self._weight or None
+
+    def _weigh(self, kl: float, rest: Tensor | float | None) -> None:
+        """Take note of the KL of a row, in nats, and of what the loss is besides its reconstruction, both of one time."""
+        if rest is None or kl < _LEAST_KL:
+            return
+        weight = float(rest) / kl
+        if self._weight is None or abs(weight - self._weight) > _MOVED * abs(self._weight):
+            self._weight = weight
 
     def _mean_loss(self, found: Output, rows: Rows) -> float | None:
         if self._loss is None:

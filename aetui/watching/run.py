@@ -47,7 +47,7 @@ def watch(
     target: Any = None,
     reconstruct: Callable[..., Any] | None = None,
     code: Callable[..., Any] | str | None = None,
-    kl: bool = False,
+    kl: bool | Callable[..., Tensor] = False,
     name: str | None = None,
 ) -> Run:
     """Watch and steer a training loop of your own; `aetui attach` shows it, and nothing of the loop changes.
@@ -65,7 +65,8 @@ def watch(
         target: what the output is compared with, rows or a callable on the probe rows; the probe rows unless given.
         reconstruct: `(model, rows)` to the output, where the forward takes something else.
         code: `(model, rows)` to the code, or the name of the submodule that makes it.
-        kl: whether the code is a distribution.
+        kl: whether the code is a distribution, or `(model, rows)` to its KL in nats: of each row and unit, of each
+            unit, of each row, or the total.
         name: of the run.
 
     Raises:

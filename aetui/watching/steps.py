@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from aetui.training.recorder import Recorder
 from aetui.training.records import Records
 from aetui.watching.gradients import Figure
+from aetui.watching.parts import NamedParts
 
 RECONSTRUCTION = ("reconstruction", "recon", "rec", "reconstruction_loss", "recon_loss", "rec_loss")
 """Names of a part of the loss that is compared with the floors."""
@@ -29,8 +32,11 @@ class WatchedSteps:
     advance = advance_measured = None
     after_non_finite = "what becomes of it is up to your loop"
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, say: Callable[[str], None]) -> None:
+        """`say` gets a sentence about what can't be recorded."""
         self.done = 0
+        self._named = NamedParts(_mean, say)
+        self._draining = threading.Lock()
         self._recorder = Recorder(device)
         self._on_host = device.type == "cpu"
         self._device = device
@@ -39,6 +45,9 @@ class WatchedSteps:
         self._open: tuple[Figure, Figure, Figure] | None = None
         """Norm, clipped and skipped of the step that waits for its loss."""
         self.per_epoch = math.inf
+        self.first_rest: Figure | None = None
+        self.rest: Figure | None = None
+        """Of the first and the last loss, what is not its reconstruction; None where the loop does not tell."""
 
     @property
     def epoch(self) -> float:
@@ -50,9 +59,10 @@ class WatchedSteps:
         """Take note of a loss, a tensor or a number, and of what it is made of."""
         self._losses.append(self._figure(loss))
         for name, part in parts.items():
-            if name.lower() in RECONSTRUCTION:
-                self._parts.append(self._figure(part))
-                break
+            self._named.note(name, lambda part=part: self._figure(part))
+        compared = next((name for name in parts if name.lower() in RECONSTRUCTION), None)
+        if compared is not None:
+            self._parts.append(self._figure(parts[compared]))
 
     def _figure(self, value: Any) -> Figure:
         if not isinstance(value, Tensor):
@@ -86,15 +96,21 @@ class WatchedSteps:
         """A step was about to be taken and left out: nothing of it counts."""
         self._losses.clear()
         self._parts.clear()
+        self._named.clear()
 
     def close(self) -> bool:
         """Record the open step with what was logged by now; False where none is open."""
         if self._open is None:
             return False
         (norm, clipped, skipped), self._open = self._open, None
-        total = _mean(self._losses)
+        total, known = _mean(self._losses), bool(self._losses)
         loss = _mean(self._parts) if self._parts else total
+        if self._parts and known:
+            self.rest = total - loss
+            self.first_rest = self.rest if self.first_rest is None else self.first_rest
         self._losses, self._parts = [], []
+        # Before the step is recorded: whoever drains meanwhile finds no step without what belongs to it.
+        self._named.close(known=known)
         if self._on_host:
             self._recorder.add_values(float(loss), float(total), float(norm), float(clipped))
         else:
@@ -112,18 +128,21 @@ class WatchedSteps:
         return torch.full((), value, device=self._device)
 
     def drain(self) -> Records:
-        records = self._recorder.drain()
+        with self._draining:
+            records = self._recorder.drain()
+            parts, known = self._named.take(len(records))
         counted = records.clipped >= 0
         if not counted.all():
             self.done -= int((~counted).sum())
-            records = Records(*(column[counted] for column in _columns(records)))
-        return records
+            parts = {name: values[counted] for name, values in parts.items()}
+        loss, total, norm, clipped = (column[counted] for column in _columns(records))
+        return Records(loss, total, norm, clipped, parts, known[counted])
 
     def stand_at(self, step: int) -> None:
         """Go on counting from another step; what was recorded since is dropped."""
         self._open = None
         self.skip()
-        self._recorder.drain()
+        self.drain()
         self.done = step
 
 

@@ -286,3 +286,23 @@ def test_training_that_no_screen_can_come_back_to_ends(hall):
     hall.engine.emit(p.StateChanged(state="running"))
     assert hall.engine.stopped.wait(PATIENCE)
     host.close()
+
+
+def test_a_screen_that_only_watches_is_refused_every_command_and_sees_what_others_do(hall):
+    watching, steering = hall.peer(), hall.peer()
+    watching.send(p.ReadOnly())
+    commands = [
+        p.Run(id=1), p.Pause(id=2), p.Set(id=3, changes={"optim.lr": "1"}), p.Nudge(id=4), p.Undo(id=5), p.Redo(id=6),
+        p.Rewind(id=7), p.Examine(id=8), p.New(id=9), p.Open(id=10), p.Stop(id=11),
+    ]  # fmt: skip
+    for command in commands:
+        watching.send(command)
+        refused = watching.wait(lambda reply, id=command.id: getattr(reply, "command", None) == id)
+        assert isinstance(refused, p.Refused) and refused.text == p.READ_ONLY
+    assert not hall.engine.submitted
+    assert steering.answers()
+    watching.wait(lambda reply: isinstance(reply, p.Accepted) and reply.command == 0)
+    watching.send(p.Look(run=1, since=7))
+    watching.send(p.ListPlaces())
+    assert watching.wait(lambda reply: isinstance(reply, p.View)).status.step == 7
+    watching.wait(lambda reply: isinstance(reply, p.Places))

@@ -93,3 +93,11 @@ def test_more_units_than_columns_are_averaged_and_that_is_said(render_pane, code
 def test_says_what_it_waits_for_and_when_it_is_too_small(render_pane, run_model):
     assert "waiting for the first" in "\n".join(render_pane(CodePane(), run_model(steps=0), (60, 12)))
     assert "needs" in "\n".join(render_pane(CodePane(), run_model(steps=50), (22, 4)))
+
+
+def test_the_kl_of_a_distribution_stands_beside_the_units_it_is_in(render_pane, code_model):
+    by_unit = p.Array.of([0.5, 0.0, 2.0, 0.009, 0.011, 0, 0, 0, 0, 0])
+    text = "\n".join(render_pane(CodePane(), code_model(kl=2.52, unit_kl=by_unit), (120, 40)))
+    assert "KL 2.52 nats in 3 units" in text
+    assert "KL 2.52 nats  " in "\n".join(render_pane(CodePane(), code_model(kl=2.52), (120, 40)))
+    assert "KL" not in "\n".join(render_pane(CodePane(), code_model(), (120, 40)))

@@ -80,6 +80,7 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "leave": lambda app, link: app.bench.focused is None,
     "chart-log": lambda app, link: not loss_pane(app).logarithmic,
     "chart-window": lambda app, link: loss_pane(app).latest == 1000,
+    "chart-curve": lambda app, link: app.bench.notice.text.startswith("there is one curve"),
     "chart-smoothing": lambda app, link: loss_pane(app).smoothing == 10,
     "sample-next": lambda app, link: link.looks()[-1].sample == 1,
     "sample-previous": lambda app, link: link.looks()[-1].sample == 0,

@@ -7,6 +7,7 @@ from aetui import protocol as p
 from aetui.tui.journal_entries import Mark
 from aetui.tui.model import RunModel
 from aetui.tui.panes.loss_pane import LossPane
+from aetui.tui.series import Series
 
 Make = Callable[..., RunModel]
 Render = Callable[..., list[str]]
@@ -131,3 +132,32 @@ def test_columns_stay_where_they_are_as_a_run_goes_on(run_model: Make, render_pa
 
     same = set(left(before)) & set(left(after))
     assert len(same) > 0.8 * len(left(before))
+
+
+def with_parts(model: RunModel) -> RunModel:
+    for name, level in (("kl", 2.5), ("l1", 40.0)):
+        model.parts[name] = Series()
+        model.parts[name].append(np.full(len(model.loss), level, np.float32))
+    return model
+
+
+def test_a_part_that_a_loop_logs_is_drawn_in_place_of_the_loss_without_its_floors(
+    run_model: Make, render_pane: Render
+) -> None:
+    for curve, legend in (("", "train 0.164"), ("kl", "kl 2.5"), ("l1", "l1 40"), ("of another run", "train 0.164")):
+        pane = LossPane()
+        pane.curve = curve
+        lines = render_pane(pane, with_parts(run_model()), (80, 24))
+        assert legend in lines[1] and braille(lines)
+        assert ("predict the mean 0.953" in "\n".join(lines)) == ("train" in legend)
+
+
+def test_a_key_goes_through_the_curves_and_the_title_says_which(run_model: Make, monkeypatch) -> None:
+    monkeypatch.setattr(LossPane, "redraw", lambda pane: None)
+    pane = LossPane()
+    pane.follow(with_parts(run_model()))
+    shown = []
+    for _ in range(3):
+        pane.action_cycle_curve()
+        shown.append((pane.curve, str(pane.border_subtitle).split(" · ")[0]))
+    assert shown == [("kl", "kl"), ("l1", "l1"), ("", "log y")]

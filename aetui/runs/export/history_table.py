@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,8 @@ class Table:
     steps: completed steps, ascending, (n,), integers. loss: reconstruction term, (n,). total: loss with
     penalties, (n,). grad_norm: joint norm before clipping, (n,). clipped: whether clipping changed the
     gradient, (n,). lr: learning rate of the step, (n,), or None where it is not known.
-    tweaks: (step, text) of what was changed after so many steps.
+    tweaks: (step, text) of what was changed after so many steps. parts: what else was logged, by name, (n,) each, NaN
+    where nothing was.
     """
 
     steps: np.ndarray
@@ -47,6 +48,12 @@ class Table:
     lr: np.ndarray | None = None
     points: Points = field(default_factory=Points)
     tweaks: Sequence[tuple[int, str]] = ()
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, np.ndarray]:
+        """The parts under names that no column of COLUMNS has: `lr_logged` for a part called `lr`."""
+        return {f"{name}_logged" if name in COLUMNS else name: values for name, values in self.parts.items()}
 
 
 @dataclass(frozen=True)
@@ -65,10 +72,11 @@ COLUMNS = ("step", "loss", "total", "grad_norm", "clipped", "lr", "validation_lo
 
 
 def write_csv(path: Path, table: Table) -> Path:
-    """Write COLUMNS, one row per step; cells are empty where nothing was measured or changed.
+    """Write COLUMNS and the parts, one row per step; cells are empty where nothing was measured or changed.
 
     A tweak is in the row of the last step before it, one made before the first step in a row for step 0.
-    Numbers have as many digits as their type holds; what is not finite is `NaN`, `inf` or `-inf`.
+    A part that is NaN counts as none. Numbers have as many digits as their type holds; what is not finite is `NaN`,
+    `inf` or `-inf`.
 
     Raises:
         ExportError: the file can't be written.
@@ -77,15 +85,16 @@ def write_csv(path: Path, table: Table) -> Path:
     try:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(_rows(columns))
+            names = (*COLUMNS, *table.named)
+            writer.writerow(names)
+            writer.writerows(_rows(columns, names))
     except OSError as error:
         raise _unwritable(path, error) from error
     return path
 
 
 def write_parquet(path: Path, table: Table) -> Path:
-    """Write COLUMNS, one row per step, null where nothing was measured or changed.
+    """Write COLUMNS and the parts, one row per step, null where nothing was measured or changed.
 
     Raises:
         ExportError: polars is missing, or the file can't be written.
@@ -103,7 +112,7 @@ def write_parquet(path: Path, table: Table) -> Path:
     series["clipped"] = polars.Series(columns.clipped).set(~polars.Series(recorded), None)
     series["tweak"] = polars.Series([text or None for text in columns.tweak], dtype=polars.String)
     try:
-        polars.DataFrame({name: series[name] for name in COLUMNS}).write_parquet(path)
+        polars.DataFrame({name: series[name] for name in (*COLUMNS, *table.named)}).write_parquet(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     return path
@@ -135,6 +144,8 @@ def _columns(table: Table) -> _Columns:
     put("lr", table.steps, table.lr)
     put("validation_loss", points.steps, points.validation_loss, measured=True)
     put("explained_variance", points.steps, points.explained_variance, measured=True)
+    for name, values in table.named.items():
+        put(name, table.steps, values, measured=True)
     clipped = np.zeros(len(steps), bool)
     clipped[np.searchsorted(steps, table.steps)] = table.clipped.astype(bool)
     texts = [""] * len(steps)
@@ -143,7 +154,7 @@ def _columns(table: Table) -> _Columns:
     return _Columns(steps, numbers, given, clipped, texts)
 
 
-def _rows(columns: _Columns) -> Iterator[tuple[Any, ...]]:
+def _rows(columns: _Columns, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
     for start in range(0, len(columns.steps), _ROWS):
         part = slice(start, start + _ROWS)
         cells: dict[str, list[Any]] = {"step": columns.steps[part].tolist(), "tweak": columns.tweak[part]}
@@ -151,7 +162,7 @@ def _rows(columns: _Columns) -> Iterator[tuple[Any, ...]]:
             cells[name] = _texts(numbers[part], columns.given[name][part])
         recorded = columns.given["loss"][part]
         cells["clipped"] = np.where(recorded, np.where(columns.clipped[part], "1", "0"), "").tolist()
-        yield from zip(*(cells[name] for name in COLUMNS), strict=True)
+        yield from zip(*(cells[name] for name in names), strict=True)
 
 
 def _texts(numbers: np.ndarray, given: np.ndarray) -> list[str]:

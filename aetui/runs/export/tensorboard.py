@@ -27,8 +27,8 @@ def write_events(folder: Path, table: Table, *, started: float = 0.0) -> Path:
     """Write an event file into `folder`, which is made where it is missing; returns the file.
 
     Scalars, one per step: `loss`, `total` (where it differs), `grad_norm`, `clipped` (where any was), `lr`;
-    where measured: `validation_loss`, `explained_variance`. Text: `tweaks`. TensorBoard shows a sample of
-    1000 of each unless it is started with `--samples_per_plugin scalars=0`.
+    where measured: `validation_loss`, `explained_variance`, and each part that a loop logged. Text: `tweaks`.
+    TensorBoard shows a sample of 1000 of each unless it is started with `--samples_per_plugin scalars=0`.
 
     Args:
         started: seconds since the epoch; all events have this time, since steps have none of their own.
@@ -44,10 +44,12 @@ def write_events(folder: Path, table: Table, *, started: float = 0.0) -> Path:
             for block in _scalars(table.steps, _per_step(table), started):
                 file.write(block)
             points = table.points
-            for name in ("validation_loss", "explained_variance"):
-                values = getattr(points, name)
+            measured = [
+                (points.steps, name, getattr(points, name)) for name in ("validation_loss", "explained_variance")
+            ]
+            for steps, name, values in [*measured, *((table.steps, *part) for part in table.named.items())]:
                 known = ~np.isnan(values)
-                for block in _scalars(points.steps[known], {name: values[known]}, started):
+                for block in _scalars(steps[known], {name: values[known]}, started):
                     file.write(block)
             for step, text in table.tweaks:
                 file.write(_record(_time(started) + b"\x10" + _varint(step) + _field(5, _text("tweaks", text))))

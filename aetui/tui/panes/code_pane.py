@@ -13,6 +13,8 @@ from aetui.tui import figures, shades, texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 
+CARRYING = 0.01
+"""Nats from which a unit's KL counts as carrying something (Burda et al. 2016 take the same number for variances)."""
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -67,7 +69,11 @@ class CodePane(Pane):
         step = f"step {figures.count(code.step)}"
         whole, brief = f"effective rank {rank} of {code.width:,}", f"rank {rank} of {code.width:,}"
         least = f"rank {rank}/{code.width:,}   active {code.active:,}"
-        forms = (f"{whole}   {active}   {step}", f"{whole}   {active}", f"{brief}   {active}", least)
+        kl = "" if code.kl is None else f"   KL {figures.number(code.kl)} nats{_carrying(code)}"
+        brief_kl = "" if code.kl is None else f"   KL {figures.number(code.kl)}"
+        forms = (f"{whole}   {active}{kl}   {step}", f"{whole}   {active}{kl}", f"{brief}   {active}{brief_kl}")
+        forms = forms if kl else ()
+        forms = (*forms, f"{whole}   {active}   {step}", f"{whole}   {active}", f"{brief}   {active}", least)
         few = code.width > 1 and (code.active < code.width / 2 or code.effective_rank < 1.5)
         return [self.line((texts.first_fitting(forms, width), "warning" if few else "text"))]
 
@@ -179,6 +185,13 @@ class CodePane(Pane):
         if size >= len(str(len(values))) + 2:
             return "".join((f"({i + 1})" if i in idle else f"{i + 1}").ljust(size) for i in range(len(values)))
         return "".join(("!" if i in idle else " ").ljust(size) for i in range(len(values)))
+
+
+def _carrying(code: p.Code) -> str:
+    """How many units have a KL to speak of, where that is known of each."""
+    if code.unit_kl is None:
+        return ""
+    return f" in {int((code.unit_kl.numpy() > CARRYING).sum()):,} units"
 
 
 def _dotted(char: str) -> bool:

@@ -34,6 +34,7 @@ class LossPane(Pane):
     BINDINGS: ClassVar = [
         Binding("l", "toggle_log", "log y", id="loss.log", tooltip="linear or logarithmic loss axis"),
         Binding("w", "cycle_window", "window", id="loss.window", tooltip="all steps, or the last 100,000 to 100"),
+        Binding("v", "cycle_curve", "curve", id="loss.curve", tooltip="the loss, or a part that your own loop logs"),
         Binding("m", "cycle_smoothing", "smooth", id="loss.smoothing", tooltip="average the line over more steps"),
     ]
 
@@ -42,6 +43,8 @@ class LossPane(Pane):
         self.logarithmic = True
         self.latest = 0
         self.smoothing = 0
+        self.curve = ""
+        """The part of the loss that is drawn, '' for the loss itself."""
         self._points = _Points()
         self._left = LeftBranches()
         self._head_of: tuple[int, int, int] = (0, 0, 0)
@@ -49,7 +52,7 @@ class LossPane(Pane):
         self._say_view()
 
     def view_state(self) -> object:
-        return self.logarithmic, self.latest, self.smoothing
+        return self.logarithmic, self.latest, self.smoothing, self.curve
 
     def action_toggle_log(self) -> None:
         self.logarithmic = not self.logarithmic
@@ -66,6 +69,13 @@ class LossPane(Pane):
         self.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.smoothing) + 1) % len(SMOOTHINGS)]
         self._changed()
 
+    def action_cycle_curve(self) -> None:
+        """The next of what a loop of the user's own logs by name, then the loss again."""
+        names = ["", *self.model.parts] if self.model else [""]
+        at = names.index(self.curve) if self.curve in names else 0
+        self.curve = names[(at + 1) % len(names)]
+        self._changed()
+
     def _changed(self) -> None:
         self._say_view()
         self.redraw()
@@ -73,7 +83,8 @@ class LossPane(Pane):
     def _say_view(self) -> None:
         axis = "log y" if self.logarithmic else "linear y"
         window = f"last {self.latest:,}" if self.latest else "all"
-        self.border_subtitle = f"{axis} · {window} · smooth {self.smoothing}"
+        curve = f"{texts.plain(self.curve)} · " if self.curve else ""
+        self.border_subtitle = f"{curve}{axis} · {window} · smooth {self.smoothing}"
 
     def ready(self, model: RunModel) -> bool:
         return len(model.loss) > 0 or bool(model.info and (model.info.text or model.info.branches))
@@ -97,6 +108,8 @@ class LossPane(Pane):
         self, model: RunModel, width: int, rows: int
     ) -> tuple[list[list[legend.Part]], list[list[tuple[str, str]]]]:
         """The legend, and the chart in so many rows."""
+        if self.curve in model.parts:
+            return self._part_with(model, width, rows)
         branches = model.info.branches if model.info else ()
         first, last = self._range(model)
         place = plot.layout(width, rows)
@@ -136,6 +149,31 @@ class LossPane(Pane):
             notes.insert(0, f"{plot.GAP} not finite")
         most = _most_head(rows + self._head_rows)
         return legend.flowed(_named(model, notes), width, most), chart.rows
+
+    def _part_with(
+        self, model: RunModel, width: int, rows: int
+    ) -> tuple[list[list[legend.Part]], list[list[tuple[str, str]]]]:
+        """The same of one part alone, which neither floors nor validation are of."""
+        first, last = self._range(model)
+        place = plot.layout(width, rows)
+        series, name = model.parts[self.curve], texts.plain(self.curve)
+        trace = _Trace(series, first, last, place.columns, self.smoothing)
+        marked, thinned = marks.drawn(model.marks, first, last, place.columns)
+        chart = plot.render(
+            width,
+            rows,
+            lines=[trace.line("train", name)],
+            bands=trace.bands(),
+            references=[],
+            marks=marked,
+            gaps=[],
+            log=self.logarithmic,
+            x_range=(first + 0.5, last + 0.5),
+            close=bool(self.latest),
+        )
+        parts: list[legend.Part] = [(f"⠒ {name} {figures.number(series.last())}", "train")]
+        parts += [(note, "muted") for note in (*filter(None, (thinned,)), *chart.notes)]
+        return legend.flowed(parts, width, _most_head(rows + self._head_rows)), chart.rows
 
     def _introduction(self, model: RunModel, width: int, height: int) -> list[Strip]:
         """What the run shows and what to change in it, in the room that the chart will take."""

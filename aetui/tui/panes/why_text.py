@@ -127,7 +127,14 @@ def finding_lines(findings: Sequence[Finding], selected: int, width: int) -> lis
     return lines
 
 
-def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, width: int) -> list[list[Line]]:
+def detail(
+    report: Report,
+    finding: Finding | None,
+    spec: RunSpec,
+    remedy: int,
+    width: int,
+    settable: frozenset[str] | None = None,
+) -> list[list[Line]]:
     """The finding in parts: evidence, remedies (the chosen one marked), what it does and where that is described."""
     late = indented(f"{TOO_LATE} {report.ruined}.", width, "warning") if report.ruined else []
     if finding is None:
@@ -135,7 +142,7 @@ def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, 
     changes = [
         line
         for index, one in enumerate(finding.remedies)
-        for line in _remedy(one, spec, index == remedy, len(finding.remedies), width)
+        for line in _remedy(one, remedies.effect(spec, one, settable), index == remedy, len(finding.remedies), width)
     ]
     text = indented(finding.text, width)
     if finding.source:
@@ -202,13 +209,13 @@ def _row(cells: Iterable[str], widths: Iterable[int], roles: Iterable[str]) -> L
     )
 
 
-def _remedy(remedy: Remedy, spec: RunSpec, chosen: bool, count: int, width: int) -> list[Line]:
+def _remedy(remedy: Remedy, effect: Iterable[tuple[str, str]], chosen: bool, count: int, width: int) -> list[Line]:
     lead = "remedy  " if count == 1 else "› remedy  " if chosen else "  remedy  "
     indent = " " * len(lead)
     first, *rest = indented(remedy.text, width, first=lead)
     head = (Piece(lead, "good" if chosen else "muted", chosen), first[1])
     lines: list[Line] = [head, *rest]
-    for text, role in remedies.effect(spec, remedy):
+    for text, role in effect:
         lines += indented(text, width, role, first=indent)
     return lines
 

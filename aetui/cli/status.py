@@ -1,0 +1,177 @@
+"""`aetui status`: how a run stands, in one screenful or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
+
+from aetui.cli.diagnose import line_width
+from aetui.cli.progress import duration, say
+from aetui.cli.standing import Standing, of_engine, of_record, plain, which
+from aetui.cli.talk import NoAnswer, Talk
+from aetui.report import LEARNING, VERDICTS, number
+from aetui.tui.figures import as_of
+
+COMMAND = "aetui status"
+_NAMES = 20
+"""Cells of the names."""
+_TOLD = ("optim.kind", "optim.lr", "optim.momentum", "train.batch_size")
+_USUAL = {"optim.weight_decay": "0", "optim.hold": "false", "schedule.kind": "constant"}
+"""Settings that are told unless they have this value."""
+_FINDINGS = 3
+"""Findings that are named; the diagnosis has them all."""
+_PATIENCE = 10.0
+"""Seconds that an engine may take for an answer, which it gives in the middle of a step too."""
+
+
+def show_status(name: str | None, *, as_json: bool) -> int:
+    """Print how a run stands; status 1 where its engine does not say.
+
+    Raises:
+        SpecError: there is no such run, or its record can't be read.
+    """
+    folder = which(name, COMMAND)
+    engine = folder.holder()
+    if engine is None:
+        found = of_record(folder, COMMAND)
+    else:
+        try:
+            with Talk(folder, COMMAND, _PATIENCE) as talk:
+                found = of_engine(talk, engine)
+        except NoAnswer as error:
+            if folder.holder() is not None:
+                say(f"{folder.name}: {error}")
+                return 1
+            found = of_record(folder, COMMAND)  # it ended a moment ago
+    if as_json:
+        print(json.dumps(plain(found), allow_nan=False))
+    else:
+        print("\n".join(lines(found, line_width())))
+    return 0
+
+
+def lines(one: Standing, width: int) -> list[str]:
+    """How a run stands as text, no line wider than `width` cells."""
+    found: list[str] = []
+    for name, text in _rows(one):
+        first = f"{name:<{_NAMES}}"
+        found += textwrap.wrap(
+            "".join(letter if letter.isprintable() else " " for letter in text),
+            max(width, 2 * _NAMES),
+            initial_indent=first,
+            subsequent_indent=" " * _NAMES,
+            break_on_hyphens=False,
+        )
+    return found
+
+
+def _rows(one: Standing) -> Iterator[tuple[str, str]]:
+    where = f", process {one.engine}" if one.engine is not None and one.engine > 0 else ""
+    yield "run", f"{one.run} ({one.source or one.kind}{', own loop' if one.kind != 'spec' else ''}{where})"
+    yield "state", one.state + (f": {one.reason}" if one.reason else "")
+    yield "step", _step(one)
+    yield "speed", _speed(one)
+    if one.unsaved:
+        yield "not saved", one.unsaved
+    yield "settings", _settings(one.settings, one.lr)
+    yield "loss", _loss(one)
+    logged = {name: value for name, value in one.parts.items() if value is not None and not math.isnan(value)}
+    if logged:
+        yield "logged", ", ".join(f"{name} {number(value)}" for name, value in logged.items())
+    if one.grad_norm is not None:
+        share = "" if one.clipped_share is None else f", clipped in {100 * one.clipped_share:.0f} % of the last steps"
+        yield "gradient norm", number(one.grad_norm) + share
+    yield "explained variance", _measured(one.explained_variance, one.explained_step, one.step)
+    yield "variance ratio", _ratio(one)
+    yield from _verdict(one)
+    yield "figures", f"of step {one.step:,}, {_age(one.age)}"
+
+
+def _step(one: Standing) -> str:
+    goal = f" of {one.goal:,} ({100 * one.step / one.goal:.0f} %)" if one.goal else ""
+    epoch = "" if one.epoch is None else f", epoch {one.epoch:,.2f}"
+    return f"{one.step:,}{goal}{epoch}"
+
+
+def _speed(one: Standing) -> str:
+    rate = one.steps_per_second
+    if one.stalled:
+        return one.stalled
+    if not rate:
+        return "-" if one.state == "running" else "at rest"
+    left = f", {duration((one.goal - one.step) / rate)} left" if one.goal and one.goal > one.step else ""
+    return (f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}") + f" steps/s{left}"
+
+
+def _settings(settings: dict[str, str], rate: float | None) -> str:
+    """Learning rate, clipping and what else moves a step, where it is not as it is mostly."""
+    told = []
+    for path, value in settings.items():
+        section, _, name = path.rpartition(".")
+        known = path in _TOLD or section == "clip" or (name == "lr" and section.startswith("group"))
+        if path == "optim.lr" and rate is not None and f"{rate:.6g}" != _short(value):
+            told.append(f"{path} {_short(value)} (now {rate:.6g})")
+        elif known or value != _USUAL.get(path, value):
+            told.append(f"{path} {_short(value)}")
+    return ", ".join(told) or "-"
+
+
+def _short(value: str) -> str:
+    with suppress(ValueError):
+        return f"{float(value):.6g}"
+    return value
+
+
+def _loss(one: Standing) -> str:
+    beside = [
+        f"{name} {number(value)}"
+        for name, value in (
+            ("total", one.total),
+            ("validation", one.validation_loss),
+            ("predict the mean", one.floors.get("mean")),
+            ("PCA", one.floors.get("linear")),
+            ("least possible", one.floors.get("entropy")),
+        )
+        if value is not None
+    ]
+    if one.loss is None:
+        return "-"
+    return number(one.loss) + (f"  ({', '.join(beside)})" if beside else "")
+
+
+def _measured(value: float | None, at: int | None, step: int) -> str:
+    return "-" if value is None else as_of(f"{value:.3f}", at, step)
+
+
+def _ratio(one: Standing) -> str:
+    ratio = one.variance_ratio
+    if ratio.get("median") is None:
+        return "-"
+    spread = ", ".join(f"{name} {number(ratio[name])}" for name in ("p10", "p90") if ratio.get(name) is not None)
+    low = f"{number(ratio.get('below_0.1'))} of {number(ratio.get('features'))} features below 0.1"
+    return as_of(f"median {number(ratio['median'])} ({spread}; {low})", one.variance_step, one.step)
+
+
+def _verdict(one: Standing) -> Iterator[tuple[str, str]]:
+    if one.judged is None:
+        yield "verdict", f"none: {one.unjudged or 'it is not measured yet'}"
+        return
+    report, at = one.judged.report, as_of("", one.judged.step, one.step).strip()
+    word = report.verdict.upper() or "none yet"
+    means = report.headline or VERDICTS.get(report.verdict, "")
+    yield "verdict", f"{word}: {means}{f' ({at})' if at else ''}"
+    if report.ruined:
+        yield "", f"too late for a remedy in this state: {report.ruined}"
+    for rank, finding in enumerate(report.findings[:_FINDINGS], 1):
+        yield ("findings" if rank == 1 else ""), f"{rank}. {finding.title} ({100 * finding.confidence:.0f} %)"
+    if report.findings or report.verdict not in (LEARNING, "healthy"):
+        yield "", f"aetui diagnose {one.run} has evidence and remedies"
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "of an age that is not known"
+    return "less than a second old" if seconds < 1 else f"{duration(seconds)} old"
