@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
+from aetui.diagnosis.rows import Separation, measure_rows
 from aetui.diagnosis.subject import KL, Subject
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
@@ -74,6 +75,8 @@ class Facts:
     """Line of the caller's own code that calls the output activation."""
     cuts: tuple[str, ...] = ()
     """Lines of the caller's own code that cut the gradient."""
+    separation: Separation = field(default_factory=Separation)
+    """How the rows of a batch depend on each other."""
 
 
 def gather(subject: Subject, known: Facts | None = None) -> Facts:
@@ -155,6 +158,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         output_line=next((call.line for call in watcher.calls if call.index == index), ""),
         cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
+        separation=known.separation if known else measure_rows(subject),
     )  # fmt: skip
 
 

@@ -161,6 +161,9 @@ def _silenced(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
         return torch.zeros_like(args[0])
     if func in _UNIFORM_LIKE:
         return torch.full_like(args[0], _KEPT)
+    if func is torch.randperm:
+        # Rows that are exchanged at random are noise too: in their own places they are not.
+        return torch.arange(args[0], **{key: one for key, one in kwargs.items() if key in ("device", "dtype")})
     if func in (torch.randn, torch.rand):
         return func(*args, **kwargs).fill_(0.0 if func is torch.randn else _KEPT)
     if func is torch.normal and args and isinstance(args[0], Tensor):

@@ -141,4 +141,10 @@ CATALOG: dict[str, Cause] = {
         "The training is on its way and was stopped early: with more steps of the same kind it gets there.",
         "Goodfellow et al. 2016, Deep Learning, 7.8",
     ),
+    "batch-mixing": Cause(
+        "rows of a batch reach each other",
+        "What is reconstructed for a row depends on the other rows that happen to be in its batch, and less or not at "
+        "all on the row itself: dimensions were taken for each other. Training finds little more than the mean.",
+        "PyTorch documentation, torch.nn.LSTM and torch.nn.MultiheadAttention (batch_first), torch.Tensor.view",
+    ),
 }
