@@ -14,6 +14,7 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
+from aetui.diagnosis.precision import Precision, measure_precision
 from aetui.diagnosis.rows import Separation, measure_rows
 from aetui.diagnosis.subject import KL, Subject
 from aetui.models.base import TiedLinear
@@ -77,6 +78,8 @@ class Facts:
     """Lines of the caller's own code that cut the gradient."""
     separation: Separation = field(default_factory=Separation)
     """How the rows of a batch depend on each other."""
+    precision: Precision = field(default_factory=Precision)
+    """What a number format of 16 bits does to the first step."""
 
 
 def gather(subject: Subject, known: Facts | None = None) -> Facts:
@@ -159,6 +162,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
         separation=known.separation if known else measure_rows(subject),
+        precision=measure_precision(subject),
     )  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def _tried(loop: Loop, size: int) -> Separation | None:
 def _pass(loop: Loop, rows: Tensor, known: list[Any] | None) -> _Pass:
     subject = loop.subject
     apart = Apart(len(rows), known)
-    with loop.looking(), unchanged(loop.model), _returned(loop.model) as outputs:
+    with loop.looking(), unchanged(loop.model), returned_by(loop.model) as outputs:
         x, target = subject.inputs[rows], subject.targets[rows]
         if subject.stepped is not None:
             batch = [one.clone() for one in tensors_in(loop.batch(rows))]
@@ -209,7 +209,7 @@ def _pass(loop: Loop, rows: Tensor, known: list[Any] | None) -> _Pass:
 
 
 @contextmanager
-def _returned(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
+def returned_by(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
     """The first tensor that each module returns."""
     found: list[tuple[str, Tensor]] = []
     names = {module: name for name, module in model.named_modules() if module is not model}

@@ -147,4 +147,10 @@ CATALOG: dict[str, Cause] = {
         "all on the row itself: dimensions were taken for each other. Training finds little more than the mean.",
         "PyTorch documentation, torch.nn.LSTM and torch.nn.MultiheadAttention (batch_first), torch.Tensor.view",
     ),
+    "precision": Cause(
+        "the number format is too coarse",
+        "Numbers of 16 bits end early: float16 knows none above 65,504 and none below 6e-8, bfloat16 has three digits. "
+        "What is larger becomes infinite, what is smaller 0, so that an update is divided by 0 or lost.",
+        "Micikevicius et al. 2018, Mixed Precision Training, section 3; PyTorch documentation, torch.amp",
+    ),
 }

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure
-from aetui.report import Remedy
+from aetui.diagnosis.change import Change
+from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
+from aetui.report import Evidence, Remedy
 
 SHOWN = 0.95
 """Suspicion of a fault of structure that was shown on the model itself."""
+STALLED, SLOWED = 0.9, 0.5
+"""Share of the first update that is lost to rounding, in squares, from which training hardly moves, and the suspicion
+that belongs to it."""
+EPS = 1e-4
+"""Of an adaptive optimizer over float16 weights: its least normal number is 6e-5."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
-    for family in (_mixing,):
+    for family in (_mixing, _precision):
         found = family(dossier)
         if found is not None:
             yield found
@@ -51,3 +57,37 @@ def _mixing(d: Dossier) -> Suspect | None:
         "and softmax and normalize over dim=-1.",
     )
     return Suspect("batch-mixing", SHOWN, facts, (remedy,), certain=True)
+
+
+def _precision(d: Dossier) -> Suspect | None:
+    p = d.facts.precision
+    facts: list[Evidence] = []
+    if p.eps is not None:
+        text = (
+            f"the weights are {p.format}, where {d.subject.optimizer}'s eps of {figure(p.eps)} is 0: an update whose "
+            "gradient is too small to be squared there is divided by 0"
+        )
+        facts.append(evidence("eps", p.eps, f"{EPS:g} in {p.format}", text, "optimizer"))
+    if p.broken:
+        text = f"{p.broken:.0%} of the weights are not finite after the first step, although its gradient is"
+        facts.append(evidence("weights not finite after a step", p.broken, "0", text))
+    if p.overflow:
+        where = p.overflow if p.overflow == "the loss" else f"what {p.overflow} returns"
+        text = f"in {p.format} {where} is not finite for the first batch, in float32 it is"
+        facts.append(evidence("overflow", p.overflow, "none", text, p.overflow))
+    if p.stalled >= STALLED:
+        text = f"in {p.format} {p.stalled:.0%} of the first update (in squares) is lost to rounding"
+        facts.append(evidence("updates lost to rounding", p.stalled, "near 0", text))
+    if not facts:
+        return None
+    wide = "Keep the weights in float32 and compute in 16 bits under torch.autocast, float16 with a GradScaler."
+    if p.autocast:
+        wide = "Compute what overflows in float32, or use bfloat16, which has the range of float32."
+    remedies = [Remedy(id="float32-weights", text=wide, set={} if p.autocast else {"train.dtype": "float32"})]
+    probes = [Probe("float32 throughout", Change(float32=True))]
+    if p.eps is not None:
+        remedies.append(Remedy(id="eps", text=f"Or set eps to {EPS:g}.", set={"optim.eps": EPS}))
+        probes.append(Probe(f"eps {EPS:g}", Change(eps=EPS)))
+    shown = bool(p.eps is not None or p.broken or p.overflow)
+    suspicion = SHOWN if shown else SLOWED
+    return Suspect("precision", suspicion, tuple(facts), tuple(remedies), tuple(probes), certain=shown)
