@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aetui.diagnosis.apart import layers_apart
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
 from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear, told_linear
 from aetui.diagnosis.loop import Loop
@@ -76,6 +77,8 @@ class Facts:
     """Line of the caller's own code that calls the output activation."""
     cuts: tuple[str, ...] = ()
     """Lines of the caller's own code that cut the gradient."""
+    coarse: tuple[str, ...] = ()
+    """Lines of the caller's own code that round, or choose by size, something that has a gradient."""
     separation: Separation = field(default_factory=Separation)
     """How the rows of a batch depend on each other."""
     precision: Precision = field(default_factory=Precision)
@@ -118,6 +121,11 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         terms, error = terms_of(loop, output, target)
         gradients, norms = measure_gradients(loop, terms, watcher.called)
         update = first_update(loop)
+    separation = known.separation if known else measure_rows(subject)
+    blind = separation.tried and separation.own == 0
+    apart = layers_apart(subject, gradients, coarse=bool(watcher.coarse), blind=blind)
+    sizes = {name: one.numel() for name, one in subject.model.named_parameters()}
+    gradients = gradients.with_apart(apart, sizes)
     at_start, activities = (known.fit, known.activities) if known else _at_start(subject)
     low, high = output_range(made, kind)
     finite = target[torch.isfinite(target)]
@@ -128,7 +136,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
     reachable = reach(subject.judged, low, high, kind)
     perfect, better, text = least_near_perfect(loop, made, finite, target, handles)
-    group = loop.optimizer.param_groups[0]
+    groups = loop.optimizer.param_groups
+    group = next((one for one in groups if one["lr"]), groups[0])
     kl = true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
@@ -161,7 +170,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         output_line=next((call.line for call in watcher.calls if call.index == index), ""),
         cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
-        separation=known.separation if known else measure_rows(subject),
+        coarse=tuple(dict.fromkeys(filter(None, watcher.coarse))),
+        separation=separation,
         precision=measure_precision(subject),
     )  # fmt: skip
 

@@ -39,6 +39,13 @@ _NORMAL_LIKE = (torch.randn_like,)
 _UNIFORM_LIKE = (torch.rand_like,)
 _DETACHING = (Tensor.detach, torch.detach, Tensor.detach_)
 _DATA = Tensor.__dict__.get("data", torch._C.TensorBase.__dict__.get("data"))
+_STEPS = (torch.round, Tensor.round, torch.floor, Tensor.floor, torch.ceil, Tensor.ceil, torch.trunc, Tensor.trunc,
+          torch.sign, Tensor.sign)  # fmt: skip
+"""Functions of tensors whose gradient is zero everywhere."""
+_CHOICES = (torch.argmax, Tensor.argmax, torch.argmin, Tensor.argmin, torch.heaviside, Tensor.heaviside, Tensor.long,
+            Tensor.int, torch.gt, Tensor.gt, Tensor.__gt__, torch.ge, Tensor.ge, Tensor.__ge__, torch.lt, Tensor.lt,
+            Tensor.__lt__, torch.le, Tensor.le, Tensor.__le__)  # fmt: skip
+"""Functions whose result has no gradient."""
 _KEPT = 1.0 - 1e-6
 """What a uniform number becomes where noise is silenced: a mask `rand > p` then keeps everything."""
 
@@ -72,6 +79,10 @@ class Watcher(TorchFunctionMode):
     """Kind of each random draw and the module that made it."""
     cuts: list[str] = field(default_factory=list)
     """Lines of the caller's own code that cut the gradient."""
+    coarse: list[str] = field(default_factory=list)
+    """Lines that round, or choose by size, something that has a gradient."""
+    choices: int = 0
+    """How many of these choose."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -88,6 +99,10 @@ class Watcher(TorchFunctionMode):
             self.sums.append((where, result))
         elif func in _DETACHING or getattr(func, "__self__", None) is _DATA:
             self.cuts.append(own_line())
+        elif func in _STEPS or func in _CHOICES:
+            if isinstance(args[0], Tensor) and args[0].requires_grad:
+                self.coarse.append(own_line())
+                self.choices += func in _CHOICES
         elif func in _DROPOUT or func in _NORMAL_LIKE or func in _UNIFORM_LIKE or _is_draw(func):
             self.noise.append(("dropout" if func in _DROPOUT else "noise", where))
         return result
@@ -104,7 +119,7 @@ class Altered(TorchFunctionMode):
 
     swaps: what takes the place of the activation calls with these numbers. every: the same by
     kind, for all calls without an entry in `swaps`. silent: no dropout and no noise. attached:
-    `detach`, `.data` and `no_grad` do not cut gradients.
+    `detach`, `.data` and `no_grad` do not cut gradients, and rounding passes them straight through.
     """
 
     swaps: dict[int, Callable[[Tensor], Tensor]] = field(default_factory=dict)
@@ -143,6 +158,8 @@ class Altered(TorchFunctionMode):
         if self.attached:
             if func in _DETACHING or getattr(func, "__self__", None) is _DATA:
                 return args[0]
+            if func in _STEPS and isinstance(args[0], Tensor) and args[0].is_floating_point():
+                return args[0] + (func(*args, **kwargs) - args[0]).detach()
             with torch.enable_grad():
                 return func(*args, **kwargs)
         return func(*args, **kwargs)

@@ -45,6 +45,8 @@ def _frozen(d: Dossier) -> Suspect | None:
         (g.none, "get no gradient: the graph is cut between them and the loss (detach, no_grad, .data, NumPy)"),
         (g.frozen, "have requires_grad set to False"),
         (g.outside, "are not in the optimizer"),
+        (g.unmoved, "are in a group of the optimizer whose learning rate is 0"),
+        (g.apart, _apart(d)),
     ):
         if names:
             facts.append(evidence("parameters", len(names), "0", f"{_listed(names)} {what}", _listed(names)))
@@ -54,21 +56,46 @@ def _frozen(d: Dossier) -> Suspect | None:
             "nor in the optimizer"
         )
         facts.append(evidence("unregistered weights", g.unregistered, "0", text))
-    if g.none and d.facts.cuts:
+    rounded = bool(g.apart) and bool(d.facts.coarse)
+    if rounded:
+        text = f"a value without a gradient is made at {'; at '.join(d.facts.coarse[:3])}"
+        facts.append(evidence("rounding and choices", len(d.facts.coarse), "0, or passed straight through", text))
+    if (g.none or g.apart) and d.facts.cuts:
         text = f"the gradient is cut at {'; at '.join(d.facts.cuts[:3])}"
         facts.append(evidence("cuts of the graph", len(d.facts.cuts), "0", text))
     remedies = (
         Remedy(
             id="train-all",
-            line=d.facts.cuts[0] if g.none and len(d.facts.cuts) == 1 else "",
+            line=d.facts.cuts[0] if (g.none or g.apart) and len(d.facts.cuts) == 1 else "",
             text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and "
             "leave out detach and no_grad in forward.",
         ),
     )
+    if rounded:
+        text = "Pass the gradient straight through what is rounded or chosen: z + (chosen - z).detach()."
+        through = Remedy(id="straight-through", line=d.facts.coarse[0], text=text)
+        remedies = (through, *remedies) if d.facts.cuts else (through,)
+    elif g.apart and _blind(d):
+        remedies = (Remedy(id="own-code", text="Give the decoder what the encoder makes of the same row."), *remedies)
     suspicion = graded(share, UNTRAINED, HARDLY)
+    # What is chosen by size has no gradient that a probe could let through.
     return Suspect(
-        "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
-    )
+        "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),),
+        certain=rounded,
+    )  # fmt: skip
+
+
+def _apart(d: Dossier) -> str:
+    what = "get no gradient of the reconstruction, which is made of what they compute"
+    if _blind(d):
+        what = "get no gradient of the reconstruction, which is the same whatever the input of its row"
+    others = [name for name in d.facts.terms if name not in ("reconstruction", "constant")]
+    return f"{what}; only of {' and '.join(others)}" if others else what
+
+
+def _blind(d: Dossier) -> bool:
+    """Whether a row's reconstruction does not depend on its own input."""
+    return d.facts.separation.tried and d.facts.separation.own == 0
 
 
 def _listed(names: tuple[str, ...]) -> str:
