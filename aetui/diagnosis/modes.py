@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from aetui.diagnosis.lines import own_line
+from aetui.models.units import VARIES
 
 ACTIVATIONS: dict[Any, str] = {
     torch.relu: "relu", torch.relu_: "relu", F.relu: "relu", F.relu_: "relu", Tensor.relu: "relu",
@@ -61,6 +62,8 @@ class Call:
     output: Tensor
     line: str = ""
     """Of the caller's own code, where it was called from there."""
+    fixed: Tensor | None = None
+    """Which values of a row are given the same for every row, [values]; None where that was not looked at."""
 
 
 @dataclass
@@ -90,11 +93,13 @@ class Watcher(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        kind = ACTIVATIONS.get(func)
+        # Before the call, which may be one in place.
+        fixed = None if kind is None else _fixed(args[0] if args else None)
         result = func(*args, **(kwargs or {}))
         where = self.stack[-1] if self.stack else ""
-        kind = ACTIVATIONS.get(func)
         if kind is not None and isinstance(result, Tensor):
-            self.calls.append(Call(len(self.calls), kind, where, result, own_line()))
+            self.calls.append(Call(len(self.calls), kind, where, result, own_line(), fixed))
         elif func in _WEIGHTED and isinstance(result, Tensor):
             self.sums.append((where, result))
         elif func in _DETACHING or getattr(func, "__self__", None) is _DATA:
@@ -106,6 +111,14 @@ class Watcher(TorchFunctionMode):
         elif func in _DROPOUT or func in _NORMAL_LIKE or func in _UNIFORM_LIKE or _is_draw(func):
             self.noise.append(("dropout" if func in _DROPOUT else "noise", where))
         return result
+
+
+def _fixed(given: Any) -> Tensor | None:
+    """Which values of a row are the same for every row."""
+    if not isinstance(given, Tensor) or given.ndim < 2 or len(given) < 2 or not given.numel():
+        return None
+    values = given.detach().flatten(1).float()
+    return values.amax(0) - values.amin(0) <= VARIES * values.abs().amax()
 
 
 def _is_draw(func: Any) -> bool:

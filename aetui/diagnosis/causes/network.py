@@ -166,7 +166,9 @@ def _dead(d: Dossier) -> Suspect | None:
     facts: list[Evidence] = []
     suspicion = 0.08
     width = d.facts.linear.width
-    narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, 2)]
+    # What is chosen out of a list is no code of units.
+    chosen = bool(d.facts.coarse) or width is None
+    narrow = [one for one in rectified if not chosen and not one.output and one.units <= max(width or 0, 2)]
     if start.dead >= 0.5:
         text = f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0"
         facts.append(evidence("dead units at step 0", start.dead, "below 0.1", text, start.where))
