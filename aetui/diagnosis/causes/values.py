@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.losses import ENTROPIC
+from aetui.diagnosis.touched import ONE_WAY
 from aetui.report import Evidence, Remedy
 
 STANDARDIZE = Remedy(
@@ -81,6 +82,14 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     probes: list[Probe] = []
     suspicion = 0.0
     unit = Probe("data in 0..1", Change(scale="unit"))
+    name, line = d.subject.exchanged
+    if name:
+        text = f"{name} is given the target where it takes the output, and the output where it takes the target"
+        facts.append(evidence("order of the arguments", "target, output", "output, target", text, line))
+        remedies.append(Remedy(id="exchange", line=line, text=f"Call {name}(output, target)."))
+        if ONE_WAY[name]:
+            probes.append(Probe("output and target in their own places", Change(loss=ONE_WAY[name])))
+        suspicion = 0.95
     beyond = f.data.low < -1e-3 or f.data.high > 1 + 1e-3
     if f.loss_error:
         facts.append(
@@ -149,7 +158,7 @@ def _loss_domain(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, 0.85)
     if not facts:
         return None
-    if not any(remedy.id == MSE.id for remedy in remedies):
+    if not name and not any(remedy.id == MSE.id for remedy in remedies):
         remedies.append(_squared(d))
         probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > 0.01 else ())))
     return Suspect("loss-domain", suspicion, tuple(facts), tuple(remedies), tuple(probes))
