@@ -16,7 +16,7 @@ from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watchin
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.precision import Precision, measure_precision
-from aetui.diagnosis.rows import Separation, measure_rows
+from aetui.diagnosis.rows import Separation, measure_modes, measure_rows
 from aetui.diagnosis.subject import KL, Subject
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
@@ -81,6 +81,8 @@ class Facts:
     """Lines of the caller's own code that round, or choose by size, something that has a gradient."""
     separation: Separation = field(default_factory=Separation)
     """How the rows of a batch depend on each other."""
+    mode_gap: float | None = None
+    """How far train mode's outputs differ from eval mode's without noise, in their standard deviations."""
     precision: Precision = field(default_factory=Precision)
     """What a number format of 16 bits does to the first step."""
 
@@ -172,6 +174,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
         coarse=tuple(dict.fromkeys(filter(None, watcher.coarse))),
         separation=separation,
+        mode_gap=known.mode_gap if known else measure_modes(subject),
         precision=measure_precision(subject),
     )  # fmt: skip
 

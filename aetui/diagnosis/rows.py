@@ -150,6 +150,26 @@ def measure_rows(subject: Subject) -> Separation:
     return Separation()
 
 
+def measure_modes(subject: Subject) -> float | None:
+    """How far the outputs of train mode differ from those of eval mode, without noise and what a batch shares, in
+    standard deviations of the former; None where that can't be told."""
+    loop = Loop(subject, Change(silent=True))
+    count = min(loop.chunk, max(FEW, subject.least), subject.rows, subject.batch_size or subject.rows)
+    rows = torch.arange(count, device=subject.device)
+    made: list[Tensor] = []
+    try:
+        for train in (False, True):
+            with loop.looking(train=train), unchanged(loop.model), Apart(count):
+                made.append(loop.forward(loop.inputs[rows].clone(), loop.targets[rows]).reconstruction.float())
+    except Exception:  # noqa: BLE001 - a caller's model may take batches of its own size only
+        return None
+    in_eval, in_train = made
+    spread = float(in_train.std())
+    if in_eval.shape != in_train.shape or not spread:
+        return None
+    return float((in_train - in_eval).square().mean().sqrt()) / spread
+
+
 def _tried(loop: Loop, size: int) -> Separation | None:
     """None where a row of the batch can't be changed alone."""
     subject = loop.subject

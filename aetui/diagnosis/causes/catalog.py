@@ -122,7 +122,7 @@ CATALOG: dict[str, Cause] = {
     "train-eval-mismatch": Cause(
         "the model behaves differently in eval mode",
         "What was learned in train mode does not hold in eval mode: batch normalization then uses running statistics, "
-        "which lag behind or come from too few rows.",
+        "which lag behind or come from too few rows, or forward takes another path there.",
         "Ioffe & Szegedy 2015, 3.1; PyTorch documentation, torch.nn.BatchNorm1d (momentum)",
     ),
     "code-too-small": Cause(

@@ -18,6 +18,9 @@ ODD, HARDLY_ODD = ((8.0, 0.85), (3.0, 0.6), (1.5, 0.4)), 0.2
 """Suspicion by how far initial weights lie outside of GAINS, as a factor (above); calibrated."""
 SEEN = 0.9
 """Suspicion of a fault that the verdict names: it is seen, and only what brought it about can be asked."""
+OTHER_PATH = 0.02
+"""Difference between the outputs of the two modes, without noise, in their standard deviations, that is a path of its
+own in eval mode."""
 REINIT = Remedy(
     id="reinit", set={"init.kind": "pytorch", "init.gain": 1.0},
     text="Start from the framework's default initial weights (He or Glorot for the activation in use).",
@@ -302,11 +305,19 @@ def _modes(d: Dossier) -> Suspect | None:
         shown = "None" if momentum is None else figure(momentum)
         text = f"{name} keeps running statistics with momentum {shown}, over batches of {d.subject.batch_size}"
         facts.append(evidence("batch normalization", f"momentum {shown}", "0.1", text, name))
-    remedies = (
-        Remedy(
-            id="statistics", set={"model.batch_norm": False},
-            text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, "
-            "GroupNorm), and train longer than the running statistics need.",
-        ),
+    statistics = Remedy(
+        id="statistics", set={"model.batch_norm": False},
+        text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, "
+        "GroupNorm), and train longer than the running statistics need.",
     )  # fmt: skip
+    remedies = (statistics,)
+    if f.mode_gap is not None and f.mode_gap > OTHER_PATH:
+        text = (
+            "at step 0, without noise and statistics of the batch, outputs of the two modes differ by "
+            f"{figure(f.mode_gap)} standard deviations: forward computes something else in eval mode"
+        )
+        facts.append(evidence("difference of the modes", f.mode_gap, "0", text))
+        text = "Have forward decode the same in both modes; under self.training belongs noise alone."
+        same = Remedy(id="same-path", text=text)
+        remedies = (same, statistics) if f.batch_norms else (same,)
     return Suspect("train-eval-mismatch", 0.93, tuple(facts), remedies, certain=True)
