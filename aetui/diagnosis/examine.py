@@ -13,7 +13,7 @@ import torch
 from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
 from aetui.diagnosis.causes.code import remark
-from aetui.diagnosis.causes.structure import mixing_text
+from aetui.diagnosis.causes.structure import remarks
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import BOUNDED, DEAD_CODE, STEADY, STILL, Dossier, Probe, Suspect, figure
 from aetui.diagnosis.facts import Facts, gather
@@ -367,14 +367,6 @@ def _spare(d: Dossier, findings: tuple[Finding, ...]) -> str:
     return "" if any(one.cause == "code-too-large" for one in findings) else remark(d)
 
 
-def _mixed(d: Dossier, findings: tuple[Finding, ...]) -> str:
-    """That rows reach each other, where no finding says so."""
-    text = mixing_text(d)
-    if not text or any(one.cause == "batch-mixing" for one in findings):
-        return ""
-    return f"Rows reach each other: {text}. In another batch the same row is reconstructed differently."
-
-
 def report_of(
     d: Dossier,
     verdict: Verdict,
@@ -409,6 +401,6 @@ def report_of(
         python=d.subject.spec is None,
         ruled_out=against,
         taken=d.subject.taken,
-        notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), _mixed(d, findings), left_out))),
+        notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), *remarks(d, findings), left_out))),
         seconds=round(seconds, 2),
     )

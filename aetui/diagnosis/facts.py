@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.apart import layers_apart
+from aetui.diagnosis.bypass import Bypass, measure_bypass
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
 from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear, told_linear
 from aetui.diagnosis.loop import Loop
@@ -81,6 +82,8 @@ class Facts:
     """Lines of the caller's own code that round, or choose by size, something that has a gradient."""
     separation: Separation = field(default_factory=Separation)
     """How the rows of a batch depend on each other."""
+    bypass: Bypass | None = None
+    """What is left of the reconstructions' spread with the code held; None where that can't be told."""
     mode_gap: float | None = None
     """How far train mode's outputs differ from eval mode's without noise, in their standard deviations."""
     precision: Precision = field(default_factory=Precision)
@@ -125,7 +128,10 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         update = first_update(loop)
     separation = known.separation if known else measure_rows(subject)
     blind = separation.tried and separation.own == 0
-    apart = layers_apart(subject, gradients, coarse=bool(watcher.coarse), blind=blind)
+    apart = (
+        known.gradients.apart if known
+        else layers_apart(subject, gradients, coarse=bool(watcher.coarse), blind=blind)
+    )  # fmt: skip
     sizes = {name: one.numel() for name, one in subject.model.named_parameters()}
     gradients = gradients.with_apart(apart, sizes)
     at_start, activities = (known.fit, known.activities) if known else _at_start(subject)
@@ -174,6 +180,7 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
         coarse=tuple(dict.fromkeys(filter(None, watcher.coarse))),
         separation=separation,
+        bypass=known.bypass if known else measure_bypass(subject),
         mode_gap=known.mode_gap if known else measure_modes(subject),
         precision=measure_precision(subject),
     )  # fmt: skip

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
-from aetui.report import Evidence, Remedy
+from aetui.report import Evidence, Finding, Remedy
 
 SHOWN = 0.95
 """Suspicion of a fault of structure that was shown on the model itself."""
@@ -22,6 +22,20 @@ def suspects(dossier: Dossier) -> Iterator[Suspect]:
         found = family(dossier)
         if found is not None:
             yield found
+
+
+def remarks(d: Dossier, findings: Sequence[Finding]) -> Iterator[str]:
+    """What the structure does that no finding says, a sentence each."""
+    text = mixing_text(d)
+    if text and not any(one.cause == "batch-mixing" for one in findings):
+        yield f"Rows reach each other: {text}. In another batch the same row is reconstructed differently."
+    around = d.facts.bypass
+    if around is not None and around.found:
+        yield (
+            f"Before the first step, with what {around.where} returns (taken for the code) the same for every row, the "
+            f"reconstructions still vary {around.share:.0%} as much: the input also goes around it, as by skip "
+            "connections, so that it is no bottleneck."
+        )
 
 
 def mixing_text(d: Dossier) -> str:
