@@ -68,6 +68,9 @@ class ModelPlan:
     """`channel`: the output gets a dimension of 1 after the batch; `no-channel`: it loses it; `one`: one column."""
     eval_path: str = ""
     """What differs between train and eval mode by the user's own hand."""
+    mixed: str = ""
+    """Where rows of a batch get into each other: `input`, `code`, `output` (a reshape in place of a transpose),
+    `encoder`, `decoder` (a recurrent layer without batch_first)."""
 
 
 class Autoencoder(nn.Module):
@@ -88,6 +91,8 @@ class Autoencoder(nn.Module):
         plan = self.plan
         if self.flat:
             x = x.flatten(1)
+        if plan.mixed == "input":
+            x = x.transpose(0, 1).reshape(x.shape)
         if plan.eval_path == "scaled-in-training" and self.training:
             x = x * 0.1
         if plan.noise and plan.noise_at == "input" and (self.training or plan.noise_always):
@@ -109,6 +114,8 @@ class Autoencoder(nn.Module):
             self.code = z
         if plan.noise and plan.noise_at == "code" and (self.training or plan.noise_always):
             z = z + plan.noise * torch.randn_like(z)
+        if plan.mixed == "code":
+            z = z.t().reshape(z.shape)
         if plan.frozen == "detach":
             z = z.detach()
         elif plan.frozen == "data":
@@ -122,6 +129,8 @@ class Autoencoder(nn.Module):
             y = y / 10
         elif plan.eval_path == "dropout-in-eval":
             y = F.dropout(y, 0.8, training=not self.training)
+        if plan.mixed == "output":
+            y = y.transpose(0, 1).reshape(y.shape)
         y = self._shaped(y)
         match plan.returns:
             case "moments":
@@ -222,6 +231,8 @@ def _assemble(plan: ModelPlan, shape: tuple[int, ...]) -> nn.Module:
                 if style == "gru-dense"
                 else SequenceDecoder(kind, time, channels, plan.widths[0], plan.code, output)
             )
+            if plan.mixed in ("encoder", "decoder"):
+                {"encoder": encoder, "decoder": decoder}[plan.mixed].rnn.batch_first = False
             return Autoencoder(plan, encoder, decoder, shape)
         case "odd", "tied":
             return Tied(plan, features, shape)

@@ -240,7 +240,17 @@ def under_trained(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(broken, replace(broken, steps=steps * 10), f"{steps} steps", rivals=(faster,))
 
 
+def precision(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = draw(families=("mlp", "mlp", "odd", "conv"), norms=("none",), forms=("standardize", "whiten-all", "unit"),
+                losses=("mse", "mse", "mae", "huber"), optimizers=("adam", "adam", "adamw", "nadam"))  # fmt: skip
+    broken = replace(plan, dtype="float16", written="name" if plan.written == "callable" else plan.written)
+    mended = pick(rng, ("float32", "eps"))
+    repaired = replace(broken, dtype="float32") if mended == "float32" else replace(broken, options={"eps": 1e-4})
+    return Fault(broken, repaired, f"float16 weights with {plan.optimizer}'s eps", visible=True)
+
+
 PLANTERS: dict[str, Planter] = {
+    "precision": precision,
     "bad-values": bad_values,
     "input-scaling": input_scaling,
     "output-range": output_range,

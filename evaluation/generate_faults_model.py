@@ -174,7 +174,22 @@ def code_large(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(broken, repaired, f"code {code} for {rows} rows", criterion="memorize")
 
 
+def mixing(rng: np.random.Generator, draw: Draw) -> Fault:
+    kind = pick(rng, ("input", "code", "code", "output", "encoder", "encoder", "decoder"))
+    if kind in ("encoder", "decoder"):
+        plan = draw(families=("recurrent",), styles=("gru", "lstm") if kind == "decoder" else ())
+        while plan.model.style == "gru-dense" and kind == "decoder":
+            plan = draw(families=("recurrent",))
+    else:
+        plan = draw(families=("mlp", "mlp", "conv", "odd", "vae"), norms=("none", "none", "layer"))
+        while plan.model.style in ("plain", "tied") or (plan.model.family == "conv" and kind != "code"):
+            plan = draw(families=("mlp", "mlp", "conv", "odd", "vae"), norms=("none", "none", "layer"))
+    what = "no batch_first in the" if kind in ("encoder", "decoder") else "reshape in place of a transpose:"
+    return Fault(replace(plan, model=replace(plan.model, mixed=kind)), plan, f"{what} {kind}", visible=True)
+
+
 PLANTERS: dict[str, Planter] = {
+    "batch-mixing": mixing,
     "shape-broadcast": broadcast,
     "frozen-parameters": frozen,
     "init-symmetry": symmetry,

@@ -64,6 +64,8 @@ class Plan:
     clip: float | None = None
     held_out: int = 0
     """Rows set apart as validation."""
+    dtype: str = "float32"
+    """Of weights and data."""
 
 
 def arguments(plan: Plan) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def arguments(plan: Plan) -> dict[str, Any]:
     table = datasets.values(plan.data)
     shape = datasets.raw(replace(plan.data, rows=8)).shape[1:]
     kwargs: dict[str, Any] = {
-        "model": architectures.build(plan.model, shape),
+        "model": architectures.build(plan.model, shape).to(getattr(torch, plan.dtype)),
         "data": table[: len(table) - plan.held_out],
         "loss": _loss(plan),
         "batch_size": plan.batch_size,

@@ -66,6 +66,8 @@ def run(kwargs: Mapping[str, Any], steps: int) -> Outcome:
         torch.manual_seed(kwargs.get("seed", 0))
         model = copy.deepcopy(kwargs["model"])
         model.train()
+        dtype = next((one.dtype for one in model.parameters()), target.dtype)
+        target, held_out = target.to(dtype), None if held_out is None else held_out.to(dtype)
         try:
             _train(model, target, kwargs, batch_size, steps)
         except (RuntimeError, ValueError) as problem:

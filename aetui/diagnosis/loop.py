@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.change import Affine, Change, affine, reset
+from aetui.diagnosis.feed import mapped
 from aetui.diagnosis.following import Scaling, turn
 from aetui.diagnosis.intake import Stepped, joined, output_of
 from aetui.diagnosis.isolate import Randomness, twins_of
@@ -29,6 +31,8 @@ from aetui.training.clipping import clip_on_host
 from aetui.training.schedules import RateSchedule
 from aetui.training.step import joint_norm, update_on_host
 
+HALVES = (torch.float16, torch.bfloat16)
+"""Number formats of 16 bits."""
 _CHUNK = 1024
 """Rows per forward pass in evaluation."""
 
@@ -41,9 +45,14 @@ class Loop:
     """
 
     def __init__(self, subject: Subject, change: Change | None = None, *, model: nn.Module | None = None) -> None:
-        self.subject, self.change = subject, change or Change()
+        self.change = change or Change()
+        if self.change.float32 and subject.stepped is not None:
+            subject = replace(subject, stepped=replace(subject.stepped, amp=None))
+        self.subject = subject
         self.randomness = Randomness(subject.seed, subject.device)
         self.model = subject.copy() if model is None else model
+        if self.change.float32:
+            self.model.float()
         self._loss = resolve(self.change.loss) if self.change.loss else None
         self.bound = Bound(subject, self.model)
         self._mode = self.change.mode()
@@ -57,11 +66,11 @@ class Loop:
             self._feed = None
         else:
             self._feed, self._target_affine = stepped.scaled(self.change.scale)
-        self.inputs = subject.inputs if self.affine is None else self.affine.apply(subject.inputs)
+        self.inputs = self._inner(subject.inputs)
         self.targets = (
             self.inputs if same
-            else subject.targets if self._target_affine is None
-            else self._target_affine.apply(subject.targets)
+            else self._wide(subject.targets) if self._target_affine is None
+            else self._target_affine.apply(self._wide(subject.targets))
         )  # fmt: skip
         with self.randomness.own():
             if self.change.reinit:
@@ -108,6 +117,8 @@ class Loop:
             group["lr"] = group["lr"] * change.lr
             if not change.weight_decay and "weight_decay" in group:
                 group["weight_decay"] = 0.0
+            if change.eps is not None and "eps" in group:
+                group["eps"] = change.eps
             if change.momentum is not None and "momentum" in group:
                 group["momentum"] = change.momentum
         return optimizer
@@ -131,7 +142,16 @@ class Loop:
     def batch(self, rows: Tensor) -> Any:
         """The caller's batch of some rows, by number."""
         assert self._feed is not None
-        return self._feed.batch(rows.tolist())
+        made = self._feed.batch(rows.tolist())
+        return mapped(made, self._wide) if self.change.float32 else made
+
+    def _inner(self, x: Tensor) -> Tensor:
+        """Rows in the caller's units as the model gets them."""
+        x = self._wide(x)
+        return x if self.affine is None else self.affine.apply(x)
+
+    def _wide(self, values: Tensor) -> Tensor:
+        return values.float() if self.change.float32 and values.dtype in HALVES else values
 
     def forward(self, x: Tensor, target: Tensor) -> Output:
         if self.subject.stepped is not None:
@@ -262,7 +282,7 @@ class Loop:
     def activation(self, index: int, x: Tensor, target: Tensor) -> Tensor | None:
         """What the forward's activation of that number makes of rows in the caller's units, [rows, ...], in eval mode;
         None where there is none."""
-        inner = x if self.affine is None else self.affine.apply(x)
+        inner = self._inner(x)
         self._mode.tap, self._mode.tapped = index, None
         try:
             with self.looking():
@@ -290,7 +310,7 @@ class Loop:
         if self.subject.stepped is not None:
             return self._judged(self.subject.stepped, x, target, train)
         size = min(max(self.subject.least, self.subject.batch_size or _CHUNK), _CHUNK) if train else _CHUNK
-        inner = x if self.affine is None else self.affine.apply(x)
+        inner, target = self._inner(x), self._wide(target)
         parts: list[Tensor] = []
         with self.looking(train=train):
             for chunk, wanted in zip(inner.split(size), target.split(size), strict=True):

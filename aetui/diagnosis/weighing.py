@@ -22,6 +22,12 @@ _BAYES = ((0.0, 0.12), (0.15, 0.35), (0.35, 1.0), (0.6, 3.0), (0.9, 8.0), (1.0, 
 """By the share of the gap that a probe closed: what the odds of its cause are multiplied with."""
 
 _EXPLAINS: tuple[tuple[str, str, float], ...] = (
+    ("precision", "loss-domain", 0.3),
+    ("precision", "lr-too-high", 0.3),
+    ("precision", "lr-too-low", 0.3),
+    ("precision", "dead-units", 0.3),
+    ("precision", "exploding-gradients", 0.3),
+    ("precision", "optimizer", 0.3),
     ("input-scaling", "lr-too-low", 0.4),
     ("input-scaling", "lr-too-high", 0.4),
     ("input-scaling", "optimizer", 0.3),

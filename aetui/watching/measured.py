@@ -208,7 +208,7 @@ class WatchedMeasured:
         return self._weight or None
 
     def _weigh(self, kl: float, rest: Tensor | float | None) -> None:
-        """Take note of the KL of a row in nats and, of the same time, of what the loss is besides its reconstruction."""
+        """Take note of the KL of a row, in nats, and of what the loss has besides its reconstruction at that time."""
         if rest is None or kl < _LEAST_KL:
             return
         weight = float(rest) / kl

@@ -170,6 +170,8 @@ WAYS: dict[tuple[str, str], Callable[[RunSpec, RunSpec], bool]] = {
     ("code-too-small", "wider"): lambda old, new: eased(new, old, "model.code"),
     ("code-too-large", "narrower"): lambda old, new: eased(old, new, "model.code"),
     ("code-too-large", "denoise"): lambda old, new: eased(new, old, "model.noise"),
+    ("precision", "float32-weights"): lambda old, new: (old.train.dtype, new.train.dtype) == ("float16", "float32"),
+    ("precision", "eps"): lambda old, new: old.optim.eps < new.optim.eps <= 1e-4,  # pyright: ignore
     ("under-trained", "longer"): lambda old, new: eased(new, old, "train.steps"),
 }
 """Of each cause's remedies with settings: what they do to a spec."""

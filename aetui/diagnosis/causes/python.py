@@ -29,6 +29,8 @@ def in_python(d: Dossier, wanted: Mapping[str, Any]) -> str:
     for path, name in (("optim.lr", "lr"), ("train.steps", "steps")):
         if path in wanted:
             found.append(f"{name}={wanted[path]!r}")
+    if wanted.get("train.dtype") == "float32":
+        found.append("model = model.float()")
     if "data.scaling" in wanted:
         found.append(f'scaling="{wanted["data.scaling"]}"')
     if "data.non_finite" in wanted:

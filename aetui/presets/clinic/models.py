@@ -98,6 +98,28 @@ class Recurrent(nn.Module):
         return self.decoder(self.code(last[0]))
 
 
+class LostBatchFirst(nn.Module):
+    """A recurrent encoder that takes [pieces, rows, 4] and is given [rows, pieces, 4]: it reads on from row to row."""
+
+    batch_first = False
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.reader = nn.GRU(4, 48, batch_first=self.batch_first)
+        self.code = nn.Linear(48, 10)
+        self.decoder = decoder_of(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.reader(x.reshape(len(x), -1, 4))
+        return self.decoder(self.code(states[:, -1]))
+
+
+class BatchFirst(LostBatchFirst):
+    """The same model, told that rows come first."""
+
+    batch_first = True
+
+
 class NegativeBias(Attached):
     """Biases start far below zero, so that no hidden unit of the decoder is ever active."""
 
