@@ -150,7 +150,7 @@ def diagnose(
     """
     from aetui.cli.diagnose import diagnose_and_print
     from aetui.cli.options import spec_of
-    from aetui.cli.verdict import diagnose_run, refuse_options, stored_run
+    from aetui.cli.run_verdict import diagnose_run, refuse_options, stored_run
 
     if (folder := stored_run(target)) is not None:
         refuse_options(

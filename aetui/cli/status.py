@@ -82,7 +82,9 @@ def _rows(one: Standing) -> Iterator[tuple[str, str]]:
     if logged:
         yield "logged", ", ".join(f"{name} {number(value)}" for name, value in logged.items())
     if one.grad_norm is not None:
-        share = "" if one.clipped_share is None else f", clipped in {100 * one.clipped_share:.0f} % of the last steps"
+        share = (
+            "" if one.clipped_share is None else f", clipped in {100 * one.clipped_share:.0f} % of the last 100 steps"
+        )
         yield "gradient norm", number(one.grad_norm) + share
     yield "explained variance", _measured(one.explained_variance, one.explained_step, one.step)
     yield "variance ratio", _ratio(one)

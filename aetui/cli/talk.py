@@ -17,6 +17,8 @@ PATIENCE = 60.0
 """Seconds that an answer may take, unless the command says otherwise."""
 _WHEREABOUTS = 2.0
 """Seconds for the engine to say what it is at, once an answer is overdue."""
+_PAST = 1.0
+"""Seconds for the past of a run to follow it."""
 
 
 class NoAnswer(ConnectionError):
@@ -99,10 +101,14 @@ class Talk:
             NoAnswer: it has none in time.
         """
         end = time.monotonic() + self._patience
-        while not isinstance(reply := self._hear(end, "nothing can be said of the run before"), p.Past):
+        while self.info is None:
+            reply = self._hear(end, "nothing can be said of the run before")
             if isinstance(reply, p.Failed) and self.info is None:
                 raise NoAnswer(reply.text)
-        assert self.info is not None
+        # What was before follows at once, but for a run that has just begun, which has no past.
+        end = time.monotonic() + _PAST
+        while (reply := self._next(end)) is not None and not isinstance(reply, p.Past):
+            pass
         return self.info
 
     def view(self, have: tuple[str, ...] = (), since: int = 0, points: int = 0) -> p.View:

@@ -25,9 +25,9 @@ from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.why_pane import WhyPane
+from aetui.tui.read_only import steers
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
-from aetui.tui.steering import steers
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
 from aetui.tui.user_settings import Settings
