@@ -179,5 +179,7 @@ def graph(seed: int, bug: str) -> Settings:
 
     return run(
         model=model, data=[(x, adjacency)], step=step, steps=600,
-        optimizer=torch.optim.Adam(model.parameters(), lr=3.0 if bug == "rate" else 1e-2, weight_decay=2.0 if bug == "decay" else 0),
+        optimizer=torch.optim.Adam(
+            model.parameters(), lr=3.0 if bug == "rate" else 1e-2, weight_decay=2.0 if bug == "decay" else 0
+        ),
     )  # fmt: skip
