@@ -17,7 +17,7 @@ def suspects(dossier: Dossier) -> list[Suspect]:
     found = [
         replace(
             suspect,
-            remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies)),
+            remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies, not dossier.subject.loss.named)),
             probes=tuple(probe for probe in suspect.probes if dossier.subject.allows(probe.change)),
         )
         for family in _FAMILIES
