@@ -124,6 +124,11 @@ class OwnAutoencoder(Autoencoder):
         else:
             part.register_forward_hook(self._catch_returned)
 
+    @property
+    def tapped(self) -> Tap | None:
+        """Where the code is taken from, where forward does not return it."""
+        return self._tap
+
     def apply_live(self, section: ModelSection) -> None:
         self.noise = float(section.noise)
 

@@ -207,3 +207,16 @@ def test_the_authors_data_are_left_alone_unless_asked(folder):
     assert spec_of(None, "x.npy", (), "net.py:AE").data.scaling == "none"
     assert spec_of(None, "x.npy", ("data.scaling=minmax",), "net.py:AE").data.scaling == "minmax"
     assert spec_of(None, "x.npy", ()).data.scaling == "standardize"
+
+
+def test_a_sigmoid_model_on_data_in_0_to_1_is_healthy_as_its_author_has_it(folder, capsys):
+    draw = np.random.default_rng(0)
+    np.save("u.npy", (1 / (1 + np.exp(-draw.normal(size=(400, 3)) @ draw.normal(size=(3, 20))))).astype("float32"))
+    (folder / "net.py").write_text(
+        "from torch import nn\nclass AE(nn.Sequential):\n    def __init__(self):\n        super().__init__("
+        "nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 4), nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 20), "
+        "nn.Sigmoid())\n"
+    )
+    command = ["diagnose", "--model", "net.py:AE", "--data", "u.npy", "--steps", "900", "--json"]
+    assert main([*command, "--set", "optim.lr=3e-3"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "healthy"
