@@ -15,6 +15,7 @@ from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.observe import Activity, Fit, Snapshot
 from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.parted import KL, MATCHING, RECONSTRUCTION
+from aetui.diagnosis.rates import Rates, measured
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
@@ -73,6 +74,8 @@ class Dossier:
     """Explained variance of PCA on the rows held out, fitted to those trained on."""
     code_active: tuple[int, int] | None = None
     """Code units that vary over the rows, and all of them."""
+    schedule: Sequence[float] = ()
+    """Learning rate of each step."""
     taken: int | None = None
     """Steps taken, where `losses` are only some of them."""
     parts: dict[str, float] = field(default_factory=dict)
@@ -142,6 +145,12 @@ class Dossier:
         """Names of what is added to the reconstruction besides a KL and what matches a code with its codebook."""
         known = (RECONSTRUCTION, KL, MATCHING, "constant")
         return tuple(dict.fromkeys((*self.subject.penalties, *(n for n in self.facts.terms if n not in known))))
+
+    @property
+    def rates(self) -> Rates | None:
+        """The learning rate over the run, as it is planned or, where that is not known, as it was; None for a constant
+        one."""
+        return self.facts.rates or measured(self.schedule, self.facts.lr)
 
     @property
     def quality(self) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aetui.diagnosis.causes import code, network, penalties, steps, values
+from aetui.diagnosis.causes import code, network, penalties, schedule, steps, values
 from aetui.diagnosis.causes.fitting import fitting
 from aetui.diagnosis.causes.python import spoken
 from aetui.diagnosis.dossier import Dossier, Suspect
 
-_FAMILIES = (values, penalties, network, steps, code)
+_FAMILIES = (values, penalties, network, steps, code, schedule)
 
 
 def suspects(dossier: Dossier) -> list[Suspect]:

@@ -141,4 +141,10 @@ CATALOG: dict[str, Cause] = {
         "The training is on its way and was stopped early: with more steps of the same kind it gets there.",
         "Goodfellow et al. 2016, Deep Learning, 7.8",
     ),
+    "lr-schedule": Cause(
+        "the schedule does not fit the length of the run",
+        "The scheduler brings the learning rate to nothing long before the end, never up to its value, or lets it grow "
+        "without end. Often it takes a step after each batch where its numbers are meant in epochs.",
+        "PyTorch documentation, torch.optim: how to adjust the learning rate; Loshchilov & Hutter 2017",
+    ),
 }
