@@ -38,6 +38,7 @@ CAUSES = (
     "lr-too-low", "optimizer", "clipping-too-tight", "exploding-gradients", "dead-units", "saturated-units",
     "train-eval-mismatch", "code-too-small", "code-too-large", "under-trained",
     "lr-schedule",
+    "codebook-collapse",
 )  # fmt: skip
 """Every cause that a finding can name."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluation import generate_faults_model
 from evaluation.datasets import DataPlan
 from evaluation.generate_faults import DENSE, PLAIN, Draw
 from evaluation.generate_plan import RATES, Plan, log_uniform, pick
@@ -123,6 +124,11 @@ def full_batch(rng: np.random.Generator, draw: Draw) -> Healthy:
     return Healthy(replace(plan, batch_size=min(plan.data.rows, 512)), "large batches")
 
 
+def vector_quantized(rng: np.random.Generator, draw: Draw) -> Healthy:
+    plan = generate_faults_model.discrete(rng, draw)
+    return Healthy(plan, f"a code of {plan.model.entries} entries")
+
+
 def scheduled(rng: np.random.Generator, draw: Draw) -> Healthy:
     plan = draw(families=("mlp", "mlp", "odd", "conv"), optimizers=("adam", "adam", "adamw", "momentum"))
     kind = pick(rng, ("cosine", "cosine", "cycle", "rise", "milestones", "exponential"))
@@ -139,7 +145,7 @@ KINDS: tuple[Callable[[np.random.Generator, Draw], Healthy], ...] = (
     small_batches, rare_clipping, big_rate, full_batch,
 )  # fmt: skip
 """In the order in which the cases take them."""
-LATER: tuple[Callable[[np.random.Generator, Draw], Healthy], ...] = (scheduled,)
+LATER: tuple[Callable[[np.random.Generator, Draw], Healthy], ...] = (scheduled, vector_quantized)
 """What takes every 24th case, in turn, so that the cases before it stay what they are."""
 
 

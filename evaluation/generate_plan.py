@@ -170,6 +170,8 @@ def _penalty(plan: Plan) -> Callable[[Any], Tensor] | None:
     if plan.model.family == "vae" and plan.model.keep:
         weight = plan.kl
         return lambda model: weight * model.kl
+    if plan.model.entries:
+        return lambda model: model.match
     if plan.penalty is None:
         return None
     kind, amount = plan.penalty

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from aetui.diagnosis.change import Change
+from aetui.diagnosis.codebook import CodeUse, allowed
 from aetui.diagnosis.facts import Facts
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.observe import Activity, Fit, Snapshot
@@ -118,8 +119,29 @@ class Dossier:
         kept = [share for share in linear.variances if share > noise]
         return sum(share - lost for share, lost in zip(kept, missed, strict=True))
 
-    @cached_property
+    @property
+    def codebooks(self) -> tuple[CodeUse, ...]:
+        """The codebooks of a discrete code, as the rows use them now."""
+        return self.snapshots[-1].codes if self.snapshots else ()
+
+    @property
+    def allowed(self) -> float | None:
+        """Explained variance that the bits of a discrete code allow; None where the code is none."""
+        variances = self.facts.linear.variances
+        if not self.codebooks or not variances:
+            return None
+        return allowed(sum(one.bits for one in self.codebooks), variances)
+
+    @property
     def limit(self) -> float | None:
+        """Explained variance that a working model of this code reaches: `linear_limit`, and for a discrete one what its
+        bits allow."""
+        if self.linear_limit is None or self.allowed is None:
+            return self.linear_limit
+        return min(self.linear_limit, self.allowed)
+
+    @cached_property
+    def linear_limit(self) -> float | None:
         """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
         KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta

@@ -12,7 +12,7 @@ import torch
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
-from aetui.diagnosis.causes.code import remark
+from aetui.diagnosis.causes.code import in_use, remark
 from aetui.diagnosis.causes.schedule import GROWN
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import BOUNDED, DEAD_CODE, STEADY, STILL, Dossier, Probe, Suspect, figure
@@ -405,6 +405,6 @@ def report_of(
         python=d.subject.spec is None,
         ruled_out=against,
         taken=d.subject.taken,
-        notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), left_out))),
+        notes=tuple(filter(None, (in_use(d), _spare_units(d, verdict), _spare(d, findings), left_out))),
         seconds=round(seconds, 2),
     )

@@ -147,4 +147,10 @@ CATALOG: dict[str, Cause] = {
         "without end. Often it takes a step after each batch where its numbers are meant in epochs.",
         "PyTorch documentation, torch.optim: how to adjust the learning rate; Loshchilov & Hutter 2017",
     ),
+    "codebook-collapse": Cause(
+        "few entries of the codebook are in use",
+        "Entries that no input is nearest to get no gradient and stay where they are, so a few of them, or one, have "
+        "to describe everything, and the code carries hardly a bit.",
+        "van den Oord et al. 2017, 3.2; Lancucki et al. 2020; Razavi et al. 2019, 3.1 (perplexity)",
+    ),
 }
