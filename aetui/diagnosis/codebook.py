@@ -44,9 +44,12 @@ class CodeUse:
 
     @property
     def idle(self) -> float:
-        """Share of these bits that the picks leave unused; that of the picks themselves where they are fewer."""
+        """Share of these bits that entries nothing picks leave unused; of the picks' own where they are fewer.
+
+        By the number of entries, since picks are uneven where the data are, as with much background.
+        """
         most = min(self.entries, self.picks)
-        return 1 - math.log(max(1.0, self.perplexity)) / math.log(most) if most > 1 else 0.0
+        return 1 - math.log(max(1, self.used)) / math.log(most) if most > 1 else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from aetui.diagnosis import diagnose
-from aetui.diagnosis.codebook import SPACE, Picks, allowed, uses_of
+from aetui.diagnosis.causes import code
+from aetui.diagnosis.codebook import SPACE, CodeUse, Picks, allowed, uses_of
+from aetui.diagnosis.weighing import LIKELY
 from aetui.report import FINE
 
 pytestmark = pytest.mark.usefixtures("one_thread_and_seed")
@@ -156,3 +160,16 @@ def test_the_callers_model_is_as_it_was(rows: Tensor):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     diagnose(model, rows, step=step, steps=100, probes=False)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("course", "blamed"), [((1, 2, 10), False), ((40, 12, 10), True), ((64, 64, 64), False)])
+def test_a_codebook_that_is_coming_into_use_is_not_blamed(course: tuple[int, ...], blamed: bool):
+    shots = [
+        SimpleNamespace(step=at, codes=(CodeUse("book.weight", 64, used, used * 0.7, 8000, 16),))
+        for at, used in zip((0, 100, 400), course, strict=True)
+    ]
+    seen: Any = SimpleNamespace(
+        started=True, steps=400, snapshots=shots, codebooks=shots[-1].codes, facts=SimpleNamespace(terms={})
+    )
+    found = code._codebook(seen)
+    assert (found is not None and found.suspicion >= LIKELY) == blamed

@@ -16,7 +16,9 @@ IDLE = ((0.7, 0.9), (0.5, 0.75), (0.35, 0.4))
 entries or more alike, which is a tenth of the bits; calibrated."""
 HALF = 0.5
 """Share of a rectified code's values that are 0 from which it is called sparse."""
-LEARNED = 100
+SPREADS = 1.3
+"""Growth of the entries in use over the last half of the steps from which a codebook is coming into use."""
+LEARNED = 200
 """Steps before which an untrained encoder may pick a single entry."""
 NOISE = 0.3
 """Standard deviation of the noise that a remedy adds at least."""
@@ -70,6 +72,10 @@ def _codebook(d: Dossier) -> Suspect | None:
     suspicion = graded(worst.idle, IDLE, 0.0)
     if not suspicion:
         return None
+    course = [(shot.step, one.used) for shot in d.snapshots for one in shot.codes if one.where == worst.where]
+    before = next((used for step, used in reversed(course) if step <= d.steps / 2), worst.used)
+    if worst.used >= SPREADS * before:
+        suspicion = min(suspicion, 0.2)
     most = min(worst.entries, worst.picks)
     is_ = "is" if worst.used == 1 else "are"
     text = f"{worst.used:,} of the {worst.entries:,} entries of {worst.where} {is_} in use over {worst.picks:,} picks"
@@ -79,7 +85,6 @@ def _codebook(d: Dossier) -> Suspect | None:
         f"of {figure(math.log2(worst.entries))}"
     )
     facts.append(evidence("perplexity", worst.perplexity, f"near {most:,}", text, worst.where))
-    course = [(shot.step, one.used) for shot in d.snapshots for one in shot.codes if one.where == worst.where]
     if len(course) > 2:
         some = [course[0], course[len(course) // 2], course[-1]]
         text = ", ".join(f"{used:,} at step {step:,}" for step, used in some)
