@@ -66,6 +66,10 @@ class ModelPlan:
     `list-decoder`."""
     shape: str = ""
     """`channel`: the output gets a dimension of 1 after the batch; `no-channel`: it loses it; `one`: one column."""
+    entries: int = 0
+    """Of a codebook for each two units of the code; 0 for a code that is not discrete."""
+    book: str = ""
+    """How the entries begin: '' as the code does, `far` all but one away from it, `same` alike, `large` spread out."""
     eval_path: str = ""
     """What differs between train and eval mode by the user's own hand."""
     mixed: str = ""
@@ -83,6 +87,9 @@ class Autoencoder(nn.Module):
         self.flat = plan.family not in ("conv", "recurrent")
         self.code: Tensor | None = None
         self.kl: Tensor | None = None
+        self.match: Tensor | None = None
+        if plan.entries:
+            self.book = nn.Parameter(_entries(plan))
         if plan.family == "vae":
             inner = plan.widths[-1]
             self.mu, self.logvar = nn.Linear(inner, plan.code), nn.Linear(inner, plan.code)
@@ -110,6 +117,8 @@ class Autoencoder(nn.Module):
             z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar) if self.training else mu
             extra = (mu, logvar)
         z = FUNCTIONS[plan.code_activation](z)
+        if plan.entries:
+            z = self._quantized(z)
         if plan.keep:
             self.code = z
         if plan.noise and plan.noise_at == "code" and (self.training or plan.noise_always):
@@ -141,6 +150,13 @@ class Autoencoder(nn.Module):
                 return {"reconstruction": y, "code": z}
         return y
 
+    def _quantized(self, z: Tensor) -> Tensor:
+        """The nearest entries, passed straight through (van den Oord et al. 2017)."""
+        pairs = z.reshape(-1, 2)
+        q = F.embedding(torch.cdist(pairs, self.book).argmin(1), self.book).view_as(z)
+        self.match = F.mse_loss(q, z.detach()) + 0.25 * F.mse_loss(z, q.detach())
+        return z + (q - z).detach()
+
     def _shaped(self, y: Tensor) -> Tensor:
         match self.plan.shape:
             case "one":
@@ -152,6 +168,18 @@ class Autoencoder(nn.Module):
             case "no-channel":
                 return y.reshape(len(y), *self.shape[1:])
         return y.reshape(len(y), *self.shape)
+
+
+def _entries(plan: ModelPlan) -> Tensor:
+    drawn = torch.randn(plan.entries, 2)
+    match plan.book:
+        case "far":
+            return torch.cat([0.1 * drawn[:1], drawn[1:] + 50])
+        case "same":
+            return torch.ones_like(drawn)
+        case "large":
+            return 100 * drawn
+    return drawn
 
 
 class Tied(nn.Module):

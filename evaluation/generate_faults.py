@@ -249,6 +249,22 @@ def precision(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(broken, repaired, f"float16 weights with {plan.optimizer}'s eps", visible=True)
 
 
+def lr_schedule(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = replace(draw(optimizers=("adam", "adam", "adamw", "nadam", "rmsprop", "momentum")), given=True)
+    kind = pick(rng, ("exponential", "exponential", "drops", "drops", "line", "factor", "rise", "plateau", "growing"))
+    number = {
+        "exponential": float(f"{1 - log_uniform(rng, 0.02, 0.3):.3g}"),
+        "drops": float(rng.integers(2, 25)),
+        "line": float(f"{plan.steps * rng.uniform(0.01, 0.1):.0f}"),
+        "factor": log_uniform(rng, 1e-5, 1e-2),
+        "rise": float(f"{plan.steps * log_uniform(rng, 50, 5000):.0f}"),
+        "plateau": 0.5,
+        "growing": 1 + log_uniform(rng, 0.01, 0.1),
+    }[kind]
+    broken = replace(plan, schedule=("exponential" if kind == "growing" else kind, number))
+    return Fault(broken, plan, f"schedule {kind} {number:g} in {plan.steps} steps", visible=kind != "plateau")
+
+
 PLANTERS: dict[str, Planter] = {
     "precision": precision,
     "bad-values": bad_values,
@@ -264,4 +280,5 @@ PLANTERS: dict[str, Planter] = {
     "penalty-too-strong": penalty,
     "noise-too-strong": noise,
     "under-trained": under_trained,
+    "lr-schedule": lr_schedule,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.generate_faults import DENSE, PLAIN, Draw, Fault, Planter
-from evaluation.generate_plan import log_uniform, pick
+from evaluation.generate_plan import Plan, log_uniform, pick
 
 
 def broadcast(rng: np.random.Generator, draw: Draw) -> Fault:
@@ -188,8 +188,25 @@ def mixing(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(replace(plan, model=replace(plan.model, mixed=kind)), plan, f"{what} {kind}", visible=True)
 
 
+def discrete(rng: np.random.Generator, draw: Draw) -> Plan:
+    """A run that works with a code of entries of a codebook."""
+    plan = draw(families=("mlp",), styles=("sequential", "functional"), forms=("standardize", "whiten-all"),
+                data=("factors", "tabular"), losses=("mse",), norms=("none",),
+                optimizers=("adam", "adamw"))  # fmt: skip
+    model = replace(plan.model, code=2 * plan.data.rank, entries=int(pick(rng, (32, 64, 128))), returns="tensor")
+    return replace(plan, model=model, steps=max(plan.steps, 1500), given=True)
+
+
+def codebook(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = discrete(rng, draw)
+    kind = pick(rng, ("far", "same", "large"))
+    broken = replace(plan, model=replace(plan.model, book=kind))
+    return Fault(broken, plan, f"{plan.model.entries} entries that begin {kind}")
+
+
 PLANTERS: dict[str, Planter] = {
     "batch-mixing": mixing,
+    "codebook-collapse": codebook,
     "shape-broadcast": broadcast,
     "frozen-parameters": frozen,
     "init-symmetry": symmetry,

@@ -23,6 +23,7 @@ class Change:
     `aetui.diagnosis.modes.Altered`). clip: another joint norm, 0 for none. unfreeze: train all
     parameters, with gradients through `detach`. reshape: bring the output into the target's shape.
     loss: the name of another loss. float32: weights, data and computation in float32. eps: that of the optimizer.
+    steady: no schedule, the optimizer's own rate throughout.
     """
 
     lr: float = 1.0
@@ -42,6 +43,7 @@ class Change:
     loss: str | None = None
     float32: bool = False
     eps: float | None = None
+    steady: bool = False
 
     def mode(self) -> Altered:
         """The function mode that a forward runs in."""

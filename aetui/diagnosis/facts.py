@@ -17,11 +17,15 @@ from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watchin
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.precision import Precision, measure_precision
+from aetui.diagnosis.rates import Rates, planned
 from aetui.diagnosis.rows import Separation, measure_modes, measure_rows
 from aetui.diagnosis.subject import KL, Subject
 from aetui.diagnosis.told import told
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
+
+UNSAID = 2000
+"""Steps over which a schedule is looked at for the rate that it works at, where the caller did not say how many."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Facts:
     recurrent: bool
     dense: bool
     """Whether all of its weights are in dense layers."""
+    rates: Rates | None = None
+    """The learning rate over the length of the run, where a schedule changes it and the length is known."""
     draws: bool = False
     """Whether outputs in eval mode are drawn at random."""
     output_line: str = ""
@@ -147,6 +153,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
     perfect, better, text = least_near_perfect(loop, made, finite, target, handles)
     groups = loop.optimizer.param_groups
     group = next((one for one in groups if one["lr"]), groups[0])
+    rates = planned(subject, subject.horizon)
+    ahead = rates or planned(subject, UNSAID)
     kl = true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
@@ -169,7 +177,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
             (name, module.momentum) for name, module in subject.model.named_modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
         ),
-        lr=float(group["lr"]),
+        lr=float(group["lr"]) if ahead is None or subject.follow is None else ahead.working,
+        rates=rates,
         options={
             key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"
         },

@@ -12,7 +12,7 @@ import torch
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _HOME = str(Path(__file__).parent.parent) + os.sep
 _DIAGNOSIS = str(Path(__file__).parent) + os.sep
-_MODES = ("modes.py", "touched.py", os.path.basename(__file__))
+_MODES = ("modes.py", "codebook.py", "touched.py", os.path.basename(__file__))
 _WIDEST = 60
 """Letters of a line of code that are shown."""
 

@@ -76,10 +76,15 @@ class Loop:
             if self.change.reinit:
                 reset(self.model)
             self.optimizer = self._optimizer()
-        self.schedule = RateSchedule(subject.schedule)
+        self.schedule = RateSchedule(s.Constant() if self.change.steady else subject.schedule)
         limit = self.change.clip
         self._clip: s.Clip = subject.clip if limit is None else s.GlobalNorm(threshold=limit) if limit else s.NoClip()
-        self._follower = None if subject.follow is None else subject.follow(self.optimizer)
+        self._follower = None
+        if self.change.steady:
+            for group in self.optimizer.param_groups:
+                group["lr"] = group.get("initial_lr", group["lr"])
+        elif subject.follow is not None:
+            self._follower = subject.follow(self.optimizer)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained: list[Tensor] = [p for group in self.optimizer.param_groups for p in group["params"]]
         rows = torch.arange(subject.rows)[:, None]
@@ -95,6 +100,8 @@ class Loop:
         self.norms: list[float] = []
         """Joint gradient norm of each step, before clipping."""
         self.clipped: list[bool] = []
+        self.rates: list[float] = []
+        """Learning rate of each step, that of the first parameter group."""
         self.parts: dict[str, float] = {}
         """Parts of the last step's loss."""
 
@@ -202,6 +209,7 @@ class Loop:
         target = x if self.targets is self.inputs else self.targets[rows]
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
+        self.rates.append(self._rate())
         try:
             total, terms = self._computed(x, target)
             if total.requires_grad:
@@ -220,10 +228,7 @@ class Loop:
         norm = float(joint_norm(grads)) if grads else 0.0
         value = total.item()
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
-        rates: list[float] = []
-        if self.schedule.moves:
-            factor = self.schedule.factor(self.steps - 1, self.subject.horizon)
-            rates = [rate * factor for rate in self._rates]
+        rates = [rate * self._factor() for rate in self._rates] if self.schedule.moves else []
         own = self.subject.clip_call if self.change.clip is None else None
         clip = partial(clip_on_host, self._clip, grads, grads) if own is None else partial(_clipped, own, self.trained)
         finite, clipped = update_on_host(self.optimizer, rates, clip, value, norm)
@@ -234,6 +239,15 @@ class Loop:
         if self._follower is not None and self.steps % self.subject.steps_per_turn == 0:
             turn(self._follower, value)
         return self._note(value, norm, clipped)
+
+    def _factor(self) -> float:
+        """What the spec's schedule makes of the rate of the step under way."""
+        return self.schedule.factor(self.steps - 1, self.subject.horizon)
+
+    def _rate(self) -> float:
+        if self.schedule.moves:
+            return float(self._rates[0] * self._factor())
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def _note(self, value: float, norm: float, clipped: bool) -> bool:
         self.losses.append(self.parts.get(RECONSTRUCTION, value))

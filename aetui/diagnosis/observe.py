@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from aetui.diagnosis.codebook import CodeUse, Sparse
 from aetui.diagnosis.modes import SQUASHING, Call, Watcher
 from aetui.gauges.variance import variance_ratio_summary
 from aetui.models.moments import feature_variance
@@ -134,6 +135,10 @@ class Snapshot:
     activities: tuple[Activity, ...]
     updates: dict[str, float] = field(default_factory=dict)
     """Norm of each parameter's last update over the norm of the parameter."""
+    codes: tuple[CodeUse, ...] = ()
+    """The codebooks of a discrete code, as the rows use them."""
+    sparse: Sparse | None = None
+    """How a code is used of which only the largest units are kept."""
 
 
 @contextmanager

@@ -134,9 +134,13 @@ class Follow:
                 "optimizer that returns one"
             )
         self.scheduler = scheduler
+        self.kind: type = type(scheduler)
+        """Of the scheduler, as it was made last."""
 
     def __call__(self, optimizer: torch.optim.Optimizer) -> Any:
-        return following.follow(self.scheduler, optimizer)
+        made = following.follow(self.scheduler, optimizer)
+        self.kind = type(made)
+        return made
 
     def each_step(self, build: BuildOptimizer, model: nn.Module) -> bool:
         """Whether it is of a kind that takes a step after every batch."""

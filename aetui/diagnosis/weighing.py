@@ -58,6 +58,15 @@ _EXPLAINS: tuple[tuple[str, str, float], ...] = (
     ("posterior-collapse", "penalty-too-strong", 0.6),
     ("clipping-too-tight", "lr-too-low", 0.5),
     ("clipping-too-tight", "optimizer", 0.4),
+    ("lr-schedule", "lr-too-low", 0.4),
+    ("lr-schedule", "lr-too-high", 0.4),
+    ("lr-schedule", "optimizer", 0.4),
+    ("lr-schedule", "under-trained", 0.4),
+    ("lr-schedule", "exploding-gradients", 0.5),
+    ("codebook-collapse", "penalty-too-strong", 0.6),
+    ("codebook-collapse", "dead-units", 0.6),
+    ("codebook-collapse", "init-scale", 0.6),
+    ("codebook-collapse", "under-trained", 0.4),
 )
 """(root, consequence, factor): where the first is suspected and its probe repairs, the second follows from it."""
 # What has no source is calibrated on the generated cases.

@@ -153,4 +153,16 @@ CATALOG: dict[str, Cause] = {
         "What is larger becomes infinite, what is smaller 0, so that an update is divided by 0 or lost.",
         "Micikevicius et al. 2018, Mixed Precision Training, section 3; PyTorch documentation, torch.amp",
     ),
+    "lr-schedule": Cause(
+        "the schedule does not fit the length of the run",
+        "The scheduler brings the learning rate to nothing long before the end, never up to its value, or lets it grow "
+        "without end. Often it takes a step after each batch where its numbers are meant in epochs.",
+        "PyTorch documentation, torch.optim: how to adjust the learning rate; Loshchilov & Hutter 2017",
+    ),
+    "codebook-collapse": Cause(
+        "few entries of the codebook are in use",
+        "Entries that no input is nearest to get no gradient and stay where they are, so a few of them, or one, have "
+        "to describe everything, and the code carries hardly a bit.",
+        "van den Oord et al. 2017, 3.2; Lancucki et al. 2020; Razavi et al. 2019, 3.1 (perplexity)",
+    ),
 }

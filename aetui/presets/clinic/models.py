@@ -181,3 +181,34 @@ class FreshNorm(StaleNorm):
     """The same model with PyTorch's own momentum."""
 
     momentum = 0.1
+
+
+class LiveCodebook(Attached):
+    """A discrete code: each two of its units are put onto the nearest of 64 entries, which follow the mean of what is
+    put there (van den Oord et al. 2017, appendix A.1)."""
+
+    def __init__(self, features: int, offset: float = 0.0) -> None:
+        super().__init__(features)
+        entries = torch.randn(64, 2)
+        entries[1:] += offset
+        self.register_buffer("entries", entries)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        code = torch.tanh(self.encoder(x))
+        entries = self.get_buffer("entries")
+        pairs = code.reshape(-1, 2)
+        picked = torch.cdist(pairs, entries).argmin(1)
+        put = entries[picked].view_as(code)
+        if self.training:
+            with torch.no_grad():
+                count = torch.bincount(picked, minlength=len(entries)).to(code.dtype)[:, None]
+                total = torch.zeros_like(entries).index_add_(0, picked, pairs)
+                entries += 0.05 * torch.where(count > 0, total / count.clamp(min=1) - entries, 0.0)
+        return self.decoder(code + (put - code).detach()), code
+
+
+class IdleCodebook(LiveCodebook):
+    """All entries but one begin far from anything that the encoder makes, and nothing ever brings them nearer."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, offset=50.0)

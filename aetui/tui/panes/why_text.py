@@ -6,7 +6,19 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, LEARNING, NEXT, TOO_LATE, UNEXPLAINED, VERDICTS, Evidence, Finding, Remedy, Report
+from aetui.report import (
+    FINE,
+    LEARNING,
+    NEXT,
+    TOO_LATE,
+    UNEXPLAINED,
+    VERDICTS,
+    Evidence,
+    Finding,
+    Remedy,
+    Report,
+    taken_text,
+)
 from aetui.spec import RunSpec
 from aetui.tui import figures, remedies, shades, texts
 
@@ -221,9 +233,12 @@ def _remedy(remedy: Remedy, effect: Iterable[tuple[str, str]], chosen: bool, cou
 
 
 def remarks(report: Report, width: int) -> list[Line]:
-    """Why the diagnosis is as it is, and what else was noticed."""
+    """Why the diagnosis is as it is, what else was noticed, and what was taken as what."""
     said = [report.settled, *report.notes]
-    return [line for text in said if text for line in indented(text, width, "muted")]
+    lines = [line for text in said if text for line in indented(text, width, "muted")]
+    for number, one in enumerate(report.taken):
+        lines += indented(texts.plain(taken_text(one)), width, "muted", first="      " if number else "taken ")
+    return lines
 
 
 def waiting_lines(reason: str, key: str, width: int) -> list[Line]:
