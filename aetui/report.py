@@ -36,7 +36,8 @@ CAUSES = (
     "bad-values", "shape-broadcast", "loss-domain", "output-range", "input-scaling", "frozen-parameters",
     "init-symmetry", "init-scale", "posterior-collapse", "penalty-too-strong", "noise-too-strong", "lr-too-high",
     "lr-too-low", "optimizer", "clipping-too-tight", "exploding-gradients", "dead-units", "saturated-units",
-    "train-eval-mismatch", "code-too-small", "code-too-large", "under-trained",
+    "train-eval-mismatch", "code-too-small", "code-too-large", "under-trained", "batch-mixing", "precision",
+    "lr-schedule", "codebook-collapse",
 )  # fmt: skip
 """Every cause that a finding can name."""
 

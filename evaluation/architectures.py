@@ -66,8 +66,15 @@ class ModelPlan:
     `list-decoder`."""
     shape: str = ""
     """`channel`: the output gets a dimension of 1 after the batch; `no-channel`: it loses it; `one`: one column."""
+    entries: int = 0
+    """Of a codebook for each two units of the code; 0 for a code that is not discrete."""
+    book: str = ""
+    """How the entries begin: '' as the code does, `far` all but one away from it, `same` alike, `large` spread out."""
     eval_path: str = ""
     """What differs between train and eval mode by the user's own hand."""
+    mixed: str = ""
+    """Where rows of a batch get into each other: `input`, `code`, `output` (a reshape in place of a transpose),
+    `encoder`, `decoder` (a recurrent layer without batch_first)."""
 
 
 class Autoencoder(nn.Module):
@@ -80,6 +87,9 @@ class Autoencoder(nn.Module):
         self.flat = plan.family not in ("conv", "recurrent")
         self.code: Tensor | None = None
         self.kl: Tensor | None = None
+        self.match: Tensor | None = None
+        if plan.entries:
+            self.book = nn.Parameter(_entries(plan))
         if plan.family == "vae":
             inner = plan.widths[-1]
             self.mu, self.logvar = nn.Linear(inner, plan.code), nn.Linear(inner, plan.code)
@@ -88,6 +98,8 @@ class Autoencoder(nn.Module):
         plan = self.plan
         if self.flat:
             x = x.flatten(1)
+        if plan.mixed == "input":
+            x = x.transpose(0, 1).reshape(x.shape)
         if plan.eval_path == "scaled-in-training" and self.training:
             x = x * 0.1
         if plan.noise and plan.noise_at == "input" and (self.training or plan.noise_always):
@@ -105,10 +117,14 @@ class Autoencoder(nn.Module):
             z = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar) if self.training else mu
             extra = (mu, logvar)
         z = FUNCTIONS[plan.code_activation](z)
+        if plan.entries:
+            z = self._quantized(z)
         if plan.keep:
             self.code = z
         if plan.noise and plan.noise_at == "code" and (self.training or plan.noise_always):
             z = z + plan.noise * torch.randn_like(z)
+        if plan.mixed == "code":
+            z = z.t().reshape(z.shape)
         if plan.frozen == "detach":
             z = z.detach()
         elif plan.frozen == "data":
@@ -122,6 +138,8 @@ class Autoencoder(nn.Module):
             y = y / 10
         elif plan.eval_path == "dropout-in-eval":
             y = F.dropout(y, 0.8, training=not self.training)
+        if plan.mixed == "output":
+            y = y.transpose(0, 1).reshape(y.shape)
         y = self._shaped(y)
         match plan.returns:
             case "moments":
@@ -131,6 +149,13 @@ class Autoencoder(nn.Module):
             case "mapping":
                 return {"reconstruction": y, "code": z}
         return y
+
+    def _quantized(self, z: Tensor) -> Tensor:
+        """The nearest entries, passed straight through (van den Oord et al. 2017)."""
+        pairs = z.reshape(-1, 2)
+        q = F.embedding(torch.cdist(pairs, self.book).argmin(1), self.book).view_as(z)
+        self.match = F.mse_loss(q, z.detach()) + 0.25 * F.mse_loss(z, q.detach())
+        return z + (q - z).detach()
 
     def _shaped(self, y: Tensor) -> Tensor:
         match self.plan.shape:
@@ -143,6 +168,18 @@ class Autoencoder(nn.Module):
             case "no-channel":
                 return y.reshape(len(y), *self.shape[1:])
         return y.reshape(len(y), *self.shape)
+
+
+def _entries(plan: ModelPlan) -> Tensor:
+    drawn = torch.randn(plan.entries, 2)
+    match plan.book:
+        case "far":
+            return torch.cat([0.1 * drawn[:1], drawn[1:] + 50])
+        case "same":
+            return torch.ones_like(drawn)
+        case "large":
+            return 100 * drawn
+    return drawn
 
 
 class Tied(nn.Module):
@@ -222,6 +259,8 @@ def _assemble(plan: ModelPlan, shape: tuple[int, ...]) -> nn.Module:
                 if style == "gru-dense"
                 else SequenceDecoder(kind, time, channels, plan.widths[0], plan.code, output)
             )
+            if plan.mixed in ("encoder", "decoder"):
+                {"encoder": encoder, "decoder": decoder}[plan.mixed].rnn.batch_first = False
             return Autoencoder(plan, encoder, decoder, shape)
         case "odd", "tied":
             return Tied(plan, features, shape)

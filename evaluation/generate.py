@@ -125,13 +125,13 @@ def plant(identity: CaseId, attempt: int) -> Fault | Healthy:
     rng = np.random.default_rng([split, kinds.index(identity.kind), identity.number, identity.seed, attempt])
     drawn = partial(draw, rng, split * 10_000_000)
     if identity.kind == "healthy":
-        return generate_healthy.KINDS[identity.number % len(generate_healthy.KINDS)](rng, drawn)
+        return generate_healthy.kind_of(identity.number)(rng, drawn)
     return _PLANTERS[identity.kind](rng, drawn)
 
 
 def reference(plan: Plan) -> Plan:
     """The recipe that a healthy run is measured against: Adam at 1e-3, nothing clipped, no weight decay."""
-    return replace(plan, optimizer="adam", written="name", part="", lr=1e-3, options={}, clip=None)
+    return replace(plan, optimizer="adam", written="name", part="", lr=1e-3, options={}, clip=None, schedule=None)
 
 
 def check(case: Case) -> dict[str, float] | None:

@@ -240,7 +240,33 @@ def under_trained(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(broken, replace(broken, steps=steps * 10), f"{steps} steps", rivals=(faster,))
 
 
+def precision(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = draw(families=("mlp", "mlp", "odd", "conv"), norms=("none",), forms=("standardize", "whiten-all", "unit"),
+                losses=("mse", "mse", "mae", "huber"), optimizers=("adam", "adam", "adamw", "nadam"))  # fmt: skip
+    broken = replace(plan, dtype="float16", written="name" if plan.written == "callable" else plan.written)
+    mended = pick(rng, ("float32", "eps"))
+    repaired = replace(broken, dtype="float32") if mended == "float32" else replace(broken, options={"eps": 1e-4})
+    return Fault(broken, repaired, f"float16 weights with {plan.optimizer}'s eps", visible=True)
+
+
+def lr_schedule(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = replace(draw(optimizers=("adam", "adam", "adamw", "nadam", "rmsprop", "momentum")), given=True)
+    kind = pick(rng, ("exponential", "exponential", "drops", "drops", "line", "factor", "rise", "plateau", "growing"))
+    number = {
+        "exponential": float(f"{1 - log_uniform(rng, 0.02, 0.3):.3g}"),
+        "drops": float(rng.integers(2, 25)),
+        "line": float(f"{plan.steps * rng.uniform(0.01, 0.1):.0f}"),
+        "factor": log_uniform(rng, 1e-5, 1e-2),
+        "rise": float(f"{plan.steps * log_uniform(rng, 50, 5000):.0f}"),
+        "plateau": 0.5,
+        "growing": 1 + log_uniform(rng, 0.01, 0.1),
+    }[kind]
+    broken = replace(plan, schedule=("exponential" if kind == "growing" else kind, number))
+    return Fault(broken, plan, f"schedule {kind} {number:g} in {plan.steps} steps", visible=kind != "plateau")
+
+
 PLANTERS: dict[str, Planter] = {
+    "precision": precision,
     "bad-values": bad_values,
     "input-scaling": input_scaling,
     "output-range": output_range,
@@ -254,4 +280,5 @@ PLANTERS: dict[str, Planter] = {
     "penalty-too-strong": penalty,
     "noise-too-strong": noise,
     "under-trained": under_trained,
+    "lr-schedule": lr_schedule,
 }

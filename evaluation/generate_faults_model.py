@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.generate_faults import DENSE, PLAIN, Draw, Fault, Planter
-from evaluation.generate_plan import log_uniform, pick
+from evaluation.generate_plan import Plan, log_uniform, pick
 
 
 def broadcast(rng: np.random.Generator, draw: Draw) -> Fault:
@@ -174,7 +174,39 @@ def code_large(rng: np.random.Generator, draw: Draw) -> Fault:
     return Fault(broken, repaired, f"code {code} for {rows} rows", criterion="memorize")
 
 
+def mixing(rng: np.random.Generator, draw: Draw) -> Fault:
+    kind = pick(rng, ("input", "code", "code", "output", "encoder", "encoder", "decoder"))
+    if kind in ("encoder", "decoder"):
+        plan = draw(families=("recurrent",), styles=("gru", "lstm") if kind == "decoder" else ())
+        while plan.model.style == "gru-dense" and kind == "decoder":
+            plan = draw(families=("recurrent",))
+    else:
+        plan = draw(families=("mlp", "mlp", "conv", "odd", "vae"), norms=("none", "none", "layer"))
+        while plan.model.style in ("plain", "tied") or (plan.model.family == "conv" and kind != "code"):
+            plan = draw(families=("mlp", "mlp", "conv", "odd", "vae"), norms=("none", "none", "layer"))
+    what = "no batch_first in the" if kind in ("encoder", "decoder") else "reshape in place of a transpose:"
+    return Fault(replace(plan, model=replace(plan.model, mixed=kind)), plan, f"{what} {kind}", visible=True)
+
+
+def discrete(rng: np.random.Generator, draw: Draw) -> Plan:
+    """A run that works with a code of entries of a codebook."""
+    plan = draw(families=("mlp",), styles=("sequential", "functional"), forms=("standardize", "whiten-all"),
+                data=("factors", "tabular"), losses=("mse",), norms=("none",),
+                optimizers=("adam", "adamw"))  # fmt: skip
+    model = replace(plan.model, code=2 * plan.data.rank, entries=int(pick(rng, (32, 64, 128))), returns="tensor")
+    return replace(plan, model=model, steps=max(plan.steps, 1500), given=True)
+
+
+def codebook(rng: np.random.Generator, draw: Draw) -> Fault:
+    plan = discrete(rng, draw)
+    kind = pick(rng, ("far", "same", "large"))
+    broken = replace(plan, model=replace(plan.model, book=kind))
+    return Fault(broken, plan, f"{plan.model.entries} entries that begin {kind}")
+
+
 PLANTERS: dict[str, Planter] = {
+    "batch-mixing": mixing,
+    "codebook-collapse": codebook,
     "shape-broadcast": broadcast,
     "frozen-parameters": frozen,
     "init-symmetry": symmetry,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluation import generate_faults_model
 from evaluation.datasets import DataPlan
 from evaluation.generate_faults import DENSE, PLAIN, Draw
 from evaluation.generate_plan import RATES, Plan, log_uniform, pick
@@ -123,9 +124,32 @@ def full_batch(rng: np.random.Generator, draw: Draw) -> Healthy:
     return Healthy(replace(plan, batch_size=min(plan.data.rows, 512)), "large batches")
 
 
+def vector_quantized(rng: np.random.Generator, draw: Draw) -> Healthy:
+    plan = generate_faults_model.discrete(rng, draw)
+    return Healthy(plan, f"a code of {plan.model.entries} entries")
+
+
+def scheduled(rng: np.random.Generator, draw: Draw) -> Healthy:
+    plan = draw(families=("mlp", "mlp", "odd", "conv"), optimizers=("adam", "adam", "adamw", "momentum"))
+    kind = pick(rng, ("cosine", "cosine", "cycle", "rise", "milestones", "exponential"))
+    number = {
+        "cosine": 1.0, "cycle": 1.0, "rise": 0.1 * plan.steps, "milestones": 0.1,
+        "exponential": log_uniform(rng, 0.01, 0.3) ** (1 / plan.steps),
+    }[kind]  # fmt: skip
+    return Healthy(replace(plan, schedule=(kind, number), given=True), f"schedule {kind} over the run")
+
+
 KINDS: tuple[Callable[[np.random.Generator, Draw], Healthy], ...] = (
     ordinary, iid_noise, ordinary, gray_bce, ordinary, mostly_constant, ordinary, identical_rows, ordinary,
     code_as_needed, ordinary, slow, ordinary, few_active, ordinary, denoising, ordinary, mild_decay, mild_dropout,
     small_batches, rare_clipping, big_rate, full_batch,
 )  # fmt: skip
 """In the order in which the cases take them."""
+LATER: tuple[Callable[[np.random.Generator, Draw], Healthy], ...] = (scheduled, vector_quantized)
+"""What takes every 24th case, in turn, so that the cases before it stay what they are."""
+
+
+def kind_of(number: int) -> Callable[[np.random.Generator, Draw], Healthy]:
+    """What the healthy case of that number is."""
+    turn, place = divmod(number, len(KINDS) + 1)
+    return LATER[turn % len(LATER)] if place == len(KINDS) else KINDS[number % len(KINDS)]

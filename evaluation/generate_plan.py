@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import lr_scheduler
 
 from evaluation import architectures, datasets
 from evaluation.architectures import ModelPlan
@@ -60,10 +61,14 @@ class Plan:
     """Whether that length is told to the diagnosis."""
     seed: int = 0
     penalty: tuple[str, float] | None = None
+    schedule: tuple[str, float] | None = None
+    """A key of `SCHEDULES` with its number; a turn after each step."""
     scaling: str | None = None
     clip: float | None = None
     held_out: int = 0
     """Rows set apart as validation."""
+    dtype: str = "float32"
+    """Of weights and data."""
 
 
 def arguments(plan: Plan) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def arguments(plan: Plan) -> dict[str, Any]:
     table = datasets.values(plan.data)
     shape = datasets.raw(replace(plan.data, rows=8)).shape[1:]
     kwargs: dict[str, Any] = {
-        "model": architectures.build(plan.model, shape),
+        "model": architectures.build(plan.model, shape).to(getattr(torch, plan.dtype)),
         "data": table[: len(table) - plan.held_out],
         "loss": _loss(plan),
         "batch_size": plan.batch_size,
@@ -80,6 +85,8 @@ def arguments(plan: Plan) -> dict[str, Any]:
     }
     if plan.held_out:
         kwargs["validation"] = table[len(table) - plan.held_out :]
+    if plan.schedule is not None:
+        kwargs["scheduler"], kwargs["scheduler_each"] = _scheduler(plan, *plan.schedule), "step"
     if plan.written == "callable":
         kwargs["optimizer"] = _callable(plan)
     else:
@@ -106,6 +113,28 @@ def _callable(plan: Plan) -> Callable[[Any], torch.optim.Optimizer]:
         return kind(chosen, lr=lr, **options)
 
     return optimizer
+
+
+SCHEDULES: dict[str, Callable[[torch.optim.Optimizer, float, int], Any]] = {
+    "exponential": lambda optimizer, number, _: lr_scheduler.ExponentialLR(optimizer, number),
+    "drops": lambda optimizer, number, _: lr_scheduler.StepLR(optimizer, int(number), 0.1),
+    "line": lambda optimizer, number, _: lr_scheduler.LinearLR(optimizer, 1.0, 0.0, int(number)),
+    "factor": lambda optimizer, number, _: lr_scheduler.LambdaLR(optimizer, lambda _: number),
+    "rise": lambda optimizer, number, _: lr_scheduler.LambdaLR(optimizer, lambda turn: min(1.0, turn / number)),
+    "plateau": lambda optimizer, number, _: lr_scheduler.ReduceLROnPlateau(optimizer, factor=number, patience=0),
+    "cosine": lambda optimizer, number, steps: lr_scheduler.CosineAnnealingLR(optimizer, int(number * steps)),
+    "cycle": lambda optimizer, number, steps: lr_scheduler.OneCycleLR(
+        optimizer, number * optimizer.param_groups[0]["lr"], int(steps) + 1
+    ),
+    "milestones": lambda optimizer, number, steps: lr_scheduler.MultiStepLR(
+        optimizer, [int(0.5 * steps), int(0.75 * steps)], number
+    ),
+}
+"""From an optimizer, a number and the length of the training to a scheduler of it."""
+
+
+def _scheduler(plan: Plan, kind: str, number: float) -> Callable[[torch.optim.Optimizer], Any]:
+    return lambda optimizer: SCHEDULES[kind](optimizer, number, plan.steps)
 
 
 def _loss(plan: Plan) -> str | Callable[..., Tensor]:
@@ -143,6 +172,8 @@ def _penalty(plan: Plan) -> Callable[[Any], Tensor] | None:
     if plan.model.family == "vae" and plan.model.keep:
         weight = plan.kl
         return lambda model: weight * model.kl
+    if plan.model.entries:
+        return lambda model: model.match
     if plan.penalty is None:
         return None
     kind, amount = plan.penalty

@@ -66,6 +66,8 @@ def run(kwargs: Mapping[str, Any], steps: int) -> Outcome:
         torch.manual_seed(kwargs.get("seed", 0))
         model = copy.deepcopy(kwargs["model"])
         model.train()
+        dtype = next((one.dtype for one in model.parameters()), target.dtype)
+        target, held_out = target.to(dtype), None if held_out is None else held_out.to(dtype)
         try:
             _train(model, target, kwargs, batch_size, steps)
         except (RuntimeError, ValueError) as problem:
@@ -110,6 +112,7 @@ def _train(model: nn.Module, target: Tensor, kwargs: Mapping[str, Any], batch_si
     objective = _objective(kwargs.get("loss", "mse"))
     optimizer = _optimizer(model, kwargs)
     penalty, clip = kwargs.get("penalty"), kwargs.get("clip")
+    scheduler = None if kwargs.get("scheduler") is None else kwargs["scheduler"](optimizer)
     order = torch.randperm(len(target))
     position = 0
     for step in range(steps):
@@ -125,6 +128,10 @@ def _train(model: nn.Module, target: Tensor, kwargs: Mapping[str, Any], batch_si
         if clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
+        if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            scheduler.step(float(loss.detach()))
+        elif scheduler is not None:
+            scheduler.step()
         if step % 20 == 19 and not math.isfinite(float(loss.detach())):
             return
 

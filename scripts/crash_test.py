@@ -309,13 +309,15 @@ def go_through(case: str, plan: Plan, name: str, draw: random.Random, most: int,
     """One run of a plan, killed up to `most` times."""
     process, reader = forked(lambda tell: tell("done", trained(plan)))
     lines = Lines(reader)
-    lines.read(time.monotonic() + PATIENCE, "done")
+    if not lines.read(time.monotonic() + PATIENCE, "done"):
+        os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
     os.close(reader)
     wanted = lines.last("done")
     if wanted is None:
         error = lines.last("error")
-        raise SystemExit(f"{case} can't be trained: {error[2] if error else f'no end after {PATIENCE:.0f} s'}")
+        tally.troubles.append(f"{case} can't be trained: {error[2] if error else f'no end after {PATIENCE:.0f} s'}")
+        return
     folder = Path(os.environ["AETUI_HOME"]) / "runs" / name
     kills = 0
     tally.runs += 1
@@ -394,7 +396,7 @@ def main() -> None:
         os.environ["AETUI_HOME"] = home
         cases = [options.case] if options.case else list(crash_plans.CASES)
         for number, case in enumerate(itertools.cycle(cases)):
-            if tally.kills >= options.kills:
+            if tally.kills >= options.kills or len(tally.troubles) > len(cases):
                 break
             plan = crash_plans.plan(case, options.seed + number, Path(home), options.share)
             before = tally.kills

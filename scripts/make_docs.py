@@ -11,6 +11,7 @@ Generated parts of README.md and docs/measurements.md lie between `<!-- begin NA
 import argparse
 import ast
 import asyncio
+import contextlib
 import html
 import importlib
 import itertools
@@ -341,19 +342,50 @@ async def picture(
         link = ProcessLink("brisk-otter-41", str(log))
         app = Workbench(link, spec, theme=theme, log_file=str(log))
         try:
-            async with app.run_test(size=size) as pilot:
-                await _until(lambda: app.model.info is not None)
-                for key in keys:
-                    if isinstance(key, int):
-                        await _until(lambda step=key: _shows(app, step))
-                    elif callable(key):
-                        await _until(lambda done=key: done(app))
-                    else:
-                        await pilot.press(key)
-                        await pilot.pause()
-                svg = app.export_screenshot(title=f"aetui, {size[0]} x {size[1]}")
+            await _draw(name, app, size, keys)
         finally:
             link.close()
+
+
+async def own_loop(name: str, script: Path, size: tuple[int, int], keys: Sequence[str | int | Waits]) -> None:
+    """The same of a screen that is attached to a script with a loop of its own."""
+    from aetui.engine.links import AttachLink
+    from aetui.engine.sockets import SocketError
+    from aetui.runs.folder import RunFolder
+    from aetui.tui.app import Workbench
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["AETUI_HOME"] = home
+        # What it prints is its own; the screen is what is shown here.
+        process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        link = None
+        try:
+            while link is None:
+                with contextlib.suppress(SocketError, OSError):
+                    link = AttachLink(RunFolder(Path(home) / "runs" / "own-loop").path)
+                if process.poll() is not None:
+                    raise RuntimeError(f"{script.name} has ended")
+                await asyncio.sleep(0.05)
+            await _draw(name, Workbench(link, RunSpec(), theme="dark", attached=True), size, keys)
+        finally:
+            if link is not None:
+                link.detach()
+            process.kill()
+            process.wait()
+
+
+async def _draw(name: str, app: Any, size: tuple[int, int], keys: Sequence[str | int | Waits]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await _until(lambda: app.model.info is not None)
+        for key in keys:
+            if isinstance(key, int):
+                await _until(lambda step=key: _shows(app, step))
+            elif callable(key):
+                await _until(lambda done=key: done(app))
+            else:
+                await pilot.press(key)
+                await pilot.pause()
+        svg = app.export_screenshot(title=f"aetui, {size[0]} x {size[1]}")
     (DOCS / "images" / f"{name}.svg").write_text(portable(svg), encoding="utf-8")
     print(f"docs/images/{name}.svg", file=sys.stderr)
 
@@ -378,6 +410,12 @@ def portable(svg: str) -> str:
     svg = svg.replace("font-size: 20px", f"font-size: {_CELL / 0.6:.2f}px")
     svg = re.sub(r'(<text class="[^"]*") x="([0-9.]+)"( y="[^"]*") textLength="[^"]*"([^>]*>)(.*?)</text>', words, svg)
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
+
+
+def _judged(app: Any) -> bool:
+    """Whether a verdict stands, and every visible pane shows the step of the pause."""
+    diagnosis = app.model.diagnosis
+    return diagnosis is not None and bool(diagnosis.report.findings) and _shows(app, app.model.status.step)
 
 
 def _probed(app: Any) -> bool:
@@ -418,6 +456,7 @@ async def pictures() -> None:
     await picture("collapse", noise, (120, 40), ["f5", 100])
     await picture("collapse-narrow", noise, (80, 24), ["f5", 100, "2", 100], theme="high-contrast")
     rate = presets.load("clinic/high-rate")
+    await own_loop("own-loop", ROOT / "examples" / "own_loop.py", (120, 40), [600, "f5", _judged, "y", "z"])
     await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aetui.cli.options import own_code
 from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
 from aetui.models.build import ModelError
@@ -27,24 +28,36 @@ INTERRUPTED = 130
 
 
 def diagnose_and_print(
-    spec: RunSpec, *, steps: int | None, as_json: bool, seconds: float | None = None, probes: bool = True
-) -> int:
+    spec: RunSpec, *, steps: int | None, as_json: bool, seconds: float | None = None, probes: bool = True,
+    loss: str | None = None, step: str | None = None,
+) -> int:  # fmt: skip
     """Diagnose a run and print the report; status 1 where something has to be changed, 130 after ctrl+c.
+
+    Args:
+        loss, step: a loss or a training step of the user's own in place of the spec's loss, as `file.py:name`.
 
     Raises:
         SpecError: the spec, its data or its model can't be used.
     """
-    from aetui.diagnosis import diagnose_spec
+    from aetui import diagnosis
     from aetui.diagnosis.budget import Budget
 
     if steps is not None and steps < 1:
         raise SpecError([Problem("--steps", f"{steps} is not allowed; it takes a whole number of at least 1")])
     if seconds is not None and not seconds > 0:
         raise SpecError([Problem("--seconds", f"{seconds:g} is not allowed; it takes a number above 0")])
+    if loss and step:
+        raise SpecError([Problem("--loss", "it is not allowed together with --step, which has its own loss")])
+    loss, step = loss and own_code("--loss", loss), step and own_code("--step", step)
     budget = Budget(seconds, asked=(steps or spec.train.steps or spec.train.epochs) is not None)
     try:
         with _stopping(budget) as interrupted, stages_on_stderr() as show:
-            report = diagnose_spec(spec, steps=steps, probes=probes, budget=budget, progress=show)
+            if loss or step:
+                report = diagnosis.diagnose_files(
+                    spec, loss=loss, step=step, steps=steps, probes=probes, budget=budget, progress=show
+                )
+            else:
+                report = diagnosis.diagnose_spec(spec, steps=steps, probes=probes, budget=budget, progress=show)
     except (DataError, ModelError) as error:
         path = error.path or "data"
         raise SpecError([Problem(path, str(error).removeprefix(f"{path}: "))]) from None

@@ -27,6 +27,8 @@ app = App(
 Target = Annotated[str | None, Parameter(show_default=False)]
 Data = Annotated[str | None, Parameter(name="--data", show_default=False)]
 Model = Annotated[str | None, Parameter(name="--model", show_default=False)]
+Args = Annotated[tuple[str, ...], Parameter(name="--model-arg", show_default=False, negative=())]
+Own = Annotated[str | None, Parameter(show_default=False)]
 Name = Annotated[str | None, Parameter(show_default=False)]
 Sets = Annotated[tuple[str, ...], Parameter(name="--set", show_default=False, negative=())]
 
@@ -39,6 +41,7 @@ def run(
     *,
     data: Data = None,
     model: Model = None,
+    model_arg: Args = (),
     set_: Sets = (),
     engine: Literal["process", "thread"] | None = None,
     start: Annotated[bool, Parameter(negative=())] = False,
@@ -54,7 +57,9 @@ def run(
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
-        Your own torch.nn.Module, as file.py:name; its code is run.
+        Your own torch.nn.Module, as file.py:name or package.module:name; its code is run.
+    model_arg
+        key=value that it is called with, such as latent_dim=3; repeatable.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     engine
@@ -69,7 +74,9 @@ def run(
     from aetui.cli.options import spec_of
     from aetui.cli.screen import open_screen
 
-    return open_screen(spec_of(target, data, set_, model), placement=engine, start=start, theme=theme, name=name)
+    return open_screen(
+        spec_of(target, data, set_, model, model_arg), placement=engine, start=start, theme=theme, name=name
+    )
 
 
 @app.command
@@ -80,6 +87,7 @@ def train(
     steps: int | None = None,
     data: Data = None,
     model: Model = None,
+    model_arg: Args = (),
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
     quiet: Annotated[bool, Parameter(negative=())] = False,
@@ -96,7 +104,9 @@ def train(
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
-        Your own torch.nn.Module, as file.py:name; its code is run.
+        Your own torch.nn.Module, as file.py:name or package.module:name; its code is run.
+    model_arg
+        key=value that it is called with, such as latent_dim=3; repeatable.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
@@ -109,7 +119,7 @@ def train(
     from aetui.cli.options import spec_of
     from aetui.cli.train import train_headless
 
-    spec = spec_of(target, data, set_, model)
+    spec = spec_of(target, data, set_, model, model_arg)
     return train_headless(spec, steps=steps, as_json=json, quiet=quiet, name=name)
 
 
@@ -123,6 +133,9 @@ def diagnose(
     probes: bool | None = None,
     data: Data = None,
     model: Model = None,
+    model_arg: Args = (),
+    loss: Own = None,
+    step: Own = None,
     set_: Sets = (),
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
@@ -142,7 +155,13 @@ def diagnose(
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
-        Your own torch.nn.Module, as file.py:name; its code is run.
+        Your own torch.nn.Module, as file.py:name or package.module:name; its code is run.
+    model_arg
+        key=value that it is called with, such as latent_dim=3; repeatable.
+    loss
+        Your own loss, (output, target), as file.py:name; its code is run.
+    step
+        Your own training step, (model, batch) to the loss, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     json
@@ -154,11 +173,17 @@ def diagnose(
 
     if (folder := stored_run(target)) is not None:
         refuse_options(
-            folder, {"--steps": steps, "--seconds": seconds, "--data": data, "--model": model, "--set": set_}
-        )
+            folder,
+            {
+                "--steps": steps, "--seconds": seconds, "--data": data, "--model": model, "--model-arg": model_arg,
+                "--loss": loss, "--step": step, "--set": set_,
+            },
+        )  # fmt: skip
         return diagnose_run(folder, probes=bool(probes), as_json=json)
-    spec = spec_of(target, data, set_, model)
-    return diagnose_and_print(spec, steps=steps, as_json=json, seconds=seconds, probes=probes is not False)
+    spec = spec_of(target, data, set_, model, model_arg)
+    return diagnose_and_print(
+        spec, steps=steps, as_json=json, seconds=seconds, probes=probes is not False, loss=loss, step=step
+    )
 
 
 for command in stored_commands:
@@ -187,7 +212,9 @@ def presets() -> int:
 
 
 @app.command
-def spec(target: Target = None, /, *, data: Data = None, model: Model = None, set_: Sets = ()) -> int:
+def spec(
+    target: Target = None, /, *, data: Data = None, model: Model = None, model_arg: Args = (), set_: Sets = ()
+) -> int:
     """Print a spec as TOML, every setting with its help.
 
     Parameters
@@ -197,14 +224,16 @@ def spec(target: Target = None, /, *, data: Data = None, model: Model = None, se
     data
         A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
     model
-        Your own torch.nn.Module, as file.py:name; its code is run.
+        Your own torch.nn.Module, as file.py:name or package.module:name; its code is run.
+    model_arg
+        key=value that it is called with, such as latent_dim=3; repeatable.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
     """
     from aetui.cli.options import spec_of
     from aetui.spec import dumps
 
-    print(dumps(spec_of(target, data, set_, model)), end="")
+    print(dumps(spec_of(target, data, set_, model, model_arg)), end="")
     return 0
 
 

@@ -8,11 +8,14 @@ from msgspec.structs import replace
 from aetui import presets
 from aetui.spec import Problem, RunSpec, SpecError, changed
 from aetui.spec.change import PRESET
+from aetui.spec.naming import argument_text, arguments, given_arguments, located
 from aetui.spec.sections import About, File, OwnModel, PytorchInit
 
 
-def spec_of(target: str | None, data: str | None, sets: Sequence[str], model: str | None = None) -> RunSpec:
-    """The spec that TARGET, `--data`, `--model` and `--set` name together; later ones win.
+def spec_of(
+    target: str | None, data: str | None, sets: Sequence[str], model: str | None = None, args: Sequence[str] = ()
+) -> RunSpec:
+    """The spec that TARGET, `--data`, `--model`, `--model-arg` and `--set` name together; later ones win.
 
     Raises:
         SpecError: any of them is unknown or refused; every problem is listed.
@@ -29,6 +32,8 @@ def spec_of(target: str | None, data: str | None, sets: Sequence[str], model: st
         if data is not None or target is None:
             # Its author has brought the data into the form that it takes.
             spec = replace(spec, data=replace(spec.data, scaling="none"))
+    if args:
+        spec = _with_arguments(spec, args)
     return changed(spec, changes_of(sets, "--set"), text=True)
 
 
@@ -52,15 +57,33 @@ def _model_path(text: str) -> str:
     """`file.py:name` with the file's absolute path, so that the spec means the same from every folder.
 
     Raises:
-        SpecError: it has another form, or there is no such file.
+        SpecError: it has another form, or there is no such file or module.
     """
-    written, _, name = text.strip().rpartition(":")
-    if not written.endswith(".py") or not name.isidentifier():
-        example = "such as my_model.py:Autoencoder"
-        raise SpecError([Problem("--model", f"{text!r} is not allowed; it takes file.py:name, {example}")])
-    if written.startswith(PRESET):
-        return text.strip()
-    file = Path(written).expanduser().absolute()
-    if not file.is_file():
-        raise SpecError([Problem("--model", f"{written}: there is no such file")])
-    return f"{file}:{name}"
+    return text.strip() if text.strip().startswith(PRESET) else own_code("--model", text)
+
+
+def own_code(option: str, text: str) -> str:
+    """`file.py:name` with the file's absolute path, from that or from `package.module:name`.
+
+    Raises:
+        SpecError: it has another form, or there is no such file or module.
+    """
+    try:
+        return located(text)
+    except ValueError as error:
+        raise SpecError([Problem(option, str(error))]) from None
+
+
+def _with_arguments(spec: RunSpec, items: Sequence[str]) -> RunSpec:
+    """The spec with arguments for its own model's constructor.
+
+    Raises:
+        SpecError: it has no model of the user's own, or one of them has another form.
+    """
+    if not isinstance(spec.model, OwnModel):
+        raise SpecError([Problem("--model-arg", "it goes with --model, or with a spec whose model.kind is file")])
+    try:
+        known = {**arguments(spec.model.args), **given_arguments(items)}
+    except ValueError as error:
+        raise SpecError([Problem("--model-arg", str(error))]) from None
+    return replace(spec, model=replace(spec.model, args=argument_text(known)))

@@ -22,7 +22,8 @@ class Change:
     initial weights. swaps, every: other activations, by number of the call and by kind (see
     `aetui.diagnosis.modes.Altered`). clip: another joint norm, 0 for none. unfreeze: train all
     parameters, with gradients through `detach`. reshape: bring the output into the target's shape.
-    loss: the name of another loss.
+    loss: the name of another loss. float32: weights, data and computation in float32. eps: that of the optimizer.
+    steady: no schedule, the optimizer's own rate throughout.
     """
 
     lr: float = 1.0
@@ -40,6 +41,9 @@ class Change:
     unfreeze: bool = False
     reshape: bool = False
     loss: str | None = None
+    float32: bool = False
+    eps: float | None = None
+    steady: bool = False
 
     def mode(self) -> Altered:
         """The function mode that a forward runs in."""

@@ -10,11 +10,13 @@ from functools import cached_property
 import numpy as np
 
 from aetui.diagnosis.change import Change
+from aetui.diagnosis.codebook import CodeUse, allowed
 from aetui.diagnosis.facts import Facts
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.observe import Activity, Fit, Snapshot
 from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.parted import KL, MATCHING, RECONSTRUCTION
+from aetui.diagnosis.rates import Rates, measured
 from aetui.diagnosis.subject import Subject
 from aetui.report import Evidence, Remedy
 
@@ -87,6 +89,8 @@ class Dossier:
     """Explained variance of PCA on the rows held out, fitted to those trained on."""
     code_active: tuple[int, int] | None = None
     """Code units that vary over the rows, and all of them."""
+    schedule: Sequence[float] = ()
+    """Learning rate of each step."""
     taken: int | None = None
     """Steps taken, where `losses` are only some of them."""
     parts: dict[str, float] = field(default_factory=dict)
@@ -129,8 +133,29 @@ class Dossier:
         kept = [share for share in linear.variances if share > noise]
         return sum(share - lost for share, lost in zip(kept, missed, strict=True))
 
-    @cached_property
+    @property
+    def codebooks(self) -> tuple[CodeUse, ...]:
+        """The codebooks of a discrete code, as the rows use them now."""
+        return self.snapshots[-1].codes if self.snapshots else ()
+
+    @property
+    def allowed(self) -> float | None:
+        """Explained variance that the bits of a discrete code allow; None where the code is none."""
+        variances = self.facts.linear.variances
+        if not self.codebooks or not variances:
+            return None
+        return allowed(sum(one.bits for one in self.codebooks), variances)
+
+    @property
     def limit(self) -> float | None:
+        """Explained variance that a working model of this code reaches: `linear_limit`, and for a discrete one what its
+        bits allow."""
+        if self.linear_limit is None or self.allowed is None:
+            return self.linear_limit
+        return min(self.linear_limit, self.allowed)
+
+    @cached_property
+    def linear_limit(self) -> float | None:
         """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
         KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta
@@ -163,6 +188,12 @@ class Dossier:
         """Names of what is added to the reconstruction besides a KL and what matches a code with its codebook."""
         known = (RECONSTRUCTION, KL, MATCHING, "constant")
         return tuple(dict.fromkeys((*self.subject.penalties, *(n for n in self.facts.terms if n not in known))))
+
+    @property
+    def rates(self) -> Rates | None:
+        """The learning rate over the run, as it is planned or, where that is not known, as it was; None for a constant
+        one."""
+        return self.facts.rates or measured(self.schedule, self.facts.lr)
 
     @property
     def quality(self) -> float:

@@ -12,7 +12,9 @@ import torch
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
-from aetui.diagnosis.causes.code import remark
+from aetui.diagnosis.causes.code import in_use, remark
+from aetui.diagnosis.causes.schedule import GROWN
+from aetui.diagnosis.causes.structure import remarks
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import BOUNDED, DEAD_CODE, STEADY, STILL, Dossier, Probe, Suspect, figure
 from aetui.diagnosis.facts import Facts, gather
@@ -90,7 +92,9 @@ def examine(
     loop = Loop(subject)
     observer = Observer(loop, Rows.of(subject, probe_rows(subject.rows)))
     observer.take()
-    d = Dossier(subject, facts, observer.snapshots, loop.losses, loop.norms, loop.clipped, goal=steps)
+    d = Dossier(
+        subject, facts, observer.snapshots, loop.losses, loop.norms, loop.clipped, goal=steps, schedule=loop.rates
+    )
     longest = steps or planned_steps(subject)
     settled = ""
     if facts.loss_error:
@@ -218,6 +222,8 @@ def _plain(d: Dossier, longest: int) -> str:
     """Why no further step is needed, '' while one is."""
     if d.steps < 200:
         return ""
+    if d.facts.rates is not None and d.facts.rates.growth > GROWN[-1][0]:
+        return ""  # what it is now says nothing of what such a rate makes of it
     linear = d.facts.linear.explained
     if d.quality >= ENOUGH and (linear is None or d.fit.explained >= ENOUGH * min(linear, 0.97)):
         return f"settled at step {d.steps:,}: the outputs follow the data as far as they can be expected to"
@@ -400,6 +406,8 @@ def report_of(
         python=d.subject.spec is None,
         ruled_out=against,
         taken=d.subject.taken,
-        notes=tuple(filter(None, (_spare_units(d, verdict), _spare(d, findings), left_out))),
+        notes=tuple(
+            filter(None, (in_use(d), _spare_units(d, verdict), _spare(d, findings), *remarks(d, findings), left_out))
+        ),
         seconds=round(seconds, 2),
     )

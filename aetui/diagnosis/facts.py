@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aetui.diagnosis.apart import layers_apart
+from aetui.diagnosis.bypass import Bypass, measure_bypass
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
 from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
+from aetui.diagnosis.precision import Precision, measure_precision
+from aetui.diagnosis.rates import Rates, planned
+from aetui.diagnosis.rows import Separation, measure_modes, measure_rows
 from aetui.diagnosis.subject import KL, Subject
 from aetui.diagnosis.told import told
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
+
+UNSAID = 2000
+"""Steps over which a schedule is looked at for the rate that it works at, where the caller did not say how many."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,24 @@ class Facts:
     recurrent: bool
     dense: bool
     """Whether all of its weights are in dense layers."""
+    rates: Rates | None = None
+    """The learning rate over the length of the run, where a schedule changes it and the length is known."""
     draws: bool = False
     """Whether outputs in eval mode are drawn at random."""
     output_line: str = ""
     """Line of the caller's own code that calls the output activation."""
     cuts: tuple[str, ...] = ()
     """Lines of the caller's own code that cut the gradient."""
+    coarse: tuple[str, ...] = ()
+    """Lines of the caller's own code that round, or choose by size, something that has a gradient."""
+    separation: Separation = field(default_factory=Separation)
+    """How the rows of a batch depend on each other."""
+    bypass: Bypass | None = None
+    """What is left of the reconstructions' spread with the code held; None where that can't be told."""
+    mode_gap: float | None = None
+    """How far train mode's outputs differ from eval mode's without noise, in their standard deviations."""
+    precision: Precision = field(default_factory=Precision)
+    """What a number format of 16 bits does to the first step."""
 
 
 def gather(subject: Subject, known: Facts | None = None) -> Facts:
@@ -113,6 +133,14 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         terms, error = terms_of(loop, output, target)
         gradients, norms = measure_gradients(loop, terms, watcher.called)
         update = first_update(loop)
+    separation = known.separation if known else measure_rows(subject)
+    blind = separation.tried and separation.own == 0
+    apart = (
+        known.gradients.apart if known
+        else layers_apart(subject, gradients, coarse=bool(watcher.coarse), blind=blind)
+    )  # fmt: skip
+    sizes = {name: one.numel() for name, one in subject.model.named_parameters()}
+    gradients = gradients.with_apart(apart, sizes)
     at_start, activities = (known.fit, known.activities) if known else _at_start(subject)
     low, high = output_range(made, kind)
     finite = target[torch.isfinite(target)]
@@ -123,7 +151,10 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         outside = float(((finite < -slack) | (finite > 1 + slack)).double().mean()) if finite.numel() else 0.0
     reachable = reach(subject.judged, low, high, kind)
     perfect, better, text = least_near_perfect(loop, made, finite, target, handles)
-    group = loop.optimizer.param_groups[0]
+    groups = loop.optimizer.param_groups
+    group = next((one for one in groups if one["lr"]), groups[0])
+    rates = planned(subject, subject.horizon)
+    ahead = rates or planned(subject, UNSAID)
     kl = true_kl(loop.model, output)
     noise_kinds = {place for place, _ in watcher.noise}
     return Facts(
@@ -146,7 +177,8 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
             (name, module.momentum) for name, module in subject.model.named_modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm)
         ),
-        lr=float(group["lr"]),
+        lr=float(group["lr"]) if ahead is None or subject.follow is None else ahead.working,
+        rates=rates,
         options={
             key: value for key, value in group.items() if isinstance(value, int | float | tuple) and key != "params"
         },
@@ -156,6 +188,11 @@ def gather(subject: Subject, known: Facts | None = None) -> Facts:
         output_line=next((call.line for call in watcher.calls if call.index == index), ""),
         cuts=tuple(dict.fromkeys(filter(None, watcher.cuts))),
         recurrent=any(isinstance(module, nn.RNNBase | nn.RNNCellBase) for module in subject.model.modules()),
+        coarse=tuple(dict.fromkeys(filter(None, watcher.coarse))),
+        separation=separation,
+        bypass=known.bypass if known else measure_bypass(subject),
+        mode_gap=known.mode_gap if known else measure_modes(subject),
+        precision=measure_precision(subject),
     )  # fmt: skip
 
 

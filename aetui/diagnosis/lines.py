@@ -12,7 +12,7 @@ import torch
 _TORCH = os.path.dirname(torch.__file__) + os.sep
 _HOME = str(Path(__file__).parent.parent) + os.sep
 _DIAGNOSIS = str(Path(__file__).parent) + os.sep
-_MODE = "modes.py"
+_MODES = ("modes.py", "codebook.py", "touched.py", os.path.basename(__file__))
 _WIDEST = 60
 """Letters of a line of code that are shown."""
 
@@ -24,7 +24,7 @@ def own_line() -> str:
     while frame is not None:
         path = frame.f_code.co_filename
         if path.startswith(_DIAGNOSIS):
-            if not path.endswith((_MODE, os.path.basename(__file__))):
+            if not path.endswith(_MODES):
                 return ""
         elif not path.startswith((_TORCH, _HOME, "<")):
             return _shown(path, frame.f_lineno)

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.change import Affine, Change, affine, reset
+from aetui.diagnosis.feed import mapped
 from aetui.diagnosis.following import Scaling, turn
 from aetui.diagnosis.intake import Stepped, joined, output_of
 from aetui.diagnosis.isolate import Randomness, twins_of
@@ -29,6 +31,8 @@ from aetui.training.clipping import clip_on_host
 from aetui.training.schedules import RateSchedule
 from aetui.training.step import joint_norm, update_on_host
 
+HALVES = (torch.float16, torch.bfloat16)
+"""Number formats of 16 bits."""
 _CHUNK = 1024
 """Rows per forward pass in evaluation."""
 
@@ -41,9 +45,14 @@ class Loop:
     """
 
     def __init__(self, subject: Subject, change: Change | None = None, *, model: nn.Module | None = None) -> None:
-        self.subject, self.change = subject, change or Change()
+        self.change = change or Change()
+        if self.change.float32 and subject.stepped is not None:
+            subject = replace(subject, stepped=replace(subject.stepped, amp=None))
+        self.subject = subject
         self.randomness = Randomness(subject.seed, subject.device)
         self.model = subject.copy() if model is None else model
+        if self.change.float32:
+            self.model.float()
         self._loss = resolve(self.change.loss) if self.change.loss else None
         self.bound = Bound(subject, self.model)
         self._mode = self.change.mode()
@@ -57,20 +66,25 @@ class Loop:
             self._feed = None
         else:
             self._feed, self._target_affine = stepped.scaled(self.change.scale)
-        self.inputs = subject.inputs if self.affine is None else self.affine.apply(subject.inputs)
+        self.inputs = self._inner(subject.inputs)
         self.targets = (
             self.inputs if same
-            else subject.targets if self._target_affine is None
-            else self._target_affine.apply(subject.targets)
+            else self._wide(subject.targets) if self._target_affine is None
+            else self._target_affine.apply(self._wide(subject.targets))
         )  # fmt: skip
         with self.randomness.own():
             if self.change.reinit:
                 reset(self.model)
             self.optimizer = self._optimizer()
-        self.schedule = RateSchedule(subject.schedule)
+        self.schedule = RateSchedule(s.Constant() if self.change.steady else subject.schedule)
         limit = self.change.clip
         self._clip: s.Clip = subject.clip if limit is None else s.GlobalNorm(threshold=limit) if limit else s.NoClip()
-        self._follower = None if subject.follow is None else subject.follow(self.optimizer)
+        self._follower = None
+        if self.change.steady:
+            for group in self.optimizer.param_groups:
+                group["lr"] = group.get("initial_lr", group["lr"])
+        elif subject.follow is not None:
+            self._follower = subject.follow(self.optimizer)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.trained: list[Tensor] = [p for group in self.optimizer.param_groups for p in group["params"]]
         rows = torch.arange(subject.rows)[:, None]
@@ -86,6 +100,8 @@ class Loop:
         self.norms: list[float] = []
         """Joint gradient norm of each step, before clipping."""
         self.clipped: list[bool] = []
+        self.rates: list[float] = []
+        """Learning rate of each step, that of the first parameter group."""
         self.parts: dict[str, float] = {}
         """Parts of the last step's loss."""
 
@@ -108,6 +124,8 @@ class Loop:
             group["lr"] = group["lr"] * change.lr
             if not change.weight_decay and "weight_decay" in group:
                 group["weight_decay"] = 0.0
+            if change.eps is not None and "eps" in group:
+                group["eps"] = change.eps
             if change.momentum is not None and "momentum" in group:
                 group["momentum"] = change.momentum
         return optimizer
@@ -131,7 +149,16 @@ class Loop:
     def batch(self, rows: Tensor) -> Any:
         """The caller's batch of some rows, by number."""
         assert self._feed is not None
-        return self._feed.batch(rows.tolist())
+        made = self._feed.batch(rows.tolist())
+        return mapped(made, self._wide) if self.change.float32 else made
+
+    def _inner(self, x: Tensor) -> Tensor:
+        """Rows in the caller's units as the model gets them."""
+        x = self._wide(x)
+        return x if self.affine is None else self.affine.apply(x)
+
+    def _wide(self, values: Tensor) -> Tensor:
+        return values.float() if self.change.float32 and values.dtype in HALVES else values
 
     def forward(self, x: Tensor, target: Tensor) -> Output:
         if self.subject.stepped is not None:
@@ -182,6 +209,7 @@ class Loop:
         target = x if self.targets is self.inputs else self.targets[rows]
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
+        self.rates.append(self._rate())
         try:
             total, terms = self._computed(x, target)
             if total.requires_grad:
@@ -200,10 +228,7 @@ class Loop:
         norm = float(joint_norm(grads)) if grads else 0.0
         value = total.item()
         self.parts = {name: float(term.detach()) for name, term in terms.items()}
-        rates: list[float] = []
-        if self.schedule.moves:
-            factor = self.schedule.factor(self.steps - 1, self.subject.horizon)
-            rates = [rate * factor for rate in self._rates]
+        rates = [rate * self._factor() for rate in self._rates] if self.schedule.moves else []
         own = self.subject.clip_call if self.change.clip is None else None
         clip = partial(clip_on_host, self._clip, grads, grads) if own is None else partial(_clipped, own, self.trained)
         finite, clipped = update_on_host(self.optimizer, rates, clip, value, norm)
@@ -214,6 +239,15 @@ class Loop:
         if self._follower is not None and self.steps % self.subject.steps_per_turn == 0:
             turn(self._follower, value)
         return self._note(value, norm, clipped)
+
+    def _factor(self) -> float:
+        """What the spec's schedule makes of the rate of the step under way."""
+        return self.schedule.factor(self.steps - 1, self.subject.horizon)
+
+    def _rate(self) -> float:
+        if self.schedule.moves:
+            return float(self._rates[0] * self._factor())
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def _note(self, value: float, norm: float, clipped: bool) -> bool:
         self.losses.append(self.parts.get(RECONSTRUCTION, value))
@@ -262,7 +296,7 @@ class Loop:
     def activation(self, index: int, x: Tensor, target: Tensor) -> Tensor | None:
         """What the forward's activation of that number makes of rows in the caller's units, [rows, ...], in eval mode;
         None where there is none."""
-        inner = x if self.affine is None else self.affine.apply(x)
+        inner = self._inner(x)
         self._mode.tap, self._mode.tapped = index, None
         try:
             with self.looking():
@@ -290,7 +324,7 @@ class Loop:
         if self.subject.stepped is not None:
             return self._judged(self.subject.stepped, x, target, train)
         size = min(max(self.subject.least, self.subject.batch_size or _CHUNK), _CHUNK) if train else _CHUNK
-        inner = x if self.affine is None else self.affine.apply(x)
+        inner, target = self._inner(x), self._wide(target)
         parts: list[Tensor] = []
         with self.looking(train=train):
             for chunk, wanted in zip(inner.split(size), target.split(size), strict=True):

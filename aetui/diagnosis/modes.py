@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from aetui.diagnosis.lines import own_line
+from aetui.models.units import VARIES
 
 ACTIVATIONS: dict[Any, str] = {
     torch.relu: "relu", torch.relu_: "relu", F.relu: "relu", F.relu_: "relu", Tensor.relu: "relu",
@@ -39,6 +40,13 @@ _NORMAL_LIKE = (torch.randn_like,)
 _UNIFORM_LIKE = (torch.rand_like,)
 _DETACHING = (Tensor.detach, torch.detach, Tensor.detach_)
 _DATA = Tensor.__dict__.get("data", torch._C.TensorBase.__dict__.get("data"))
+_STEPS = (torch.round, Tensor.round, torch.floor, Tensor.floor, torch.ceil, Tensor.ceil, torch.trunc, Tensor.trunc,
+          torch.sign, Tensor.sign)  # fmt: skip
+"""Functions of tensors whose gradient is zero everywhere."""
+_CHOICES = (torch.argmax, Tensor.argmax, torch.argmin, Tensor.argmin, torch.heaviside, Tensor.heaviside, Tensor.long,
+            Tensor.int, torch.gt, Tensor.gt, Tensor.__gt__, torch.ge, Tensor.ge, Tensor.__ge__, torch.lt, Tensor.lt,
+            Tensor.__lt__, torch.le, Tensor.le, Tensor.__le__)  # fmt: skip
+"""Functions whose result has no gradient."""
 _KEPT = 1.0 - 1e-6
 """What a uniform number becomes where noise is silenced: a mask `rand > p` then keeps everything."""
 
@@ -54,6 +62,8 @@ class Call:
     output: Tensor
     line: str = ""
     """Of the caller's own code, where it was called from there."""
+    fixed: Tensor | None = None
+    """Which values of a row are given the same for every row, [values]; None where that was not looked at."""
 
 
 @dataclass
@@ -72,6 +82,10 @@ class Watcher(TorchFunctionMode):
     """Kind of each random draw and the module that made it."""
     cuts: list[str] = field(default_factory=list)
     """Lines of the caller's own code that cut the gradient."""
+    coarse: list[str] = field(default_factory=list)
+    """Lines that round, or choose by size, something that has a gradient."""
+    choices: int = 0
+    """How many of these choose."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -79,18 +93,32 @@ class Watcher(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        kind = ACTIVATIONS.get(func)
+        # Before the call, which may be one in place.
+        fixed = None if kind is None else _fixed(args[0] if args else None)
         result = func(*args, **(kwargs or {}))
         where = self.stack[-1] if self.stack else ""
-        kind = ACTIVATIONS.get(func)
         if kind is not None and isinstance(result, Tensor):
-            self.calls.append(Call(len(self.calls), kind, where, result, own_line()))
+            self.calls.append(Call(len(self.calls), kind, where, result, own_line(), fixed))
         elif func in _WEIGHTED and isinstance(result, Tensor):
             self.sums.append((where, result))
         elif func in _DETACHING or getattr(func, "__self__", None) is _DATA:
             self.cuts.append(own_line())
+        elif func in _STEPS or func in _CHOICES:
+            if isinstance(args[0], Tensor) and args[0].requires_grad:
+                self.coarse.append(own_line())
+                self.choices += func in _CHOICES
         elif func in _DROPOUT or func in _NORMAL_LIKE or func in _UNIFORM_LIKE or _is_draw(func):
             self.noise.append(("dropout" if func in _DROPOUT else "noise", where))
         return result
+
+
+def _fixed(given: Any) -> Tensor | None:
+    """Which values of a row are the same for every row."""
+    if not isinstance(given, Tensor) or given.ndim < 2 or len(given) < 2 or not given.numel():
+        return None
+    values = given.detach().flatten(1).float()
+    return values.amax(0) - values.amin(0) <= VARIES * values.abs().amax()
 
 
 def _is_draw(func: Any) -> bool:
@@ -104,7 +132,7 @@ class Altered(TorchFunctionMode):
 
     swaps: what takes the place of the activation calls with these numbers. every: the same by
     kind, for all calls without an entry in `swaps`. silent: no dropout and no noise. attached:
-    `detach`, `.data` and `no_grad` do not cut gradients.
+    `detach`, `.data` and `no_grad` do not cut gradients, and rounding passes them straight through.
     """
 
     swaps: dict[int, Callable[[Tensor], Tensor]] = field(default_factory=dict)
@@ -143,6 +171,8 @@ class Altered(TorchFunctionMode):
         if self.attached:
             if func in _DETACHING or getattr(func, "__self__", None) is _DATA:
                 return args[0]
+            if func in _STEPS and isinstance(args[0], Tensor) and args[0].is_floating_point():
+                return args[0] + (func(*args, **kwargs) - args[0]).detach()
             with torch.enable_grad():
                 return func(*args, **kwargs)
         return func(*args, **kwargs)
@@ -161,6 +191,9 @@ def _silenced(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
         return torch.zeros_like(args[0])
     if func in _UNIFORM_LIKE:
         return torch.full_like(args[0], _KEPT)
+    if func is torch.randperm:
+        # Rows that are exchanged at random are noise too: in their own places they are not.
+        return torch.arange(args[0], **{key: one for key, one in kwargs.items() if key in ("device", "dtype")})
     if func in (torch.randn, torch.rand):
         return func(*args, **kwargs).fill_(0.0 if func is torch.randn else _KEPT)
     if func is torch.normal and args and isinstance(args[0], Tensor):

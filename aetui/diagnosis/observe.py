@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from aetui.diagnosis.codebook import CodeUse, Sparse
 from aetui.diagnosis.modes import SQUASHING, Call, Watcher
 from aetui.gauges.variance import variance_ratio_summary
 from aetui.models.moments import feature_variance
@@ -104,9 +105,9 @@ def _under(mask: Tensor, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor
 class Activity:
     """One activation of the network over the probe rows, in eval mode.
 
-    dead: share of its units that do not vary. zero: share of its values that are 0. saturated:
-    share of its values in the flat part of a squashing activation. spread: standard deviation over
-    the rows, averaged over units. size: root mean square.
+    dead: share of its units that do not vary although what they are given does. zero: share of its values that are 0.
+    saturated: share of its values in the flat part of a squashing activation. spread: standard deviation over the rows,
+    averaged over units. size: root mean square.
     """
 
     where: str
@@ -134,6 +135,10 @@ class Snapshot:
     activities: tuple[Activity, ...]
     updates: dict[str, float] = field(default_factory=dict)
     """Norm of each parameter's last update over the norm of the parameter."""
+    codes: tuple[CodeUse, ...] = ()
+    """The codebooks of a discrete code, as the rows use them."""
+    sparse: Sparse | None = None
+    """How a code is used of which only the largest units are kept."""
 
 
 @contextmanager
@@ -167,6 +172,9 @@ def activity(call: Call, *, output: bool) -> Activity | None:
     values = values.flatten(1).float()
     largest = values.abs().amax()
     ranges = values.amax(0) - values.amin(0)
+    still = ranges <= VARIES * largest
+    if call.fixed is not None and call.fixed.shape == still.shape:
+        still = still & ~call.fixed
     saturated = 0.0
     if call.kind in SQUASHING:
         near = _FLAT[call.kind]
@@ -176,7 +184,7 @@ def activity(call: Call, *, output: bool) -> Activity | None:
         where=call.where,
         kind=call.kind,
         units=values.shape[1],
-        dead=float((ranges <= VARIES * largest).float().mean()),
+        dead=float(still.float().mean()),
         zero=float((values == 0).float().mean()),
         saturated=saturated,
         spread=float(values.std(0).mean()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from aetui.diagnosis.codebook import CodeUse, Picks, uses_of
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Snapshot, measured, watching
 from aetui.diagnosis.probing import Rows
@@ -23,10 +24,14 @@ class Observer:
         loop = self.loop
         if self.snapshots and self.snapshots[-1].step == loop.steps:
             return self.snapshots[-1]
-        with loop.looking(), watching(loop.model) as watcher:
-            few = slice(0, loop.chunk)
+        picks = Picks(loop.model)
+        few = slice(0, loop.chunk)
+        with loop.looking(), watching(loop.model) as watcher, picks:
             made = loop.forward(self.rows.x[few].clone(), self.rows.target[few]).reconstruction
-        snapshot = Snapshot(loop.steps, self.rows.fit(loop), measured(watcher, made), self._updates())
+        codes = self._codes(picks) if picks.lookups else ()
+        snapshot = Snapshot(
+            loop.steps, self.rows.fit(loop), measured(watcher, made), self._updates(), codes, picks.sparse
+        )
         self.snapshots.append(snapshot)
         return snapshot
 
@@ -36,6 +41,19 @@ class Observer:
             return False
         self._before = {name: parameter.detach().clone() for name, parameter in self.loop.model.named_parameters()}
         return self.loop.advance(1)
+
+    def _codes(self, first: Picks) -> tuple[CodeUse, ...]:
+        """The codebooks over all of the rows, of which the first batch was seen."""
+        x, target = self.rows.x.split(self.loop.chunk), self.rows.target.split(self.loop.chunk)
+        looks = [(first, len(x[0]))]
+        for given, wanted in zip(x[1:], target[1:], strict=True):
+            if len(given) < self.loop.subject.least:
+                continue
+            picks = Picks(self.loop.model)
+            with self.loop.looking(), picks:
+                self.loop.forward(given.clone(), wanted)
+            looks.append((picks, len(given)))
+        return uses_of(looks)
 
     def _updates(self) -> dict[str, float]:
         if self._before is None or self.loop.broken is not None:

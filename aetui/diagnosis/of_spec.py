@@ -14,6 +14,7 @@ from aetui.diagnosis.isolate import clone
 from aetui.diagnosis.losses import Loss
 from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.probing import Progress
+from aetui.diagnosis.spec_taken import taken_of
 from aetui.diagnosis.subject import KL, Penalty, Subject
 from aetui.models.base import Reconstruction, evaluating
 from aetui.models.custom import OwnAutoencoder
@@ -85,6 +86,7 @@ def subject_of_trainer(trainer: Trainer, model: nn.Module | None = None) -> Subj
         objective=objective,
         spec=spec,
         code_width=trainer.code_width,
+        taken=taken_of(spec, model, trainer.train_data[: spec.train.batch_size or len(trainer.train_data)]),
     )
 
 

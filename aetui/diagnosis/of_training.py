@@ -7,7 +7,8 @@ from torch import nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.of_spec import subject_of_trainer
-from aetui.diagnosis.subject import Subject
+from aetui.diagnosis.outputs import Output
+from aetui.diagnosis.subject import KL, Penalty, Subject
 from aetui.training.interface import Training, Unknown
 from aetui.training.spec_training import SpecTraining
 
@@ -34,7 +35,16 @@ def subject_of_training(training: Training, initial: nn.Module) -> Subject:
         build_optimizer=build,
         optimizer="" if build is _unknown else type(build(initial)).__name__.lower(),
         horizon=training.steps.goal,
+        penalties={} if measured.kl_weight is None else {KL: _weighted(measured.kl_weight)},
     )
+
+
+def _weighted(weight: float) -> Penalty:
+    def kl(_model: nn.Module, output: Output, _step: int) -> torch.Tensor:
+        value = output.kl()
+        return torch.zeros((), device=output.reconstruction.device) if value is None else weight * value
+
+    return kl
 
 
 def _unknown(_model: nn.Module) -> torch.optim.Optimizer:

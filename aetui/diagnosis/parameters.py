@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,15 @@ class Gradients:
     norms: dict[str, float]
     unreachable: bool
     """Whether the loss depends on no parameter at all."""
+    apart: tuple[str, ...] = ()
+    """Of layers that the reconstruction is made of, without a gradient of it."""
+    unmoved: tuple[str, ...] = ()
+    """In a group of the optimizer whose rate is 0, where others have one."""
+
+    def with_apart(self, apart: tuple[str, ...], sizes: dict[str, int]) -> Gradients:
+        """The same, with layers that the reconstruction does not train counted among what does not train."""
+        new = [name for name in apart if name not in (*self.none, *self.frozen, *self.outside, *self.unmoved)]
+        return replace(self, apart=apart, lost=self.lost + sum(sizes[name] for name in new))
 
 
 def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
@@ -106,9 +115,12 @@ def measure_gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) ->
     frozen = tuple(name for name in used if not named[name].requires_grad)
     none = tuple(name for name in used if named[name].requires_grad and id(named[name]) not in reached and leaves)
     outside = tuple(name for name in used if id(named[name]) not in trained and named[name].requires_grad)
+    rates = {id(p): group["lr"] for group in loop.optimizer.param_groups for p in group["params"]}
+    resting = loop.subject.follow is None and any(rates.values())
+    unmoved = tuple(name for name in used if resting and rates.get(id(named[name])) == 0 and name not in frozen)
     registered = {id(p) for p in parameters}
     unregistered = sum(t.numel() for key, t in leaves.items() if key not in registered and key not in trained)
-    lost = {*frozen, *none, *outside}
+    lost = {*frozen, *none, *outside, *unmoved}
     order = {name: place for place, name in enumerate(named)}
     gradients = Gradients(
         none=tuple(sorted(none, key=order.__getitem__)),
@@ -119,6 +131,7 @@ def measure_gradients(loop: Loop, terms: dict[str, Tensor], called: set[str]) ->
         lost=sum(named[name].numel() for name in lost) + unregistered,
         norms=grads,
         unreachable=bool(terms) and not (total is not None and total.requires_grad),
+        unmoved=tuple(sorted(unmoved, key=order.__getitem__)),
     )
     return gradients, norms
 

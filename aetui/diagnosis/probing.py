@@ -169,7 +169,7 @@ def go_on(d: Dossier, loop: Loop, rows: Rows, more: int, budget: Budget) -> Gene
     taken = loop.steps - before
     made = rows.fit(loop) if finite and taken else None
     alive = None if made is None else live_code(d, loop, rows)
-    for record in (loop.losses, loop.totals, loop.norms, loop.clipped):
+    for record in (loop.losses, loop.totals, loop.norms, loop.clipped, loop.rates):
         del record[before:]
     loop.steps = before
     if finite and taken < min(more, length_of(before)):

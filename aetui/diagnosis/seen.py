@@ -55,6 +55,7 @@ def seen(subject: Subject) -> Subject:
         places=places,
         plan=found.parts.plan if parted else (),
         broadcasts=None if found.main is None or not own else found.main.broadcasts,
+        exchanged=found.exchanged,
         masked=own and found.main is not None and whole(found.touch, found.main)[2] is not None,
         indices=index_columns(subject, found.touch),
         taken=statement(found, names),

@@ -95,7 +95,7 @@ def subject_of_step(
         seed=seed, order_seed=seed, takes_raw=True, stepped=stepped, clip_call=clip_call, follow=follow,
         steps_per_turn=1 if each == "step" else max(1, (feed.rows + feed.left) // size),
     )  # fmt: skip
-    subject = replace(subject, compared=_compared(subject, seed))
+    subject = replace(subject, compared=_compared(subject, seed), exchanged=found.exchanged)
     code = _code(subject, seed)
     taken = stated(found, batch, stepped)
     if code is not None:
@@ -134,9 +134,13 @@ class Follow:
                 "optimizer that returns one"
             )
         self.scheduler = scheduler
+        self.kind: type = type(scheduler)
+        """Of the scheduler, as it was made last."""
 
     def __call__(self, optimizer: torch.optim.Optimizer) -> Any:
-        return following.follow(self.scheduler, optimizer)
+        made = following.follow(self.scheduler, optimizer)
+        self.kind = type(made)
+        return made
 
     def each_step(self, build: BuildOptimizer, model: nn.Module) -> bool:
         """Whether it is of a kind that takes a step after every batch."""

@@ -78,6 +78,9 @@ class Subject:
     """Names of the addends of a caller's loss, in order; empty where it was not seen or is none."""
     broadcasts: bool | None = None
     """Whether the loss was seen to spread output or target over the other; None where it was not seen."""
+    exchanged: tuple[str, str] = ("", "")
+    """Name of the loss that was seen to be given output and target in each other's place, and the caller's line; '' for
+    none."""
     masked: bool = False
     """Whether the loss was seen to look at a part of the entries only."""
     indices: Tensor | None = None

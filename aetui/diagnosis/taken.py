@@ -43,6 +43,11 @@ class Look:
     def gaussian(self) -> Gaussian | None:
         return self.parts.gaussian
 
+    @property
+    def exchanged(self) -> tuple[str, str]:
+        """Name and line of a loss that is given output and target in each other's place, '' for none."""
+        return (self.main.function, self.main.line) if self.main is not None and self.main.exchanged else ("", "")
+
 
 @dataclass(frozen=True)
 class Judged:

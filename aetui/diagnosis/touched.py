@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from aetui.diagnosis.lines import own_line
+
 DATA, WEIGHTS = 1, 2
 """What a tensor depends on: the batch, the parameters."""
 
@@ -26,6 +28,12 @@ LOSSES: dict[str, str] = {
     "pairwise_distance": "", "dist": "mse", "cosine_embedding_loss": "",
 }  # fmt: skip
 """PyTorch's losses by the name that `aetui.diagnosis.losses` has for them, '' for none."""
+ONE_WAY: dict[str, str] = {
+    "binary_cross_entropy": "bce", "binary_cross_entropy_with_logits": "bce_logits", "kl_div": "", "cross_entropy": "",
+    "nll_loss": "", "gaussian_nll_loss": "", "poisson_nll_loss": "",
+}  # fmt: skip
+"""Losses that are another function where output and target are exchanged, by the name of what they are the right way
+round."""
 _TARGET_FIRST = ("rsub",)
 _DRAWS = ("randn_like", "rand_like", "randint_like", "zeros_like", "ones_like", "full_like", "empty_like", "bernoulli",
           "new_zeros", "new_ones", "new_full", "new_empty", "size", "numel", "dim")  # fmt: skip
@@ -72,6 +80,13 @@ class Comparison:
     """Whether the data came where the function takes outputs."""
     result: Tensor
     mask: Tensor | None = None
+    line: str = ""
+    """Of the caller's own code, where the two were exchanged there."""
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether output and target came in each other's place, of a loss to which that matters."""
+        return self.swapped and self.function in ONE_WAY
 
     @property
     def named(self) -> bool:
@@ -217,7 +232,7 @@ class Touch(TorchFunctionMode):
         if kinds[0] == DATA | WEIGHTS and not kinds[1] & WEIGHTS and (kinds[1] or name in LOSSES):
             return Comparison(number, name, first, second, False, first)
         if kinds[1] == DATA | WEIGHTS and not kinds[0] & WEIGHTS and kinds[0]:
-            return Comparison(number, name, second, first, name in LOSSES, second)
+            return Comparison(number, name, second, first, name in LOSSES, second, line=own_line())
         return None
 
     def _likelihood(self, number: int, args: tuple[Any, ...]) -> Comparison | None:

@@ -92,6 +92,8 @@ def judge(d: Dossier) -> Verdict:
     )
     if linear != d.facts.linear.explained and linear is not None:
         named = "a linear map of the inputs" if d.facts.beta is None else "a linear VAE with this KL"
+        if linear == d.allowed:
+            named = f"{sum(one.bits for one in d.codebooks):.3g} bits a row"
         beside += f", {named} {figure(linear)}"
     if _blown(d):
         return Verdict("diverged", f"{explained}: the outputs are far from the data and grow")

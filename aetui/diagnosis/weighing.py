@@ -22,6 +22,12 @@ _BAYES = ((0.0, 0.12), (0.15, 0.35), (0.35, 1.0), (0.6, 3.0), (0.9, 8.0), (1.0, 
 """By the share of the gap that a probe closed: what the odds of its cause are multiplied with."""
 
 _EXPLAINS: tuple[tuple[str, str, float], ...] = (
+    ("precision", "loss-domain", 0.3),
+    ("precision", "lr-too-high", 0.3),
+    ("precision", "lr-too-low", 0.3),
+    ("precision", "dead-units", 0.3),
+    ("precision", "exploding-gradients", 0.3),
+    ("precision", "optimizer", 0.3),
     ("input-scaling", "lr-too-low", 0.4),
     ("input-scaling", "lr-too-high", 0.4),
     ("input-scaling", "optimizer", 0.3),
@@ -52,6 +58,15 @@ _EXPLAINS: tuple[tuple[str, str, float], ...] = (
     ("posterior-collapse", "penalty-too-strong", 0.6),
     ("clipping-too-tight", "lr-too-low", 0.5),
     ("clipping-too-tight", "optimizer", 0.4),
+    ("lr-schedule", "lr-too-low", 0.4),
+    ("lr-schedule", "lr-too-high", 0.4),
+    ("lr-schedule", "optimizer", 0.4),
+    ("lr-schedule", "under-trained", 0.4),
+    ("lr-schedule", "exploding-gradients", 0.5),
+    ("codebook-collapse", "penalty-too-strong", 0.6),
+    ("codebook-collapse", "dead-units", 0.6),
+    ("codebook-collapse", "init-scale", 0.6),
+    ("codebook-collapse", "under-trained", 0.4),
 )
 """(root, consequence, factor): where the first is suspected and its probe repairs, the second follows from it."""
 # What has no source is calibrated on the generated cases.

@@ -12,6 +12,7 @@ from torch import nn
 
 from aetui.diagnosis import causes
 from aetui.diagnosis.budget import Budget
+from aetui.diagnosis.codebook import Picks, uses_of
 from aetui.diagnosis.dossier import NEAR_LINEAR, Dossier, Suspect
 from aetui.diagnosis.examine import EARLY, control_of, doubted, overturned, report_of, revised
 from aetui.diagnosis.facts import Facts, gather
@@ -132,7 +133,8 @@ class LiveDiagnosis:
 
     def _known(self) -> tuple[Subject, Facts]:
         """Subject and facts under the settings in force."""
-        settings = self._training.settings.table(), self._training.measured.loss
+        measured = self._training.measured
+        settings = self._training.settings.table(), measured.loss, measured.kl_weight
         if self._subject is None or self._facts is None or settings != self._settings:
             if self._initial is None:
                 raise Unknown(self._uncopied)
@@ -147,12 +149,14 @@ class LiveDiagnosis:
         if self._snapshots and self._snapshots[-1].step == steps:
             self._snapshots.pop()
         x, target = subject.inputs[self._rows], subject.targets[self._rows]
-        with evaluating(module), watching(module) as watcher:
+        picks = Picks(module)
+        with evaluating(module), watching(module) as watcher, picks:
             output = take_apart(module(x), target.shape).reconstruction
         found = measured(watcher, output)
         compared = subject.loss.probabilities(output)
         made = _fit(compared, target)
-        self._snapshots.append(Snapshot(steps, made, found))
+        codes = uses_of([(picks, len(x))])
+        self._snapshots.append(Snapshot(steps, made, found, codes=codes, sparse=picks.sparse))
         if len(self._snapshots) > KEPT:
             half = KEPT // 2
             self._snapshots = [*self._snapshots[:half][::2], *self._snapshots[half:]]

@@ -124,6 +124,11 @@ class OwnAutoencoder(Autoencoder):
         else:
             part.register_forward_hook(self._catch_returned)
 
+    @property
+    def tapped(self) -> Tap | None:
+        """Where the code is taken from, where forward does not return it."""
+        return self._tap
+
     def apply_live(self, section: ModelSection) -> None:
         self.noise = float(section.noise)
 
@@ -263,7 +268,7 @@ def build_own(
         _study(model, probe, section.code)
     except ForwardError as error:
         raise ModelError("model.path", str(error)) from error
-    _initialize(inner, spec, generator)
+    give_weights(inner, spec, generator)
     model.set_generator(generator)
     model.apply_live(section)
     return model
@@ -351,7 +356,8 @@ def _study(model: OwnAutoencoder, probe: Tensor, wanted: int) -> None:
     model.architecture = f"{model.name} {layers}"
 
 
-def _initialize(inner: nn.Module, spec: RunSpec, generator: torch.Generator) -> None:
+def give_weights(inner: nn.Module, spec: RunSpec, generator: torch.Generator) -> None:
+    """What `spec.init` makes of the weights that a user's module gave itself."""
     if not isinstance(spec.init, PytorchInit):
         initialize(inner, spec.init, generator)
     elif spec.init.gain != 1:

@@ -8,6 +8,7 @@ import msgspec
 
 from aetui.spec.errors import Problem, SpecError, nearest
 from aetui.spec.fields import SECTIONS, Field, fields_of, kind_of, variants
+from aetui.spec.naming import arguments
 from aetui.spec.sections import LIVE_KINDS, OwnModel, RunSpec, Sgd
 
 PRESET = "preset:"
@@ -213,6 +214,10 @@ def check_together(spec: RunSpec) -> None:
         problems.append(Problem("train.batch_size", "1 does not work with model.batch_norm; take at least 2"))
     if isinstance(spec.model, OwnModel):
         problems.extend(_own_model(spec.model.path))
+        try:
+            arguments(spec.model.args)
+        except ValueError as error:
+            problems.append(Problem("model.args", str(error)))
     if problems:
         raise SpecError(problems)
 

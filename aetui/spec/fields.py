@@ -31,7 +31,7 @@ SECTIONS: dict[str, Any] = {
 FORM_SECTIONS = tuple(name for name in SECTIONS if name != "about")
 
 # Structs list inherited settings first; people look for these before the others.
-_FIRST = ("path", "features", "hidden", "code", "lr", "momentum")
+_FIRST = ("path", "args", "features", "hidden", "code", "lr", "momentum")
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 

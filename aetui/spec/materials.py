@@ -142,6 +142,13 @@ class OwnModel(ModelSection, tag="file", kw_only=True, frozen=True):
             description="file.py:name of a module class, or of a function that makes one; the file's code is run",
         ),
     ]
+    args: Annotated[
+        str,
+        Meta(
+            description="what it is called with, as key=value with commas between; number of features and image shape "
+            "are given by name"
+        ),
+    ] = ""
     code: Annotated[
         int,
         Meta(

@@ -204,6 +204,12 @@ class Measured(Protocol):
         ...
 
     @property
+    def kl_weight(self) -> float | None:
+        """What the KL, summed over the code, is multiplied by in the loss; None where there is none, or the loss has it
+        inside, or it is not known."""
+        ...
+
+    @property
     def floors(self) -> p.Floors:
         """The floors under the loss in force, each None where it is not known."""
         ...

@@ -164,6 +164,9 @@ class SpecSettings:
 class SpecMeasured:
     """A trainer's model, and rows of its data."""
 
+    kl_weight = None
+    """Its diagnosis has the whole loss from the spec."""
+
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
 

@@ -17,12 +17,14 @@ _HALFWAY = 0.5
 """Share of the way from the explained variance of the collapse to that of PCA from which a checkpoint is sound."""
 
 
-def late_settings(spec: RunSpec, report: Report, remedy: Remedy) -> dict[str, str]:
+def late_settings(
+    spec: RunSpec, report: Report, remedy: Remedy, settable: frozenset[str] | None = None
+) -> dict[str, str]:
     """The settings of a remedy that comes too late, as text by path; empty where the form is the way to it.
 
     That is so where the run can be mended as it is, and where a setting needs a new run.
     """
-    if not (report.ruined and remedy.set):
+    if not report.ruined or remedies.in_code(remedy, settable):
         return {}
     try:
         live, structural = form_fields.split(spec, changed(spec, remedy.set))

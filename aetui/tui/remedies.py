@@ -6,10 +6,14 @@ from aetui.tui import form_fields
 from aetui.tui.form import SpecForm
 
 
-def effect(spec: RunSpec, remedy: Remedy) -> list[tuple[str, str]]:
-    """What a remedy sets in a run with `spec`, each setting as text with its role."""
-    if not remedy.set:
-        return [("a change in the code: no setting does it", "muted")]
+def effect(spec: RunSpec, remedy: Remedy, settable: frozenset[str] | None = None) -> list[tuple[str, str]]:
+    """What a remedy sets in a run with `spec`, each setting as text with its role.
+
+    settable: the settings that the run has, None for those of any spec.
+    """
+    if in_code(remedy, settable):
+        own = "no setting does it" if settable is None else "it is in your own loop"
+        return [(f"a change in the code: {remedy.line or own}", "muted")]
     try:
         wanted = changed(spec, remedy.set)
     except SpecError as error:
@@ -21,13 +25,19 @@ def effect(spec: RunSpec, remedy: Remedy) -> list[tuple[str, str]]:
     return [(f"{one} ({'new run' if one.path in structural else 'live'})", "data") for one in found]
 
 
-def put(form: SpecForm, remedy: Remedy, apply: str) -> tuple[str, str]:
+def in_code(remedy: Remedy, settable: frozenset[str] | None) -> bool:
+    """Whether a remedy is a change in the code and not of settings that the run has."""
+    return not remedy.set or (settable is not None and not settable >= remedy.set.keys())
+
+
+def put(form: SpecForm, remedy: Remedy, apply: str, settable: frozenset[str] | None = None) -> tuple[str, str]:
     """Put a remedy's settings into the form; what to say about it, and how seriously.
 
     apply: how the key that applies the form is shown.
     """
-    if not remedy.set:
-        return f"no setting does it, the code has to be changed: {remedy.text}", "warning"
+    if in_code(remedy, settable):
+        own = "no setting does it, the code" if settable is None else "your own code"
+        return f"{own} has to be changed: {remedy.text}", "warning"
     try:
         found = form.put(remedy.set)
     except SpecError as error:

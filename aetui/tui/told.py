@@ -27,6 +27,13 @@ def is_told(info: p.RunInfo | None) -> bool:
     return info is not None and not info.spec and bool(info.settings)
 
 
+def settable(info: p.RunInfo | None) -> frozenset[str] | None:
+    """The settings that a run without a spec has, all others being in its own code; None where a spec has them all."""
+    if info is None or not is_told(info):
+        return None
+    return frozenset(one.path for one in info.settings) | {"clip.kind", "clip.threshold"}
+
+
 def shown(rows: list[Row], info: p.RunInfo | None) -> list[Row]:
     """The rows of a form that are of the run: all but for one without a spec, which has what it tells."""
     if info is None or not is_told(info):

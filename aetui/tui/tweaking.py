@@ -1,7 +1,7 @@
 """Changing settings: the form, a remedy that goes into it, the search for a setting, the choice of clipping."""
 
 from aetui.report import Remedy
-from aetui.tui import dialogs, late_remedy, remedies
+from aetui.tui import dialogs, late_remedy, remedies, told
 from aetui.tui.clip_dialog import ChooseClipping
 from aetui.tui.find_setting import FindSetting
 from aetui.tui.moving import Moving
@@ -45,10 +45,11 @@ class Tweaking:
         """Put a remedy into the form, or offer to go back where it comes too late."""
 
         def put() -> None:
-            self._shell.say(*remedies.put(self._shell.bench.form, remedy, self._shell.key("apply-form")))
+            self._shell.say(*remedies.put(self._shell.bench.form, remedy, self._shell.key("apply-form"), settable))
 
-        spec, shown = self._session.model.spec, self._session.model.diagnosis
-        late = late_remedy.late_settings(spec, shown.report, remedy) if shown else {}
+        model = self._session.model
+        spec, shown, settable = model.spec, model.diagnosis, told.settable(model.info)
+        late = late_remedy.late_settings(spec, shown.report, remedy, settable) if shown else {}
         if shown and late:
             self._moving.offer_to_go_back(late_remedy.LateRemedyDialog(spec, shown.report, remedy), late, put)
         else:

@@ -24,6 +24,10 @@ from aetui.training.losses import Objective
 from aetui.watching.aside import Aside
 from aetui.watching.divergence import KlOf, checked_kl, kl_of, told_kl
 
+_LEAST_KL = 0.02
+"""Nats of a row from which the KL of the probe rows says what it weighs; that of a collapsed code is noise."""
+_MOVED = 0.5
+"""Share by which its weight has to differ to be another, as with a warm-up; probe rows are not those of the batch."""
 _LIBRARY_WRAPPERS = ("_orig_mod", "module")
 """Where `torch.compile` and the data-parallel wrappers keep the module that the user wrote."""
 
@@ -65,6 +69,9 @@ class WatchedMeasured:
     held_out = None
     build_optimizer: Callable[[nn.Module], torch.optim.Optimizer] | None = None
     """Set once the optimizer is known."""
+    rest: Callable[[], Tensor | float | None] = staticmethod(lambda: None)
+    first_rest: Callable[[], Tensor | float | None] = staticmethod(lambda: None)
+    """What the last loss is besides its reconstruction, and what the first was."""
 
     def __init__(
         self,
@@ -100,6 +107,7 @@ class WatchedMeasured:
                 )
             targets = targets[chosen]
         self.shape = targets.shape
+        self._weight: float | None = None
         self.probe = Rows(inputs, targets.flatten(1))
         self.device = inputs.device
         few = torch.from_numpy(spread(len(inputs), SAMPLES)).to(inputs.device)
@@ -107,6 +115,8 @@ class WatchedMeasured:
             inputs[few], self.probe.targets[few], titles=tuple(f"probe row {index}" for index in few.tolist())
         )
         found = self._tried(inputs[:2])
+        first = self.predict(self.samples).kl
+        self._kl_at_first = 0.0 if first is None else float(first.sum())
         self.variational = bool(kl) or found.variational
         self.has_code = code is not None or found.mean is not None
         self.parts_of = _described(found, reconstruct, code)
@@ -186,7 +196,24 @@ class WatchedMeasured:
                 kl = self._kl_of(rows.inputs, found, code)
             except Exception:  # noqa: BLE001 - it was tried when the watching began, and other figures do without
                 kl = None
+            if kl is not None:
+                self._weigh(float(kl.sum()), self.rest())
             return Predicted(output, code, self._mean_loss(found, rows), kl)
+
+    @property
+    def kl_weight(self) -> float | None:
+        """As far as the loop tells its reconstruction from its loss: their difference over the KL of the probe rows."""
+        if self._weight is None:
+            self._weigh(self._kl_at_first, self.first_rest())
+        return self._weight or None
+
+    def _weigh(self, kl: float, rest: Tensor | float | None) -> None:
+        """Take note of the KL of a row, in nats, and of what the loss has besides its reconstruction at that time."""
+        if rest is None or kl < _LEAST_KL:
+            return
+        weight = float(rest) / kl
+        if self._weight is None or abs(weight - self._weight) > _MOVED * abs(self._weight):
+            self._weight = weight
 
     def _mean_loss(self, found: Output, rows: Rows) -> float | None:
         if self._loss is None:

@@ -45,6 +45,9 @@ class WatchedSteps:
         self._open: tuple[Figure, Figure, Figure] | None = None
         """Norm, clipped and skipped of the step that waits for its loss."""
         self.per_epoch = math.inf
+        self.first_rest: Figure | None = None
+        self.rest: Figure | None = None
+        """Of the first and the last loss, what is not its reconstruction; None where the loop does not tell."""
 
     @property
     def epoch(self) -> float:
@@ -102,6 +105,9 @@ class WatchedSteps:
         (norm, clipped, skipped), self._open = self._open, None
         total, known = _mean(self._losses), bool(self._losses)
         loss = _mean(self._parts) if self._parts else total
+        if self._parts and known:
+            self.rest = total - loss
+            self.first_rest = self.rest if self.first_rest is None else self.first_rest
         self._losses, self._parts = [], []
         # Before the step is recorded: whoever drains meanwhile finds no step without what belongs to it.
         self._named.close(known=known)

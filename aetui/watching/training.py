@@ -33,6 +33,7 @@ class WatchedTraining:
         self.module, self.measured, self.aside = module, measured, aside
         self.optimizers: list[torch.optim.Optimizer] = []
         self.steps = WatchedSteps(measured.device, say)
+        measured.rest, measured.first_rest = lambda: self.steps.rest, lambda: self.steps.first_rest
         self.settings = WatchedSettings(say)
         self.stored = WatchedStored(
             module, lambda: self.optimizers, self.steps, self.settings, aside, others, self._about

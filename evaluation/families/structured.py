@@ -138,7 +138,7 @@ class GraphAutoencoder(nn.Module):
         return self.decode2(torch.relu(self.decode1(z)))
 
 
-def communities(seed: int, nodes: int = 240, groups: int = 6, features: int = 24) -> tuple[Tensor, Tensor]:
+def communities(seed: int, nodes: int = 240, groups: int = 8, features: int = 24) -> tuple[Tensor, Tensor]:
     """Features of nodes that follow their community, [nodes, features], and the normalized adjacency."""
     draw = torch.Generator().manual_seed(seed)
     group = torch.arange(nodes) % groups
@@ -158,8 +158,8 @@ def communities(seed: int, nodes: int = 240, groups: int = 6, features: int = 24
     bugs=(
         Bug("rate", "lr-too-high", "A learning rate of 3 with Adam.", verdicts=BROKEN,
             also=("dead-units", "exploding-gradients")),
-        Bug("frozen", "frozen-parameters", "The optimizer was given the decoder's parameters only.",
-            verdicts=(*LOST, "under-trained", "healthy")),
+        Bug("zeros", "init-symmetry", "The weights of both graph convolutions were left at zero.",
+            also=("frozen-parameters", "init-scale"), verdicts=(*LOST, "under-trained")),
         Bug("decay", "penalty-too-strong", "Adam with weight_decay=2."),
         Bug("raw", "input-scaling", "Features in their own units, of a thousand and with a mean of five thousand.",
             also=("lr-too-low", "under-trained"), verdicts=(*SLOW, "diverged")),
@@ -168,9 +168,10 @@ def communities(seed: int, nodes: int = 240, groups: int = 6, features: int = 24
 def graph(seed: int, bug: str) -> Settings:
     x, adjacency = communities(seed)
     x = 5000 + 1000 * x if bug == "raw" else x
-    model = GraphAutoencoder(24, 32, 8)
-    parts = [model.decode1, model.decode2] if bug == "frozen" else [model]
-    moved = [one for part in parts for one in part.parameters()]
+    model = GraphAutoencoder(24, 32, 4)
+    if bug == "zeros":
+        nn.init.zeros_(model.gc1.weight)
+        nn.init.zeros_(model.gc2.weight)
 
     def step(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         features, adj = batch
@@ -178,5 +179,7 @@ def graph(seed: int, bug: str) -> Settings:
 
     return run(
         model=model, data=[(x, adjacency)], step=step, steps=600,
-        optimizer=torch.optim.Adam(moved, lr=3.0 if bug == "rate" else 1e-2, weight_decay=2.0 if bug == "decay" else 0),
+        optimizer=torch.optim.Adam(
+            model.parameters(), lr=3.0 if bug == "rate" else 1e-2, weight_decay=2.0 if bug == "decay" else 0
+        ),
     )  # fmt: skip

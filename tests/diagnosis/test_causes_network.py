@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from aetui.diagnosis.api import subject_of
+from aetui.diagnosis.rows import measure_modes
+
 pytestmark = pytest.mark.usefixtures("one_thread_and_seed")
 
 SHORT = 400
@@ -225,3 +228,33 @@ def test_running_statistics_averaged_from_the_first_step_on(names, low_rank):
 
 def test_batch_normalization_is_fine(acquits, low_rank):
     acquits(normalized(0.1), low_rank() + 1, lr=1e-2, steps=600)
+
+
+class OtherInEval(Parts):
+    """In eval mode something else is decoded."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what, self.drop = what, nn.Dropout(0.1)
+
+    def forward(self, x):
+        z = self.encoder(x)
+        if self.training:
+            z = z + 0.05 * torch.randn_like(z)
+        elif self.what == "noise":
+            z = torch.randn_like(z)
+        elif self.what == "half":
+            z = 0.2 * z
+        return self.decoder(self.drop(z))
+
+
+@pytest.mark.parametrize("what", ["noise", "half"])
+def test_a_forward_that_decodes_something_else_in_eval_mode_is_named_with_the_difference(what, names, low_rank):
+    report = names("train-eval-mismatch", OtherInEval(what), low_rank(), lr=3e-3, steps=SHORT)
+    assert any("something else in eval mode" in one.text for one in report.findings[0].evidence)
+    assert [one.id for one in report.findings[0].remedies] == ["same-path"]
+
+
+def test_noise_dropout_and_batch_statistics_are_no_other_path(low_rank):
+    for model in (OtherInEval("nothing"), nn.Sequential(nn.Linear(24, 4), nn.BatchNorm1d(4), nn.Linear(4, 24))):
+        assert measure_modes(subject_of(model, low_rank())) == pytest.approx(0, abs=1e-6)

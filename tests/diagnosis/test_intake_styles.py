@@ -220,3 +220,16 @@ def test_a_loss_that_is_a_step_is_refused_with_the_way_to_give_it():
     model = Module()
     with pytest.raises(TypeError, match=r"step=model\.training_step"):
         diagnose(model, rows(), loss=model.training_step)
+    with pytest.raises(TypeError, match=r"loss: \[1\] is not allowed"):
+        diagnose(model, rows(), loss=[1])  # pyright: ignore[reportArgumentType]
+
+
+class Whole(Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decoder(self.encoder(x))
+
+
+def test_a_closure_over_the_models_own_loss():
+    model = Whole()
+    report = diagnose(model, rows(), loss=lambda _, x: model.training_step((x, None), 0), lr=1e-2, steps=500)
+    assert report.verdict == "healthy", str(report)

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from aetui.diagnosis import preflight
 from aetui.diagnosis.api import subject_of
 from aetui.diagnosis.facts import gather
 from aetui.diagnosis.figures import held_out_linear, measure_data, measure_linear
 from aetui.diagnosis.modes import Call
-from aetui.diagnosis.observe import activity, fit
+from aetui.diagnosis.observe import activity, fit, watching
 from aetui.diagnosis.output_layer import output_activation
 from aetui.diagnosis.parameters import measure_weights
 
@@ -324,3 +325,30 @@ def test_units_of_a_network_as_it_is_found():
     first, second = gather(subject_of(model, SIX)).activities
     assert (first.where, first.kind, first.units, first.dead) == ("1", "relu", 10, pytest.approx(0.7))
     assert (second.where, second.kind) == ("3", "tanh") and second.saturated > 0.9
+
+
+def test_a_unit_whose_input_does_not_vary_is_not_dead():
+    """Behind a codebook of which all rows take one entry, everything is constant until the first steps."""
+
+    class Chosen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder, self.decoder = nn.Linear(8, 4), nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 8))
+            self.book = nn.Parameter(torch.zeros(6, 4))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = self.encoder(x)
+            q = self.book[torch.cdist(z, self.book).argmin(1)]
+            return self.decoder(z + (q - z).detach())
+
+    x, model = torch.randn(100, 8), Chosen()
+    with watching(model) as watcher, torch.no_grad():
+        model(x)
+    assert [activity(call, output=False).dead for call in watcher.calls] == [0.0]  # pyright: ignore
+    assert not [one for one in preflight(model, x) if one.cause == "dead-units"]
+    in_place = nn.Sequential(nn.Linear(8, 16), nn.ReLU(inplace=True), nn.Linear(16, 8))
+    with torch.no_grad():
+        in_place[0].bias.fill_(-50.0)  # pyright: ignore
+    with watching(in_place) as watcher, torch.no_grad():
+        in_place(x)
+    assert [activity(call, output=False).dead for call in watcher.calls] == [1.0]  # pyright: ignore

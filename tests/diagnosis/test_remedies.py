@@ -64,6 +64,10 @@ SPECS: dict[str, dict[str, Any]] = {
     "standardized into a sigmoid": {**DIGITS, "data.scaling": "standardize", "model.output_activation": "sigmoid"},
     "wide code that sees noise": {**DIGITS, "model.code": 64, "model.hidden": (), "model.noise": 0.01},
     "normalized by batches": {**DIGITS, "model.batch_norm": True, "optim.lr": 0.05, "train.batch_size": 4},
+    "decays too fast": {**DIGITS, "schedule.kind": "exponential", "schedule.decay": 0.5},
+    "drops too often": {**DIGITS, "schedule.kind": "step", "schedule.every": 1},
+    "ends too early": {**DIGITS, "schedule.kind": "cosine", "schedule.steps": 9},
+    "never warm": {**DIGITS, "schedule.kind": "warmup", "schedule.warmup": 10**6},
 }  # fmt: skip
 PERFECT_IN_TRAIN_MODE, PERFECT_ON_TRAINING_ROWS = "normalized by batches", "wide code that sees noise"
 """Runs of which a measurement is put in that takes thousands of steps to come about."""
@@ -170,6 +174,13 @@ WAYS: dict[tuple[str, str], Callable[[RunSpec, RunSpec], bool]] = {
     ("code-too-small", "wider"): lambda old, new: eased(new, old, "model.code"),
     ("code-too-large", "narrower"): lambda old, new: eased(old, new, "model.code"),
     ("code-too-large", "denoise"): lambda old, new: eased(new, old, "model.noise"),
+    ("precision", "float32-weights"): lambda old, new: (old.train.dtype, new.train.dtype) == ("float16", "float32"),
+    ("precision", "eps"): lambda old, new: old.optim.eps < new.optim.eps <= 1e-4,  # pyright: ignore
+    ("lr-schedule", "decay"): lambda old, new: eased(new, old, "schedule.decay"),
+    ("lr-schedule", "every"): lambda old, new: eased(new, old, "schedule.every"),
+    ("lr-schedule", "length"): lambda old, new: eased(old, new, "schedule.steps"),
+    ("lr-schedule", "warmup"): lambda old, new: eased(old, new, "schedule.warmup"),
+    ("lr-schedule", "steady"): lambda old, new: isinstance(new.schedule, s.Constant),
     ("under-trained", "longer"): lambda old, new: eased(new, old, "train.steps"),
 }
 """Of each cause's remedies with settings: what they do to a spec."""

@@ -75,7 +75,7 @@ def refusal(folder: Path, text: str, **changes) -> str:
     with pytest.raises(ModelError) as caught:
         own(folder, text, **changes)
     sentence = str(caught.value)
-    assert sentence.startswith("model.path: ") and "\n" not in sentence
+    assert sentence.startswith(("model.path: ", "model.args: ")) and "\n" not in sentence
     return sentence
 
 
@@ -221,8 +221,9 @@ def test_classes_functions_and_modules_are_called_by_their_signature(tmp_path, m
         ("AE = 3", "AE", ("mine.py: AE is an object of type int",)),
         ("class AE:\n    pass", "AE", ("a class that is no torch.nn.Module",)),
         ("def AE():\n    return 3", "AE", ("AE returned an object of type int",)),
-        ("def AE(a, b):\n    return 3", "AE", ("mine.py:AE needs a, b", "defaults")),
-        ("def AE(latent: int):\n    return 3", "AE", ("takes latent, a number",)),
+        ("def AE(a, b):\n    return 3", "AE", ("mine.py:AE needs a, b", "give it a default")),
+        ("def AE(latent: int):\n    return 3", "AE", ("mine.py:AE needs latent", "--model-arg latent=")),
+        ("def AE(latent):\n    return nn.Linear(64, latent)", "AE", ("AE can't be made", "--model-arg latent=")),
         ("def AE():\n    return nn.Identity()", "AE", ("no trainable parameters", "ModuleList")),
         ("AE = nowhere.Net", "AE", ("mine.py, line 3: NameError",)),
         ("import nowhere_at_all", "AE", ("mine.py, line 3: ModuleNotFoundError",)),

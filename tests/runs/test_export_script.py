@@ -55,10 +55,10 @@ class Out:
     note: str = ""
 
 class Image(nn.Module):
-    def __init__(self):
+    def __init__(self, in_channels, *, width):
         super().__init__()
-        self.conv = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
-        self.code = nn.LazyLinear(6)
+        self.conv = nn.Sequential(nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+        self.code = nn.LazyLinear(width)
         self.back = nn.LazyLinear(64)
 
     def forward(self, x):
@@ -125,7 +125,10 @@ CASES = {
         {"model.kind": "file", "model.path": "own.py:Vae", "model.code": "5", "model.kl_weight": "0.1"},
         [(15, {"model.noise": "0.2", "loss.l1_code": "0.01"})],
     ),
-    "own image": Case({"model.kind": "file", "model.path": "own.py:Image", "loss.l1_code": "0.1", "init.gain": "2"}),
+    "own image": Case(
+        {"model.kind": "file", "model.path": "own.py:Image", "model.args": "width=6", "loss.l1_code": "0.1",
+         "init.gain": "2"},
+    ),
 }  # fmt: skip
 
 

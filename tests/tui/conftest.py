@@ -12,6 +12,7 @@ from msgspec import structs
 from textual.app import App, ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.renderables.blank import Blank
 
 from aetui import protocol as p
 from aetui.report import Evidence, Explained, Finding, Remedy, Report
@@ -607,6 +608,12 @@ async def _opened(app: Workbench, size: tuple[int, int] = (120, 40)) -> AsyncIte
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         yield pilot
+
+
+@pytest.fixture
+def plain_backdrop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is shown behind a dialog: dimming it takes half of the time of tests that look at what keys do."""
+    monkeypatch.setattr("textual.screen.BackgroundScreen", lambda screen, color: Blank(color))
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.workbench import WorkbenchScreen
 
+pytestmark = pytest.mark.usefixtures("plain_backdrop")
+
 NARROW = (80, 24)
 Make = Callable[..., tuple[Workbench, Any]]
 Open = Callable[..., Any]

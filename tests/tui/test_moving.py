@@ -13,6 +13,8 @@ from aetui.tui.rewind import RewindDialog
 from aetui.tui.user_settings import Settings
 from aetui.tui.workbench import WorkbenchScreen
 
+pytestmark = pytest.mark.usefixtures("plain_backdrop")
+
 NARROW = (80, 24)
 FOLDER = "/runs/brisk-otter"
 Make = Callable[..., tuple[Workbench, Any]]

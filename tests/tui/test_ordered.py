@@ -15,6 +15,8 @@ from aetui.tui.dialogs import AskSteps
 from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.rewind import RewindDialog
 
+pytestmark = pytest.mark.usefixtures("plain_backdrop")
+
 CHARACTERS = {"enter": "\r", "escape": "\x1b", "backspace": "\x7f", "space": " ", "tab": "\t"}
 KEYS = (
     *"12345678nfrzlwmc[]?asbdxytkle09", *(f"f{number}" for number in (1, 3, 4, 5, 6, 7, 8, 9)), *["enter"] * 3,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from aetui.cli.main import main
+from aetui.report import Remedy
 from aetui.spec.fields import kind_of
-from aetui.tui import form_fields, told
+from aetui.tui import form_fields, remedies, told
 from tests.watching.conftest import autoencoder, data
 
 
@@ -52,3 +53,17 @@ def test_the_record_of_a_watched_run_is_exported_and_what_needs_its_script_is_re
     for command in (["export", "mine", "--to", "script"], ["resume", "mine", "--headless"]):
         assert main(command) != 0
         assert "was trained by a script" in capsys.readouterr().err
+
+
+def test_a_remedy_that_is_no_setting_of_the_loop_is_a_change_in_its_code(watched):
+    model = autoencoder()
+    run = watched(model, optimizer=torch.optim.Adam(model.parameters(), lr=0.01), loss="mse")
+    info = run._training.info()
+    spec, settable = told.spec_of(info), told.settable(info)
+    scaled = Remedy(id="minmax", text="Bring the data into 0..1.", set={"data.scaling": "minmax"})
+    slower = Remedy(id="slower", text="Lower the rate.", set={"optim.lr": 1e-3})
+    line = Remedy(id="out", text="Leave it out.", set={"model.output": "identity"}, line="net.py:3: return sigmoid(x)")
+    assert remedies.effect(spec, scaled, settable) == [("a change in the code: it is in your own loop", "muted")]
+    assert remedies.effect(spec, line, settable) == [("a change in the code: net.py:3: return sigmoid(x)", "muted")]
+    assert remedies.effect(spec, slower, settable) == [("optim.lr 0.01 -> 0.001 (live)", "data")]
+    assert told.settable(None) is None

@@ -35,6 +35,25 @@ def standardized() -> Tensor:
     return (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-3)
 
 
+class Vae(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16))
+        self.decoder = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 64))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mean, log_variance = self.encoder(x).chunk(2, dim=1)
+        return self.decoder(mean + torch.randn_like(mean) * (0.5 * log_variance).exp()), mean, log_variance
+
+
+def with_kl(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    made, mean, log_variance = model(x)
+    error = functional.mse_loss(made, x)
+    kl = -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1).mean()
+    return error + kl, {"reconstruction": error, "kl": kl}
+
+
 def plain(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     return functional.mse_loss(model(x), x), {}
 
@@ -51,6 +70,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], Step, dict
     "low-rate": (mlp, digits, plain, {"lr": 1e-7}, ("lr-too-low",)),
     "raw-into-sigmoid": (lambda: mlp(nn.Sigmoid()), standardized, plain, {}, ("output-range",)),
     "negative-bias": (lambda: mlp(bias=-20.0), digits, plain, {}, ("dead-units",)),
+    "kl-against-mean": (Vae, digits, with_kl, {}, ("posterior-collapse",)),
     "frozen": (frozen, digits, plain, {}, ("frozen-parameters",)),
     "weight-decay": (mlp, digits, plain, {"weight_decay": 1.0}, ("penalty-too-strong",)),
 }
@@ -73,3 +93,20 @@ def test_the_verdict_names_the_cause_first(watched, name: str):
     report = run.report()
     assert report is not None and report.verdict not in ("healthy", "at-limit")
     assert report.cause in causes, [(one.cause, one.confidence) for one in report.findings]
+
+
+@pytest.mark.parametrize("weight", [0.5, 1e-3])
+def test_the_weight_of_the_kl_follows_from_what_is_logged(watched, weight: float):
+    model, rows = Vae(), digits()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    run = watched(model, rows, loss="mse")
+    assert run._training.measured.kl_weight is None
+    torch.manual_seed(1)
+    for part in torch.randperm(len(rows)).split(64)[:5]:
+        optimizer.zero_grad()
+        _, parts = with_kl(model, rows[part])
+        loss = parts["reconstruction"] + weight * parts["kl"]
+        loss.backward()
+        optimizer.step()
+        run.log(loss, **parts)
+    assert run._training.measured.kl_weight == pytest.approx(weight, rel=0.6)

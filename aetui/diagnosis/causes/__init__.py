@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aetui.diagnosis.causes import code, network, penalties, steps, values
+from aetui.diagnosis.causes import code, network, penalties, schedule, steps, structure, values
 from aetui.diagnosis.causes.fitting import fitting
 from aetui.diagnosis.causes.python import spoken
 from aetui.diagnosis.dossier import Dossier, Suspect
 
-_FAMILIES = (values, penalties, network, steps, code)
+_FAMILIES = (values, structure, penalties, network, steps, code, schedule)
 
 
 def suspects(dossier: Dossier) -> list[Suspect]:
@@ -17,7 +17,7 @@ def suspects(dossier: Dossier) -> list[Suspect]:
     found = [
         replace(
             suspect,
-            remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies)),
+            remedies=spoken(dossier, fitting(dossier.subject.spec, suspect.remedies, not dossier.subject.loss.named)),
             probes=tuple(probe for probe in suspect.probes if dossier.subject.allows(probe.change)),
         )
         for family in _FAMILIES

@@ -122,7 +122,7 @@ CATALOG: dict[str, Cause] = {
     "train-eval-mismatch": Cause(
         "the model behaves differently in eval mode",
         "What was learned in train mode does not hold in eval mode: batch normalization then uses running statistics, "
-        "which lag behind or come from too few rows.",
+        "which lag behind or come from too few rows, or forward takes another path there.",
         "Ioffe & Szegedy 2015, 3.1; PyTorch documentation, torch.nn.BatchNorm1d (momentum)",
     ),
     "code-too-small": Cause(
@@ -140,5 +140,29 @@ CATALOG: dict[str, Cause] = {
         "too few steps",
         "The training is on its way and was stopped early: with more steps of the same kind it gets there.",
         "Goodfellow et al. 2016, Deep Learning, 7.8",
+    ),
+    "batch-mixing": Cause(
+        "rows of a batch reach each other",
+        "What is reconstructed for a row depends on the other rows that happen to be in its batch, and less or not at "
+        "all on the row itself: dimensions were taken for each other. Training finds little more than the mean.",
+        "PyTorch documentation, torch.nn.LSTM and torch.nn.MultiheadAttention (batch_first), torch.Tensor.view",
+    ),
+    "precision": Cause(
+        "the number format is too coarse",
+        "Numbers of 16 bits end early: float16 knows none above 65,504 and none below 6e-8, bfloat16 has three digits. "
+        "What is larger becomes infinite, what is smaller 0, so that an update is divided by 0 or lost.",
+        "Micikevicius et al. 2018, Mixed Precision Training, section 3; PyTorch documentation, torch.amp",
+    ),
+    "lr-schedule": Cause(
+        "the schedule does not fit the length of the run",
+        "The scheduler brings the learning rate to nothing long before the end, never up to its value, or lets it grow "
+        "without end. Often it takes a step after each batch where its numbers are meant in epochs.",
+        "PyTorch documentation, torch.optim: how to adjust the learning rate; Loshchilov & Hutter 2017",
+    ),
+    "codebook-collapse": Cause(
+        "few entries of the codebook are in use",
+        "Entries that no input is nearest to get no gradient and stay where they are, so a few of them, or one, have "
+        "to describe everything, and the code carries hardly a bit.",
+        "van den Oord et al. 2017, 3.2; Lancucki et al. 2020; Razavi et al. 2019, 3.1 (perplexity)",
     ),
 }

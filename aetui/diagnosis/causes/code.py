@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
+from aetui.diagnosis.codebook import Sparse
 from aetui.diagnosis.dossier import Dossier, Suspect, evidence, figure, graded
+from aetui.diagnosis.parted import MATCHING, RECONSTRUCTION
 from aetui.report import Remedy
 from aetui.spec.bottleneck import MILD, no_bottleneck
 
+IDLE = ((0.7, 0.9), (0.5, 0.75), (0.35, 0.4))
+"""Suspicion by the share of a discrete code's bits that its picks leave unused (above); healthy codes use half of their
+entries or more alike, which is a tenth of the bits; calibrated."""
+HALF = 0.5
+"""Share of a rectified code's values that are 0 from which it is called sparse."""
+SPREADS = 1.3
+"""Growth of the entries in use over the last half of the steps from which a codebook is coming into use."""
+LEARNED = 200
+"""Steps before which an untrained encoder may pick a single entry."""
 NOISE = 0.3
 """Standard deviation of the noise that a remedy adds at least."""
 NARROWER = 4
@@ -36,7 +48,7 @@ calibrated."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
-    for family in (_small, _large):
+    for family in (_small, _large, _codebook):
         found = family(dossier)
         if found is not None:
             yield found
@@ -46,6 +58,79 @@ def remark(d: Dossier) -> str:
     """That a code with nothing to hold it back has no bottleneck, '' otherwise."""
     free = max(d.facts.noise.values(), default=0.0) < MILD and not d.penalties
     return no_bottleneck(d.facts.linear.width or 0, d.facts.data.features) if free else ""
+
+
+def in_use(d: Dossier) -> str:
+    """How much of a discrete code is in use, '' where there is none."""
+    told = [
+        f"{one.where}: {one.used:,} of {one.entries:,} entries in use, perplexity {figure(one.perplexity)}"
+        for one in d.codebooks
+    ]
+    if not told:
+        return _sparse(d)
+    bits = sum(one.bits for one in d.codebooks)
+    most = "" if d.allowed is None else f", with which {figure(d.allowed)} of a Gaussian's variance can be explained"
+    return f"a discrete code of {figure(bits)} bits a row{most}; {'; '.join(told)}"
+
+
+def _sparse(d: Dossier) -> str:
+    """How much of a sparse code is in use, '' where the code is none."""
+    width = d.facts.linear.width
+    found = d.snapshots[-1].sparse if d.snapshots else None
+    relu = next((one for one in d.hidden if one.kind == "relu" and one.units == width and one.zero > HALF), None)
+    if found is None and relu is not None:
+        found = Sparse(relu.units, (1 - relu.zero) * relu.units, relu.dead)
+    if found is None:
+        return ""
+    return (
+        f"a sparse code: {figure(found.active)} of {found.units:,} units are active for a row (L0), {found.dead:.0%} "
+        "of them for no row"
+    )
+
+
+def _codebook(d: Dossier) -> Suspect | None:
+    if not d.started or d.steps < LEARNED or not d.codebooks:
+        return None
+    worst = max(d.codebooks, key=lambda one: one.idle)
+    suspicion = graded(worst.idle, IDLE, 0.0)
+    if not suspicion:
+        return None
+    course = [(shot.step, one.used) for shot in d.snapshots for one in shot.codes if one.where == worst.where]
+    before = next((used for step, used in reversed(course) if step <= d.steps / 2), worst.used)
+    if worst.used >= SPREADS * before:
+        suspicion = min(suspicion, 0.2)
+    most = min(worst.entries, worst.picks)
+    is_ = "is" if worst.used == 1 else "are"
+    text = f"{worst.used:,} of the {worst.entries:,} entries of {worst.where} {is_} in use over {worst.picks:,} picks"
+    facts = [evidence("entries in use", worst.used, f"most of {most:,}", text, worst.where)]
+    text = (
+        f"their perplexity is {figure(worst.perplexity)}: {figure(math.log2(max(1.0, worst.perplexity)))} bits a pick "
+        f"of {figure(math.log2(worst.entries))}"
+    )
+    facts.append(evidence("perplexity", worst.perplexity, f"near {most:,}", text, worst.where))
+    if len(course) > 2:
+        some = [course[0], course[len(course) // 2], course[-1]]
+        text = ", ".join(f"{used:,} at step {step:,}" for step, used in some)
+        facts.append(evidence("entries in use at step 0", course[0][1], "fewer than later", f"in use: {text}"))
+    if MATCHING in d.facts.terms:
+        match, whole = d.facts.terms[MATCHING], d.facts.terms.get(RECONSTRUCTION, 0.0)
+        text = f"the terms that bring code and entries together begin at {figure(match)}, the reconstruction at "
+        text += figure(whole)
+        facts.append(evidence("commitment and codebook terms", match, "no more than the reconstruction", text, "loss"))
+    name = worst.where.removesuffix(".weight")
+    restart = Remedy(
+        id="restart",
+        text="Begin with outputs of the encoder as entries, and every hundred steps put entries that nothing picks "
+        "onto such outputs.",
+        python=f"model.{worst.where}.data[unused] = z[torch.randint(len(z), (int(unused.sum()),))]",
+        line=worst.line,
+    )  # fmt: skip
+    average = Remedy(
+        id="average", line=worst.line,
+        text=f"Let {name} follow the encoder's outputs as moving averages, with commitment 0.25, or compare both at "
+        "length 1.",
+    )  # fmt: skip
+    return Suspect("codebook-collapse", suspicion, tuple(facts), (restart, average), certain=True)
 
 
 def _small(d: Dossier) -> Suspect | None:

@@ -12,22 +12,27 @@ from aetui.spec import RunSpec, SpecError, changed
 from aetui.spec import sections as s
 
 
-def fitting(spec: RunSpec | None, remedies: Iterable[Remedy]) -> tuple[Remedy, ...]:
+def fitting(spec: RunSpec | None, remedies: Iterable[Remedy], own_loss: bool = False) -> tuple[Remedy, ...]:
     """The remedies that change something, each with the settings that do.
 
     One that no setting of this run can do stays as a sentence; without a spec all stay as they are.
+
+    Args:
+        own_loss: whether loss or step are the user's own, so that what a spec says of the loss is not in force.
     """
-    return tuple(remedies) if spec is None else tuple(_fitted(spec, remedies))
+    return tuple(remedies) if spec is None else tuple(_fitted(spec, remedies, own_loss))
 
 
-def _fitted(spec: RunSpec, remedies: Iterable[Remedy]) -> Iterator[Remedy]:
+def _fitted(spec: RunSpec, remedies: Iterable[Remedy], own_loss: bool) -> Iterator[Remedy]:
     own = isinstance(spec.model, s.OwnModel)
+    without = (("loss.", "model.") if own else ("loss.", "model.kl_")) if own_loss else ()
     for remedy in remedies:
         if not remedy.set:
             yield remedy
             continue
         # The width of a user's own model is said there, not made.
         wanted = {path: value for path, value in remedy.set.items() if not (own and path == "model.code")}
+        wanted = {path: value for path, value in wanted.items() if not path.startswith(without)}
         possible = _possible(spec, wanted)
         effective = _effective(spec, possible)
         # What a user's own model does is not in its spec, so nothing there says that it is done already.

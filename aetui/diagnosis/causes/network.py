@@ -75,6 +75,9 @@ MISMATCH = 0.93
 """Suspicion where they are: it is the difference itself that was measured."""
 SEEN = 0.9
 """Suspicion of a fault that the verdict names: it is seen, and only what brought it about can be asked."""
+OTHER_PATH = 0.02
+"""Difference between the outputs of the two modes, without noise, in their standard deviations, that is a path of its
+own in eval mode."""
 REINIT = Remedy(
     id="reinit", set={"init.kind": "pytorch", "init.gain": 1.0},
     text="Start from the framework's default initial weights (He or Glorot for the activation in use).",
@@ -102,6 +105,8 @@ def _frozen(d: Dossier) -> Suspect | None:
         (g.none, "get no gradient: the graph is cut between them and the loss (detach, no_grad, .data, NumPy)"),
         (g.frozen, "have requires_grad set to False"),
         (g.outside, "are not in the optimizer"),
+        (g.unmoved, "are in a group of the optimizer whose learning rate is 0"),
+        (g.apart, _apart(d)),
     ):
         if names:
             facts.append(evidence("parameters", len(names), "0", f"{_listed(names)} {what}", _listed(names)))
@@ -111,21 +116,46 @@ def _frozen(d: Dossier) -> Suspect | None:
             "nor in the optimizer"
         )
         facts.append(evidence("unregistered weights", g.unregistered, "0", text))
-    if g.none and d.facts.cuts:
+    rounded = bool(g.apart) and bool(d.facts.coarse)
+    if rounded:
+        text = f"a value without a gradient is made at {'; at '.join(d.facts.coarse[:3])}"
+        facts.append(evidence("rounding and choices", len(d.facts.coarse), "0, or passed straight through", text))
+    if (g.none or g.apart) and d.facts.cuts:
         text = f"the gradient is cut at {'; at '.join(d.facts.cuts[:3])}"
         facts.append(evidence("cuts of the graph", len(d.facts.cuts), "0", text))
     remedies = (
         Remedy(
             id="train-all",
-            line=d.facts.cuts[0] if g.none and len(d.facts.cuts) == 1 else "",
+            line=d.facts.cuts[0] if (g.none or g.apart) and len(d.facts.cuts) == 1 else "",
             text="Hand all parameters to the optimizer, with requires_grad True, keep modules in nn.ModuleList, and "
             "leave out detach and no_grad in forward.",
         ),
     )
+    if rounded:
+        text = "Pass the gradient straight through what is rounded or chosen: z + (chosen - z).detach()."
+        through = Remedy(id="straight-through", line=d.facts.coarse[0], text=text)
+        remedies = (through, *remedies) if d.facts.cuts else (through,)
+    elif g.apart and _blind(d):
+        remedies = (Remedy(id="own-code", text="Give the decoder what the encoder makes of the same row."), *remedies)
     suspicion = graded(share, UNTRAINED, HARDLY)
+    # What is chosen by size has no gradient that a probe could let through.
     return Suspect(
-        "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),)
-    )
+        "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),),
+        certain=rounded,
+    )  # fmt: skip
+
+
+def _apart(d: Dossier) -> str:
+    what = "get no gradient of the reconstruction, which is made of what they compute"
+    if _blind(d):
+        what = "get no gradient of the reconstruction, which is the same whatever the input of its row"
+    others = [name for name in d.facts.terms if name not in ("reconstruction", "constant")]
+    return f"{what}; only of {' and '.join(others)}" if others else what
+
+
+def _blind(d: Dossier) -> bool:
+    """Whether a row's reconstruction does not depend on its own input."""
+    return d.facts.separation.tried and d.facts.separation.own == 0
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -196,7 +226,9 @@ def _dead(d: Dossier) -> Suspect | None:
     facts: list[Evidence] = []
     suspicion = FEW_DEAD_AT_START
     width = d.facts.linear.width
-    narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, SMALL_CODE)]
+    # What is chosen out of a list is no code of units.
+    chosen = bool(d.facts.coarse) or width is None
+    narrow = [one for one in rectified if not chosen and not one.output and one.units <= max(width or 0, SMALL_CODE)]
     if start.dead >= HALF_DEAD:
         text = f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0"
         facts.append(evidence("dead units at step 0", start.dead, "below 0.1", text, start.where))
@@ -334,11 +366,19 @@ def _modes(d: Dossier) -> Suspect | None:
         shown = "None" if momentum is None else figure(momentum)
         text = f"{name} keeps running statistics with momentum {shown}, over batches of {d.subject.batch_size}"
         facts.append(evidence("batch normalization", f"momentum {shown}", "0.1", text, name))
-    remedies = (
-        Remedy(
-            id="statistics", set={"model.batch_norm": False},
-            text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, "
-            "GroupNorm), and train longer than the running statistics need.",
-        ),
+    statistics = Remedy(
+        id="statistics", set={"model.batch_norm": False},
+        text="Use larger batches, momentum 0.1, or normalization that does not depend on the batch (LayerNorm, "
+        "GroupNorm), and train longer than the running statistics need.",
     )  # fmt: skip
+    remedies = (statistics,)
+    if f.mode_gap is not None and f.mode_gap > OTHER_PATH:
+        text = (
+            "at step 0, without noise and statistics of the batch, outputs of the two modes differ by "
+            f"{figure(f.mode_gap)} standard deviations: forward computes something else in eval mode"
+        )
+        facts.append(evidence("difference of the modes", f.mode_gap, "0", text))
+        text = "Have forward decode the same in both modes; under self.training belongs noise alone."
+        same = Remedy(id="same-path", text=text)
+        remedies = (same, statistics) if f.batch_norms else (same,)
     return Suspect("train-eval-mismatch", MISMATCH, tuple(facts), remedies, certain=True)

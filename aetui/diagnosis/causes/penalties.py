@@ -45,6 +45,8 @@ DECAYS, FAINT_DECAY = ((10.0, 0.85), (1.0, 0.6), (0.1, 0.2)), 0.04
 DECOUPLED_DECAYS, FAINT_DECOUPLED = ((10.0, 0.85), (1.0, 0.5)), 0.05
 """Suspicion by a decoupled weight decay (from), which shrinks weights by lr x decay a step, whatever the gradient
 (Loshchilov & Hutter 2019); calibrated."""
+BLINDED = 0.93
+"""Suspicion where noise or a mask is drawn and outputs do not depend on their inputs at all: it was seen."""
 _DECAY = {"adamw": 0.1}
 """Weight decay from which it counts as strong where that is not STRONG_DECAY; calibrated."""
 
@@ -166,7 +168,7 @@ def _weaker(d: Dossier, names: tuple[str, ...]) -> dict[str, float]:
 
 
 def _noise(d: Dossier) -> Suspect | None:
-    noise = d.facts.noise
+    f, noise = d.facts, d.facts.noise
     if not noise or (d.facts.variational and "dropout" not in noise):
         return None
     facts: list[Evidence] = []
@@ -180,12 +182,20 @@ def _noise(d: Dossier) -> Suspect | None:
         text = f"passes over the same rows in train mode differ by {figure(size)} standard deviations of the data"
         facts.append(evidence("noise", size, "below 0.5", text, "network"))
         suspicion = max(suspicion, graded(size, NOISY, SOME_NOISE))
+    blind = d.facts.separation.tried and d.facts.separation.own == 0 and not (f.gradients.apart or f.gradients.lost)
+    if blind and "noise" in noise:
+        text = (
+            "in train mode a row's reconstruction is the same whatever its input: noise or a mask leaves nothing of it"
+        )
+        facts.append(evidence("dependence on the own input", 0.0, "above 0", text, "network"))
+        suspicion = BLINDED
     remedies = (
         Remedy(
-            id="less-noise", text="Lower dropout or noise.",
+            id="less-noise", text="Lower dropout or noise, or mask less.",
             set={} if d.subject.spec is None else {"model.dropout": 0.0, "model.noise": 0.0},
         ),
     )  # fmt: skip
     return Suspect(
-        "noise-too-strong", suspicion, tuple(facts), remedies, (Probe("without noise", Change(silent=True)),)
-    )
+        "noise-too-strong", suspicion, tuple(facts), remedies, (Probe("without noise", Change(silent=True)),),
+        certain=suspicion == BLINDED,
+    )  # fmt: skip

@@ -18,7 +18,7 @@ def spoken(d: Dossier, remedies: Iterable[Remedy]) -> tuple[Remedy, ...]:
     """The remedies with what they are in Python, where there is no spec to set."""
     if d.subject.spec is not None:
         return tuple(remedies)
-    return tuple(replace(remedy, python=in_python(d, remedy.set)) for remedy in remedies)
+    return tuple(replace(remedy, python=remedy.python or in_python(d, remedy.set)) for remedy in remedies)
 
 
 def in_python(d: Dossier, wanted: Mapping[str, Any]) -> str:
@@ -29,6 +29,8 @@ def in_python(d: Dossier, wanted: Mapping[str, Any]) -> str:
     for path, name in (("optim.lr", "lr"), ("train.steps", "steps")):
         if path in wanted:
             found.append(f"{name}={wanted[path]!r}")
+    if wanted.get("train.dtype") == "float32":
+        found.append("model = model.float()")
     if "data.scaling" in wanted:
         found.append(f'scaling="{wanted["data.scaling"]}"')
     if "data.non_finite" in wanted:

@@ -129,8 +129,9 @@ def usual(d: Dossier) -> tuple[float, float, float]:
 def _rate_evidence(d: Dossier) -> list[Evidence]:
     low, _, high = usual(d)
     lr = d.facts.lr
+    over = " on average over its schedule" if d.subject.follow and d.facts.rates and d.facts.rates.passing else ""
     found = [evidence("learning rate", lr, f"{low:g} to {high:g} for {d.subject.optimizer}",
-                      f"the learning rate is {figure(lr)}", "optimizer")]  # fmt: skip
+                      f"the learning rate is {figure(lr)}{over}", "optimizer")]  # fmt: skip
     update = d.update
     if update is not None and math.isfinite(update):
         found.append(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.losses import ENTROPIC
+from aetui.diagnosis.touched import ONE_WAY
 from aetui.report import Evidence, Remedy
 
 STANDARDIZE = Remedy(
@@ -45,6 +46,8 @@ UNDEFINED = 0.92
 """Suspicion of a loss that is not finite at outputs and targets that are; calibrated."""
 NEGATIVE_BEYOND, NEGATIVE = 0.8, 0.5
 """Suspicion of a loss below zero, where targets leave 0..1 and where not; calibrated."""
+EXCHANGED = 0.95
+"""Suspicion of output and target in each other's place: it is seen in the call."""
 NO_COMPARISON = 0.85
 """Suspicion of a loss for classes, and of one that a perfect copy does not have the least of; calibrated."""
 LATE = 20
@@ -129,6 +132,14 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     probes: list[Probe] = []
     suspicion = 0.0
     unit = Probe("data in 0..1", Change(scale="unit"))
+    name, line = d.subject.exchanged
+    if name:
+        text = f"{name} is given the target where it takes the output, and the output where it takes the target"
+        facts.append(evidence("order of the arguments", "target, output", "output, target", text, line))
+        remedies.append(Remedy(id="exchange", line=line, text=f"Call {name}(output, target)."))
+        if ONE_WAY[name]:
+            probes.append(Probe("output and target in their own places", Change(loss=ONE_WAY[name])))
+        suspicion = EXCHANGED
     beyond = f.data.low < -UNIT_SLACK or f.data.high > 1 + UNIT_SLACK
     if f.loss_error:
         facts.append(
@@ -197,7 +208,7 @@ def _loss_domain(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, NO_COMPARISON)
     if not facts:
         return None
-    if not any(remedy.id == MSE.id for remedy in remedies):
+    if not name and not any(remedy.id == MSE.id for remedy in remedies):
         remedies.append(_squared(d))
         probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > NEEDS_LINEAR else ())))
     return Suspect("loss-domain", suspicion, tuple(facts), tuple(remedies), tuple(probes))

@@ -98,6 +98,28 @@ class Recurrent(nn.Module):
         return self.decoder(self.code(last[0]))
 
 
+class LostBatchFirst(nn.Module):
+    """A recurrent encoder that takes [pieces, rows, 4] and is given [rows, pieces, 4]: it reads on from row to row."""
+
+    batch_first = False
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.reader = nn.GRU(4, 48, batch_first=self.batch_first)
+        self.code = nn.Linear(48, 10)
+        self.decoder = decoder_of(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        states, _ = self.reader(x.reshape(len(x), -1, 4))
+        return self.decoder(self.code(states[:, -1]))
+
+
+class BatchFirst(LostBatchFirst):
+    """The same model, told that rows come first."""
+
+    batch_first = True
+
+
 class NegativeBias(Attached):
     """Biases start far below zero, so that no hidden unit of the decoder is ever active."""
 
@@ -159,3 +181,34 @@ class FreshNorm(StaleNorm):
     """The same model with PyTorch's own momentum."""
 
     momentum = 0.1
+
+
+class LiveCodebook(Attached):
+    """A discrete code: each two of its units are put onto the nearest of 64 entries, which follow the mean of what is
+    put there (van den Oord et al. 2017, appendix A.1)."""
+
+    def __init__(self, features: int, offset: float = 0.0) -> None:
+        super().__init__(features)
+        entries = torch.randn(64, 2)
+        entries[1:] += offset
+        self.register_buffer("entries", entries)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        code = torch.tanh(self.encoder(x))
+        entries = self.get_buffer("entries")
+        pairs = code.reshape(-1, 2)
+        picked = torch.cdist(pairs, entries).argmin(1)
+        put = entries[picked].view_as(code)
+        if self.training:
+            with torch.no_grad():
+                count = torch.bincount(picked, minlength=len(entries)).to(code.dtype)[:, None]
+                total = torch.zeros_like(entries).index_add_(0, picked, pairs)
+                entries += 0.05 * torch.where(count > 0, total / count.clamp(min=1) - entries, 0.0)
+        return self.decoder(code + (put - code).detach()), code
+
+
+class IdleCodebook(LiveCodebook):
+    """All entries but one begin far from anything that the encoder makes, and nothing ever brings them nearer."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, offset=50.0)

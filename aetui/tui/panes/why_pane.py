@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from aetui import protocol as p
 from aetui.report import Finding, Remedy, Report
-from aetui.tui import texts, verdict_line
+from aetui.tui import remedies, texts, told, verdict_line
 from aetui.tui.actions import key_text, shown
 from aetui.tui.late_remedy import late_settings
 from aetui.tui.model import RunModel
@@ -174,7 +174,7 @@ class WhyPane(ScrolledPane):
         self._list_at = range(len(lines), len(lines) + count)
         lines = [*lines, *listed[self._first : self._first + count], *([()] if roomy and listed else [])]
         parts = [
-            *why_text.detail(report, self.finding, model.spec, self.remedy, width),
+            *why_text.detail(report, self.finding, model.spec, self.remedy, width, told.settable(model.info)),
             [] if roomy else numbers,
             why_text.remarks(report, width),
         ]
@@ -211,8 +211,10 @@ class WhyPane(ScrolledPane):
         if self.length > self.rows:
             parts.append(f"lines {self.top + 1}-{min(self.top + self.rows, self.length)} of {self.length}")
         if finding is not None and finding.remedies:
-            late = self.model and late_settings(self.model.spec, report, finding.remedies[self.remedy])
-            parts.append(f"{self._key('why.take')} {'go back and apply' if late else 'into the form'}")
+            chosen, settable = finding.remedies[self.remedy], told.settable(self.model.info if self.model else None)
+            late = self.model and late_settings(self.model.spec, report, chosen, settable)
+            if not remedies.in_code(chosen, settable):
+                parts.append(f"{self._key('why.take')} {'go back and apply' if late else 'into the form'}")
             if len(finding.remedies) > 1:
                 parts.append(f"{self._key('why.next-remedy')} next remedy")
         return texts.joined(parts, width)

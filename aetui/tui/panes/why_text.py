@@ -6,7 +6,19 @@ from typing import NamedTuple
 from rich.cells import cell_len
 
 from aetui import protocol as p
-from aetui.report import FINE, LEARNING, NEXT, TOO_LATE, UNEXPLAINED, VERDICTS, Evidence, Finding, Remedy, Report
+from aetui.report import (
+    FINE,
+    LEARNING,
+    NEXT,
+    TOO_LATE,
+    UNEXPLAINED,
+    VERDICTS,
+    Evidence,
+    Finding,
+    Remedy,
+    Report,
+    taken_text,
+)
 from aetui.spec import RunSpec
 from aetui.tui import figures, remedies, shades, texts
 
@@ -127,7 +139,14 @@ def finding_lines(findings: Sequence[Finding], selected: int, width: int) -> lis
     return lines
 
 
-def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, width: int) -> list[list[Line]]:
+def detail(
+    report: Report,
+    finding: Finding | None,
+    spec: RunSpec,
+    remedy: int,
+    width: int,
+    settable: frozenset[str] | None = None,
+) -> list[list[Line]]:
     """The finding in parts: evidence, remedies (the chosen one marked), what it does and where that is described."""
     late = indented(f"{TOO_LATE} {report.ruined}.", width, "warning") if report.ruined else []
     if finding is None:
@@ -135,7 +154,7 @@ def detail(report: Report, finding: Finding | None, spec: RunSpec, remedy: int, 
     changes = [
         line
         for index, one in enumerate(finding.remedies)
-        for line in _remedy(one, spec, index == remedy, len(finding.remedies), width)
+        for line in _remedy(one, remedies.effect(spec, one, settable), index == remedy, len(finding.remedies), width)
     ]
     text = indented(finding.text, width)
     if finding.source:
@@ -202,21 +221,24 @@ def _row(cells: Iterable[str], widths: Iterable[int], roles: Iterable[str]) -> L
     )
 
 
-def _remedy(remedy: Remedy, spec: RunSpec, chosen: bool, count: int, width: int) -> list[Line]:
+def _remedy(remedy: Remedy, effect: Iterable[tuple[str, str]], chosen: bool, count: int, width: int) -> list[Line]:
     lead = "remedy  " if count == 1 else "› remedy  " if chosen else "  remedy  "
     indent = " " * len(lead)
     first, *rest = indented(remedy.text, width, first=lead)
     head = (Piece(lead, "good" if chosen else "muted", chosen), first[1])
     lines: list[Line] = [head, *rest]
-    for text, role in remedies.effect(spec, remedy):
+    for text, role in effect:
         lines += indented(text, width, role, first=indent)
     return lines
 
 
 def remarks(report: Report, width: int) -> list[Line]:
-    """Why the diagnosis is as it is, and what else was noticed."""
+    """Why the diagnosis is as it is, what else was noticed, and what was taken as what."""
     said = [report.settled, *report.notes]
-    return [line for text in said if text for line in indented(text, width, "muted")]
+    lines = [line for text in said if text for line in indented(text, width, "muted")]
+    for number, one in enumerate(report.taken):
+        lines += indented(texts.plain(taken_text(one)), width, "muted", first="      " if number else "taken ")
+    return lines
 
 
 def waiting_lines(reason: str, key: str, width: int) -> list[Line]:

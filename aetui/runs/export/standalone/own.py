@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import inspect
 import json
 import re
 import sys
@@ -24,6 +23,7 @@ from aetui.runs.export.errors import ExportError
 from aetui.runs.export.standalone.modules import KL, random_inputs
 from aetui.runs.export.standalone.plan import Plan, indented
 from aetui.spec import RunSpec, to_mapping
+from aetui.spec.naming import arguments
 
 _MAKE = '''\
 def make_module():
@@ -102,7 +102,7 @@ def own_network(
     """
     found, tapped = _tried(model, plan, rows)
     made = userfile_object(model)
-    call, needs_spec = _call(made, model.features, image_shape)
+    call, needs_spec = _call(made, plan.spec, model, image_shape)
     blocks: list[str] = []
     if needs_spec:
         held = {name: part for name, part in to_mapping(plan.spec).items() if name != "about"}
@@ -167,28 +167,17 @@ def userfile_object(model: OwnAutoencoder) -> Any:
     return getattr(sys.modules[userfile._MODULE], model.name)
 
 
-def _call(made: Any, features: int, image_shape: tuple[int, ...]) -> tuple[str, bool]:
+def _call(made: Any, spec: RunSpec, model: OwnAutoencoder, image_shape: tuple[int, ...]) -> tuple[str, bool]:
     """The arguments that aetui calls the maker with, as code, and whether the spec is among them."""
     if isinstance(made, nn.Module):
         return "", False
-    try:
-        parameters = list(inspect.signature(made).parameters.values())
-    except (TypeError, ValueError):
-        return "()", False
-    known = {"spec": "namespace(SPEC)", "image_shape": repr(image_shape)}
-    known |= dict.fromkeys(userfile.WIDTHS, str(features))
-    named: list[str] = []
-    alone = False
-    for one in parameters:
-        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
-            continue
-        if one.name in known and one.kind is not one.POSITIONAL_ONLY:
-            named.append(f"{one.name}={known[one.name]}")
-        elif one.default is one.empty:
-            alone = True
-    if alone:
+    known = userfile.known_of(spec, model.features, image_shape)
+    given = arguments(getattr(spec.model, "args", ""))
+    call = userfile.call_of(made, model.name, given, known)
+    if call.alone:
         return "(namespace(SPEC))", True
-    return f"({', '.join(named)})", any(one.startswith("spec=") for one in named)
+    named = {key: "namespace(SPEC)" if value is spec else repr(value) for key, value in call.named.items()}
+    return f"({', '.join(f'{key}={value}' for key, value in named.items())})", "namespace(SPEC)" in named.values()
 
 
 def _tried(model: OwnAutoencoder, plan: Plan, rows: Tensor) -> tuple[Forward, str]:
