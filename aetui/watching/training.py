@@ -32,6 +32,8 @@ class WatchedTraining:
     ) -> None:
         self.module, self.measured, self.aside = module, measured, aside
         self.optimizers: list[torch.optim.Optimizer] = []
+        self.output = ""
+        """File that gets what the script prints, '' where that goes elsewhere."""
         self.steps = WatchedSteps(measured.device)
         self.settings = WatchedSettings(say)
         self.stored = WatchedStored(
@@ -81,6 +83,7 @@ class WatchedTraining:
             title=script(),
             text="Your own loop. " + measured.parts_of,
             settings=self.settings.table(),
+            output=self.output,
         )
 
     def _unknown(self) -> tuple[str, ...]:
