@@ -34,7 +34,7 @@ def open_screen(
     """
     _need_terminal("aetui run", "aetui train does the same without a screen")
     folder, problems = new_folder(name)
-    screen = _Screen(folder, placement, theme)
+    screen = Screen(folder, placement, theme)
     link = screen.engine(into=folder.path)
     return screen.show(link, spec, start=start, problems=problems)
 
@@ -50,7 +50,7 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     if who is not None:
         way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
-    screen = _Screen(folder, placement, theme)
+    screen = Screen(folder, placement, theme)
     link = screen.engine()
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
 
@@ -68,7 +68,7 @@ def attach_screen(folder: RunFolder, *, theme: str | None) -> int:
         held = folder.holder() is not None
         way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
         raise SpecError([Problem("aetui attach", f"{error}{way}")]) from None
-    screen = _Screen(folder, "process", theme)
+    screen = Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True)
 
 
@@ -111,7 +111,7 @@ def _need_terminal(command: str, way_out: str) -> None:
         raise SpecError([Problem(command, f"needs a terminal that can move its cursor, and TERM is {term}; {way_out}")])
 
 
-class _Screen:
+class Screen:
     """The terminal's side of a run: settings, log, and what becomes of the engine in the end."""
 
     def __init__(self, folder: RunFolder, placement: str | None, theme: str | None) -> None:
@@ -120,6 +120,8 @@ class _Screen:
         self._folder, self._theme = folder, theme
         self._settings, self._problems = load_settings(settings_path())
         self._placement = placement or self._settings.engine
+        self.app: Any = None
+        """The app, once it is made."""
         log_to(str(folder.log))
 
     def engine(self, into: Path | None = None) -> AnyLink:
@@ -158,6 +160,7 @@ class _Screen:
                 attached=attached,
                 new_engine=self._another(),
             )
+            self.app = app
         except BaseException:
             link.close()
             raise

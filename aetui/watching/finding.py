@@ -51,6 +51,7 @@ class Told:
     folder: str = ""
     output: str = ""
     control: int | None = None
+    typed: int | None = None
     model_is: str = ""
     probe_rows: int = 512
     reconstruct: str = ""
@@ -562,6 +563,8 @@ def begin(told: dict[str, Any]) -> Finder:
     wishes = Told(**told)
 
     def began_as(name: str, folder: str) -> None:
+        if wishes.typed is not None:
+            _read_from(wishes.typed, wishes.control)
         _tell(wishes.control, {"run": name, "folder": folder})
 
     prepared.prepare(
@@ -586,7 +589,22 @@ def note_end(error: BaseException) -> None:
         run._engine.note(f"the script ended by {type(error).__name__}: {str(error).partition(chr(10))[0]}", warning=True)
 
 
-def _tell(control: int | None, message: dict[str, str]) -> None:
+def _read_from(typed: int, control: int | None) -> None:
+    """The terminal becomes the screen's: what the script reads from it comes by way of the command, which is told."""
+    if not os.isatty(0):
+        return
+    os.dup2(typed, 0)
+
+    def audit(event: str, _args: Any) -> None:
+        if event == "builtins.input":
+            _tell(control, {"asks": True})
+        elif event == "builtins.input/result":
+            _tell(control, {"asks": False})
+
+    sys.addaudithook(audit)
+
+
+def _tell(control: int | None, message: dict[str, Any]) -> None:
     """To the command that started this process, which may be gone."""
     if control is not None:
         try:

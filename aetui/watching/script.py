@@ -38,11 +38,11 @@ def command(told: dict[str, Any], arguments: list[str]) -> list[str]:
 def main() -> None:
     """Become the script."""
     told = json.loads(sys.argv.pop(1))
-    control = told.get("control")
     if told.get("output"):
         _write_lines()
-    if control is not None:
-        os.set_inheritable(control, False)
+    for number in (told.get("control"), told.get("typed")):
+        if number is not None:
+            os.set_inheritable(number, False)
     if os.environ.get("AETUI_WATCH", "1").strip().lower() not in ("0", "false", "no", "off"):
         _wait_for_torch(lambda: _find(told))
     module = types.ModuleType("__main__")
