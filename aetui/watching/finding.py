@@ -8,6 +8,7 @@ the tensor whose backward runs, which is the loss.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -27,8 +28,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from aetui.diagnosis.paths import items_of
 from aetui.diagnosis.touched import tensors_in
-from aetui.watching import prepared
+from aetui.watching import gradients, prepared
 from aetui.watching.reading import Backward, Call, Reader, Reading, Seen, Whole, backward_of, packed, read
+
+log = logging.getLogger("aetui.watching")
 
 _ROUNDS = 3
 """Steps after which a reconstruction that was not seen is not waited for."""
@@ -69,6 +72,8 @@ class _Round:
     calls: list[Call] = field(default_factory=list)
     backs: list[Backward] = field(default_factory=list)
     stepped: set[int] = field(default_factory=set)
+    told: dict[int, int] = field(default_factory=dict)
+    """Backwards that an optimizer's last step has seen already."""
     roots: dict[int, nn.Module] = field(default_factory=dict)
     """The module whose method called an outermost forward, by the id of the module called."""
 
@@ -107,7 +112,8 @@ class Finder:
         self._scaler: Any = None
         self._sites: set[tuple[Any, int]] = set()
         self._times = 1.0
-        self._steps = 0
+        self._past: list[tuple[int, list[Backward], Any]] = []
+        """The steps before the run begins: optimizer, losses and gradient norm."""
         self._left: list[Any] = []
         """Hooks on optimizers: they are taken away outside of a step, which walks through them."""
         self._handles = [
@@ -177,9 +183,7 @@ class Finder:
         self._lost(text)
 
     def _failed(self, error: Exception) -> None:
-        import logging
-
-        logging.getLogger("aetui.watching").error("the finder failed", exc_info=error)
+        log.debug("the finder failed", exc_info=error)
         self._give_up(f"{type(error).__name__}: {error}")
 
     # --- forwards -------------------------------------------------------------------------------
@@ -365,6 +369,7 @@ class Finder:
                 self._stop_looking()
                 self._restore()
                 return
+            self._remember(optimizer)
             whole = self._all_moved(optimizer)
             again = id(optimizer) in self._round.stepped
             self._round.stepped.add(id(optimizer))
@@ -380,6 +385,27 @@ class Finder:
         except Exception as error:  # noqa: BLE001 - whatever it is, the script trains on
             self._failed(error)
 
+    def _remember(self, optimizer: torch.optim.Optimizer) -> None:
+        now, key = self._round, id(optimizer)
+        fresh = [Backward(one.loss, one.site, None, None) for one in now.backs[now.told.get(key, 0) :]]
+        now.told[key] = len(now.backs)
+        self._past.append((key, fresh, gradients.joint_norm(gradients.of_optimizer(optimizer))))
+
+    def _recall(self, optimizer: torch.optim.Optimizer) -> int:
+        """Have the steps that were taken before the run began in its record; how many there were."""
+        steps, taken = self.run._training.steps, 0
+        for key, backs, norm in self._past:
+            losses = [one.loss for one in backs if not self._sites or one.site in self._sites]
+            if key != id(optimizer):
+                continue
+            for loss in losses[:1] if self._closure else losses:
+                steps.log(loss * self._times, {})
+            steps.add(0.0 if norm is None else float(norm) if norm.device.type == "cpu" else norm, 0.0)
+            taken += 1
+        steps.close()
+        self._past = []
+        return taken
+
     def _consider(self, optimizer: torch.optim.Optimizer) -> None:
         """What this optimizer's step is the training of."""
         now, moved = self._round, _parameters(optimizer)
@@ -390,6 +416,7 @@ class Finder:
         if now.touch is not None:
             held, names = _labels(calls, now.roots)
             for back in now.backs:
+                back.settle(now.backs)
                 found = read(now.touch, now.calls, back, names)
                 if found is not None and (best is None or best.reading is None or found.score > best.reading.score):
                     module = _watched(found, held, names)
@@ -442,7 +469,7 @@ class Finder:
         self._rows.append(one.rows)
 
     def _repeats(self) -> bool:
-        """Whether the script gives the same rows every time."""
+        """Whether the rows are the first ones again."""
         last, first = self._rows[-1], self._rows[0]
         return len(self._rows) > 1 and last.shape == first.shape and bool(torch.equal(last, first))
 
@@ -458,8 +485,9 @@ class Finder:
         from aetui.watching.opening import arguments
 
         reading, backs = chosen.reading, chosen.back
-        rows = self._rows[:1] if self._repeats() else self._rows
-        targets = self._targets[:1] if self._repeats() else self._targets
+        rows, targets = self._rows, self._targets
+        if self._repeats():
+            rows, targets = rows[:-1], targets[:-1]
         self._stop_looking()
         self._chosen = None
         try:
@@ -471,13 +499,14 @@ class Finder:
         except (TypeError, ValueError) as error:
             self._give_up(str(error))
             return
-        if backs is not None and not self._closure:
+        if backs is not None:
             self._sites, self._times = {backs.site}, backs.times
-        elif self._closure:
-            # The closure's own value is the loss of such a step.
+        count = self._recall(chosen.optimizer)
+        if self._closure:
+            # From now on the closure's own value is the loss of a step.
             self._sites = {(None, 0)}
         self._rows, self._targets = [], []
-        for line in given.lines(len(rows)):
+        for line in given.lines(len(rows), count, type(chosen.optimizer).__name__):
             self.run._engine.note(line)
         self._began(self.run)
 

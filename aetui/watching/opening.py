@@ -28,9 +28,11 @@ class Opening:
     about: tuple[str, ...]
     output: str
 
-    def lines(self, batches: int) -> Iterator[str]:
+    def lines(self, batches: int, steps: int, optimizer: str) -> Iterator[str]:
         """What was taken as what, for the journal."""
-        yield from self.about
+        first, *more = self.about
+        yield f"{first}, trained by {optimizer}; what step 0 keeps is its state after {steps} steps"
+        yield from more
         many = "the first batch" if batches == 1 else f"the first {batches} batches"
         yield f"probe rows: {len(self.rows):,} of {many}, {list(self.rows.shape[1:])} each; --probe-rows takes more or fewer"
         if self.output:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.intake import loss_kind
-from aetui.diagnosis.parted import RECONSTRUCTION, SPREADS, Gaussian, Parts, parts_of
+from aetui.diagnosis.parted import SPREADS, Gaussian, Parts, addends, parts_of
 from aetui.diagnosis.paths import Path, found_in, item_text, items_of
 from aetui.diagnosis.taken import Look, main_comparison, source_of, whole
 from aetui.diagnosis.touched import ALIKE, DATA, WEIGHTS, Comparison, Touch, tensors_in
@@ -69,7 +69,8 @@ class Call:
 class Backward:
     """A backward that ran: its loss as it was before a scaler, and what the loss is made of.
 
-    main: the comparison that is the reconstruction. times: what the loss was divided by, 1 where it was not.
+    main: the comparison that is the reconstruction. times: what the loss was divided by, 1 where it was not. term:
+    what the comparison adds to the loss, None where that can't be told. more: whether anything else is in the loss.
     """
 
     loss: Tensor
@@ -77,14 +78,27 @@ class Backward:
     main: Comparison | None
     parts: Parts | None
     times: float = 1.0
+    term: Tensor | None = None
+    more: bool = False
+
+    def settle(self, others: Sequence[Backward]) -> None:
+        """A division by a number is one by the batches of a step, where it has so many."""
+        if self.times != sum(one.site == self.site for one in others):
+            self.times = 1.0
 
 
 def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
     """Take a loss apart; to be called before its backward frees the graph."""
     single = loss if loss.ndim == 0 else loss.mean()
     main = main_comparison(touch, loss)
-    parts = None
+    parts = term = None
+    more = False
     if main is not None:
+        found = addends(touch, loss)
+        mine = [one for one in found if touch.compared_in(one.core) >> main.number & 1]
+        more = any(touch.depends(one.core) & WEIGHTS for one in found if not any(one is other for other in mine))
+        if mine:
+            term = torch.stack([one.value.detach().mean() for one in mine]).sum()
         try:
             parts = parts_of(touch, single, main.number)
         except RuntimeError:
@@ -93,7 +107,7 @@ def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
     times = 1.0
     if record is not None and record.name == "div" and len(record.args) == 2 and isinstance(record.args[1], int | float):
         times = float(record.args[1])
-    return Backward(loss.detach(), site, main, parts, times)
+    return Backward(loss.detach(), site, main, parts, times, term, more)
 
 
 # --- a program that is run again ------------------------------------------------------------------
@@ -327,18 +341,18 @@ def read(touch: Touch, calls: Sequence[Call], back: Backward, names: Mapping[nn.
     first = reader.inputs[0]
     same = wanted is not None and made[0].numel() == first[0].numel() and _is_input(touch, wanted, first)
     loss, about = _named_loss(touch, back, made, wanted)
-    used = tuple(one for one in names if any(one is call.module for call in calls if _uses(program, names[call.module])))
+    used = tuple(one for one, name in names.items() if _uses(program, name))
     return Reading(
         modules=used,
         inputs=list(reader.inputs),
         made=made,
-        wanted=None if same else wanted,
+        wanted=None if same and len(reader.inputs) == 1 else wanted,
         program=program,
         simple=_simple(program),
         function=main.function,
         loss=loss,
         variational="mu" in program,
-        words=_words(touch, calls, program, names, main, made, wanted, same, reader.inputs, about),
+        words=_words(touch, calls, program, names, main, made, wanted, same, about, more=back.more),
         score=(bool(touch.depends(wanted) & DATA), wanted.is_floating_point(), made[0].numel() if made.ndim else 0),
     )
 
@@ -401,13 +415,12 @@ def _named_loss(touch: Touch, back: Backward, made: Tensor, wanted: Tensor) -> t
     kind = loss_kind(Look(touch, None, back.loss, back.main, Parts({}) if back.parts is None else back.parts))
     if kind not in losses.NAMES:
         return None, f"{kind or 'not known by name'}, so there are no floors; --loss says it"
-    term = None if back.parts is None else back.parts.terms.get(RECONSTRUCTION)
-    if term is None or made.numel() != wanted.numel():
+    if back.term is None or made.numel() != wanted.numel():
         return kind, kind
     with torch.no_grad():
         output, target = made.detach().reshape(wanted.shape), wanted.detach()
         target = target if target.is_floating_point() else target.to(output.dtype)
-        value = float(term.detach().float().mean()) * back.times
+        value = float(back.term) * back.times
         for name in (kind, f"{kind}_sum"):
             known = float(losses.resolve(name).call(output, target))
             if abs(known - value) <= _SAME_VALUE * abs(known):
@@ -434,15 +447,17 @@ def _words(
     made: Tensor,
     wanted: Tensor,
     same: bool,
-    inputs: Sequence[Tensor],
     about: str,
+    *,
+    more: bool,
 ) -> tuple[str, ...]:
     act = f"in {main.function}" if main.named else "by a difference"
     act = "in a cross-entropy" if main.function == "log" else act
+    parts = "; the curve is of the whole loss, which has more parts" if more else ""
     target = "the input itself" if same else source_of(touch, None, {}, wanted)
     rows = [
         f"reconstruction: {_where(program['reconstruction'])}, {list(made.shape)}, compared with the target {act}",
-        f"target: {target}, {list(wanted.shape)}; loss: {about}",
+        f"target: {target}, {list(wanted.shape)}; loss: {about}{parts}",
     ]
     if "mu" in program:
         rows.append(f"code: {_where(program['mu'])}, a mean whose KL is in the loss")

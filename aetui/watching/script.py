@@ -37,14 +37,21 @@ def command(told: dict[str, Any], arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Become the script."""
-    told = json.loads(sys.argv.pop(1))
+    become(json.loads(sys.argv.pop(1)))
+
+
+def become(told: dict[str, Any]) -> None:
+    """Run the script as `__main__`, with the arguments that `sys.argv` has after its first."""
     if told.get("output"):
         _write_lines()
     for number in (told.get("control"), told.get("typed")):
         if number is not None:
             os.set_inheritable(number, False)
     if os.environ.get("AETUI_WATCH", "1").strip().lower() not in ("0", "false", "no", "off"):
-        _wait_for_torch(lambda: _find(told))
+        if "torch" in sys.modules:
+            _find(told)
+        else:
+            _wait_for_torch(lambda: _find(told))
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     try:
