@@ -31,6 +31,8 @@ _VALUED = (
 _GLANCE = 0.05
 _SILENCE = 2.0
 """Seconds without a word from the script until it is said what is waited for."""
+_AFTER_ANSWER = 0.5
+"""Seconds from a line that was typed until the screen comes back."""
 _LAST_LINES = 12
 _MOST = 1 << 16
 """Bytes of the output that are looked through for its end."""
@@ -127,8 +129,8 @@ class _Script:
         self._run = False
         self.asks = False
         """Whether it waits for a line from the terminal."""
-        self._lock = threading.Lock()
-        self._said = 0
+        self._whole = True
+        """Whether what was shown last ended a line."""
 
     def show(self, theme: str | None) -> int:
         """Its output until a run is known, then the screen, then what remains of the output; the exit status."""
@@ -198,14 +200,17 @@ class _Script:
                 os.close(self._typed)
         if data:
             self.asks = False
-            # Whether it asks on is for it to say.
-            self.hear(_GLANCE)
+            # It may ask on, or end.
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_AFTER_ANSWER)
+            self.hear(0)
 
     def _copy(self) -> bool:
         """Show what it has printed since the last time; whether it was anything."""
         wrote = False
         while data := os.read(self._output, _MOST):
             wrote = True
+            self._whole = data.endswith(b"\n")
             _write(data)
         return wrote
 
@@ -270,9 +275,13 @@ class _Script:
         first = max(0, len(lines) - _LAST_LINES)
         if trace and self.over:
             first = min(first, trace[-1])
+        if not self._whole:
+            _write(b"\n")
         if first > 0 or start > here:
             say(f"what {self._shown} printed is in {self.file}; the end of it:")
-        _write(b"".join(line.rpartition(b"\r")[2] if line.endswith(b"\n") else line for line in lines[first:]))
+        self._whole = not lines or lines[-1].endswith(b"\n")
+        # A progress bar's line is what it was in the end.
+        _write(b"".join(line[line[:-1].rfind(b"\r") + 1 :] for line in lines[first:]))
 
     def _conclude(self) -> int:
         code = self._process.wait()
@@ -300,14 +309,13 @@ class _OnScript(Screen):
         if self.interrupted:
             link.detach()
             return ""
-        if app.leaving == "detach":
+        if app.leaving == "detach" and not app.session.lost:
             self.left = True
             return super()._let_go(app)
-        with suppress(OSError, RuntimeError):
-            if not app.session.lost:
-                link.send(p.Stop(id=0))
+        if not app.session.lost:
+            link.send(p.Stop(id=0))
         link.detach()
-        return ""
+        return app.session.lost
 
 
 def _write(data: bytes) -> None:
