@@ -240,10 +240,13 @@ class _Script:
             link = AttachLink(self._folder.path)
         except SocketError as error:
             # It may have ended a moment ago.
-            self._run, self._stopped = self._run, True
+            self._stopped = True
             if not self.over:
                 say(f"the screen can't open: {error}")
             return False
+        if not self._whole:
+            _write(b"\n")
+            self._whole = True
         screen = _OnScript(self._folder, "process", theme)
         watcher = threading.Thread(target=self._watch_for_questions, args=(screen,), daemon=True)
         watcher.start()

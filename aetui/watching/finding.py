@@ -107,7 +107,7 @@ class Finder:
         self._rows: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._first = 0.0
-        self._closure = False
+        self._closure = self._in_backward = False
         self._scaled: tuple[weakref.ref[Tensor], Tensor] | None = None
         self._scaler: Any = None
         self._sites: set[tuple[Any, int]] = set()
@@ -169,7 +169,8 @@ class Finder:
         for handle in self._handles:
             handle.remove()
         self._handles, self._stack = [], []
-        self._round = _Round()
+        if not self._round.inside:
+            self._round = _Round()
         self._candidates = []
 
     @property
@@ -244,34 +245,36 @@ class Finder:
         return any(one.requires_grad for one in module.parameters())
 
     def _is_named(self, module: nn.Module) -> bool:
+        """Whether a module has the name that was given: its class's, a variable's or an attribute's."""
         name = self._told.model_is
-        if type(module).__name__ == name or _variable(module) == name:
+        if type(module).__name__ == name or vars(sys.modules["__main__"]).get(name) is module:
             return True
-        return any(
-            module is found
-            for one in [*vars(sys.modules["__main__"]).values(), *self._parents(2)]
-            if isinstance(one, nn.Module)
-            for path, found in one.named_modules()
-            if path == name or path.rpartition(".")[2] == name
-        )
+        for one in self._callers(2):
+            held = getattr(one, "__dict__", {})
+            if held.get(name) is module or (isinstance(one, nn.Module) and one._modules.get(name) is module):
+                return True
+        return False
 
-    def _parents(self, depth: int) -> list[nn.Module]:
-        """Modules of which a method is being called, the nearest first."""
-        found: list[nn.Module] = []
+    def _callers(self, depth: int) -> list[Any]:
+        """The objects of which a method is being called, the nearest first."""
+        found: list[Any] = []
         frame: FrameType | None = sys._getframe(depth)
         for _ in range(_PARENTS):
             if frame is None:
                 break
             if frame.f_code.co_varnames[:1] == ("self",):
                 one = frame.f_locals.get("self")
-                if isinstance(one, nn.Module) and not any(one is other for other in found):
+                if not any(one is other for other in found):
                     found.append(one)
             frame = frame.f_back
         return found
 
     def _root_of(self, module: nn.Module) -> nn.Module | None:
         """The outermost module that has this one in it, and of which a method calls its forward."""
-        holding = [one for one in self._parents(4) if one is not module and any(part is module for part in one.modules())]
+        holding = [
+            one for one in self._callers(4)
+            if isinstance(one, nn.Module) and one is not module and any(part is module for part in one.modules())
+        ]  # fmt: skip
         return holding[-1] if holding else None
 
     def _begin_call(self, module: nn.Module) -> None:
@@ -294,7 +297,8 @@ class Finder:
             now.touch.own |= {id(one) for one in module.buffers()}
 
     def _end_touch(self) -> None:
-        if self._round.inside:
+        # Within a call that the mode sees, such as a backward, PyTorch has taken it away for as long as that lasts.
+        if self._round.inside and not self._in_backward:
             self._round.inside = False
             assert self._round.touch is not None
             self._round.touch.__exit__(None, None, None)
@@ -307,6 +311,7 @@ class Finder:
         loss = tensors if isinstance(tensors, Tensor) else next(tensors_in(tensors), None)
         if loss is None:
             return
+        self._in_backward = True
         try:
             if self._scaled is not None and self._scaled[0]() is loss:
                 loss = self._scaled[1]
@@ -321,6 +326,8 @@ class Finder:
                 self._round.backs.append(Backward(loss.detach(), _site(), None, None))
         except Exception as error:  # noqa: BLE001 - whatever it is, the script trains on
             self._failed(error)
+        finally:
+            self._in_backward = False
 
     def _log(self, loss: Tensor) -> None:
         if self.run.closed:
@@ -339,6 +346,7 @@ class Finder:
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._mine or not self._handles:
+            self._end_touch()
             return
         try:
             self._closure = callable(kwargs.get("closure")) or (len(args) > 1 and callable(args[1]))
@@ -442,7 +450,11 @@ class Finder:
         if self._chosen is None:
             if not found:
                 if self._rounds >= _ROUNDS:
-                    self._give_up(_NOTHING_SEEN)
+                    what = self._told.model_is or "a model"
+                    self._give_up(
+                        f"no forward of {what} was seen between two steps of an optimizer that moves it; "
+                        "--model-is names another, and aetui.watch(...) in the script says all"
+                    )
                 return
             seen = [one for one in found if one.reading is not None]
             self._chosen = max(seen, key=lambda one: one.reading.score if one.reading else (), default=found[0])
@@ -509,12 +521,6 @@ class Finder:
         for line in given.lines(len(rows), count, type(chosen.optimizer).__name__):
             self.run._engine.note(line)
         self._began(self.run)
-
-
-_NOTHING_SEEN = (
-    "no forward of a model was seen between two steps of an optimizer that moves it; aetui.watch(...) in the script "
-    "says which model it is"
-)
 
 
 def _labels(

@@ -53,6 +53,8 @@ def become(told: dict[str, Any]) -> None:
         else:
             _wait_for_torch(lambda: _find(told))
     module = types.ModuleType("__main__")
+    if "__annotations__" in vars(sys.modules["__main__"]):
+        module.__annotations__ = {}
     sys.modules["__main__"] = module
     try:
         if told.get("module"):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from aetui.runs.folder import RunFolder
 from aetui.watching import finding, prepared, script
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -53,13 +54,13 @@ def as_python_does(arguments: list[str]) -> Iterator[None]:
 
 @pytest.fixture
 def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
-    def run(name: str, *arguments: str, watched: bool = True, **told: Any) -> Ended:
+    def run(what: str, /, *arguments: str, watched: bool = True, **told: Any) -> Ended:
         monkeypatch.setenv("AETUI_WATCH", "1" if watched else "0")
         finding._finder = None
-        key = "script" if name.endswith(".py") else "module"
+        key = "script" if what.endswith(".py") else "module"
         printed, said = io.StringIO(), io.StringIO()
         with as_python_does(list(arguments)), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-            script.become({key: name, **told})
+            script.become({key: what, **told})
         finder: Any = finding._finder
         ended = Ended(printed.getvalue(), None if finder is None else finder.run, said.getvalue())
         if finder is not None:
@@ -125,3 +126,182 @@ def test_batches_that_are_added_up_make_one_loss_a_step(run_script):
     assert max(ended.losses) / min(ended.losses) < 1.5
     last = float(ended.printed.splitlines()[-2].rpartition("=")[2])
     assert ended.losses[-1] == pytest.approx(last, rel=0.2)
+
+
+# --- as Python itself would -----------------------------------------------------------------------
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "aetui", "watch", "--headless", *words]
+
+
+def both(tmp_path: Path, source: str, *words: str) -> tuple[Any, Any]:
+    """A script under Python and under the runner."""
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    ran = [
+        subprocess.run([*start, str(file), *words], capture_output=True, text=True, cwd=tmp_path, input="typed\n")
+        for start in ([sys.executable], command())
+    ]
+    return ran[0], ran[1]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys; print(sys.argv, sys.path[0], __name__, __file__, __package__, __spec__, sorted(vars()))",
+        "import sys; print('half', end=''); sys.exit(7)",
+        "import sys; sys.exit('a sentence')",
+        "raise SystemExit",
+        "def inner():\n    raise ValueError('why')\n\ntry:\n    inner()\nexcept ValueError as error:\n"
+        "    raise RuntimeError('no') from error",
+        "print('a'\n",
+        "import os; os.kill(os.getpid(), 15)",
+        "raise KeyboardInterrupt('by hand')",
+        "import atexit, pickle\nclass Thing: pass\natexit.register(lambda: print(pickle.dumps(Thing())))",
+        "print(input('? ') + ' read')",
+        "import threading\nthreading.Thread(target=lambda: print('later')).start()",
+    ],
+)
+def test_what_a_script_does_to_its_process_means_the_same(tmp_path: Path, source: str):
+    alone, watched = both(tmp_path, source, "--epochs", "3", "--name", "x", "-h")
+    assert watched.stdout == alone.stdout
+    assert watched.stderr == alone.stderr
+    assert watched.returncode == alone.returncode
+
+
+def test_a_module_is_run_as_python_does(tmp_path: Path):
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text(
+        "import sys\nfrom . import __name__ as mine\nprint(mine, __name__, __package__, __spec__.name, sys.argv, sys.path[0])"
+    )
+    (package / "__main__.py").write_text("from . import inner; import sys; sys.exit(5)")
+    for module in ("pack.inner", "pack", "pack.nothing"):
+        alone, watched = (
+            subprocess.run([*start, "-m", module, "--x"], capture_output=True, text=True, cwd=tmp_path)
+            for start in ([sys.executable], command())
+        )
+        assert (watched.stdout, watched.returncode) == (alone.stdout, alone.returncode)
+
+
+def test_torch_is_imported_by_the_script_and_not_before(tmp_path: Path):
+    alone, watched = both(tmp_path, "import sys; print('torch' in sys.modules, 'numpy' in sys.modules)")
+    assert watched.stdout == alone.stdout == "False False\n"
+
+
+def test_arguments_of_the_script_are_its_own():
+    from aetui.cli.watch import parted
+
+    assert parted(["--name", "a", "train.py", "--name", "b", "-m"]) == ["--name", "a", "--", "train.py", "--name", "b", "-m"]
+    assert parted(["-m", "pack.train", "--loss", "x"]) == ["--module", "pack.train", "--", "--loss", "x"]
+    assert parted(["--headless", "--", "-odd.py"]) == ["--headless", "--", "-odd.py"]
+
+
+def test_what_can_not_be_run_is_said_in_a_sentence(tmp_path: Path, capsys):
+    from aetui.cli.main import main
+
+    assert main(["watch", str(tmp_path / "none.py")]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+    assert main(["watch"]) == 2
+    assert "takes a script" in capsys.readouterr().err
+    assert main(["watch", "--reconstruct", "x", __file__]) == 2
+    assert "it takes file.py:name" in capsys.readouterr().err
+
+
+# --- what else may be said, and what may go wrong -------------------------------------------------
+
+
+def test_options_correct_what_was_found(run_script, tmp_path: Path):
+    own = tmp_path / "own.py"
+    own.write_text("def rebuilt(model, rows):\n    return model(rows) * 2\n\ndef doubled(rows):\n    return rows * 2\n")
+    ended = run_script(
+        "plain.py", loss="mae", reconstruct=f"{own}:rebuilt", target=f"{own}:doubled", probe_rows=100, name="told"
+    )
+    measured = ended.run._training.measured
+    assert ended.run.name == "told"
+    assert measured.loss == "mae"
+    assert len(measured.probe.inputs) == 100
+    assert torch.equal(measured.probe.targets, measured.probe.inputs * 2)
+    assert "as --reconstruct says" in ended.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "model"),
+    [
+        ("two_models.py", "Generator", "Generator"), ("two_models.py", "G", "Generator"),
+        ("trainer_class.py", "model", "VAE"),
+    ],
+)  # fmt: skip
+def test_the_model_can_be_named_by_class_variable_or_attribute(run_script, name: str, named: str, model: str):
+    ended = run_script(name, model_is=named)
+    assert type(ended.run._training.module).__name__ == model
+    assert "reconstruction: first item" in ended.notes
+
+
+def test_a_model_that_is_not_there_is_said(run_script):
+    ended = run_script("plain.py", model_is="Nothing")
+    assert ended.run is None
+    assert "no forward of Nothing was seen" in ended.said
+
+
+@pytest.mark.parametrize(
+    "fault", ["read", "backward_of", "_labels", "_site", "_parameters", "_watched", "packed", "_compiled", "Whole"]
+)
+def test_a_fault_in_the_finder_leaves_the_script_training(run_script, monkeypatch, fault: str):
+    alone = run_script("two_models.py", watched=False)
+
+    def fails(*_args: Any, **_options: Any) -> Any:
+        raise OSError("a fault")
+
+    monkeypatch.setattr(finding, fault, fails)
+    ended = run_script("two_models.py")
+    assert ended.printed == alone.printed
+    assert "OSError: a fault" in ended.said + ended.notes
+
+
+def test_hooks_and_patches_are_gone_once_the_model_is_known(run_script, tmp_path: Path):
+    before = torch.autograd.backward, torch.amp.grad_scaler.GradScaler.scale
+    ended = run_script("plain.py")
+    assert ended.run is not None
+    hooks = torch.nn.modules.module
+    assert not hooks._global_forward_hooks
+    assert not hooks._global_forward_pre_hooks
+    assert (torch.autograd.backward, torch.amp.grad_scaler.GradScaler.scale) == before
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_script_that_watches_itself_is_left_to_it(run_script, tmp_path: Path, own: bool):
+    source = (SCRIPTS / "plain.py").read_text()
+    file = tmp_path / "plain.py"
+    words = "run = aetui.watch(net, probe=data, name='own')" if own else "pass"
+    end = "run.close()" if own else "pass"
+    file.write_text(f"import aetui\n{source.replace('opt = ', words + chr(10) + 'opt = ')}\n{end}\n")
+    ended = run_script(str(file), name="found")
+    assert (ended.run is None) == own
+    assert [folder.name for folder in RunFolder.all()] == ["own" if own else "found"]
+
+
+def test_a_scaled_loss_is_logged_as_it_was_before(run_script, tmp_path: Path):
+    source = (SCRIPTS / "plain.py").read_text()
+    file = tmp_path / "plain.py"
+    file.write_text(
+        source.replace("opt = ", "scaler = torch.amp.GradScaler('cpu', init_scale=1024.0)\nopt = ")
+        .replace("loss.backward()", "scaler.scale(loss).backward()")
+        .replace("opt.step()", "scaler.step(opt)\n    scaler.update()")
+    )
+    ended = run_script(str(file))
+    printed = [float(line.rpartition(" ")[2]) for line in ended.printed.splitlines() if line.startswith("step")]
+    assert [ended.losses[step] for step in (0, 10, 20, 30)] == pytest.approx(printed, abs=1e-6)
+    assert ended.run._training.measured.loss == "mse"
+
+
+def test_a_compiled_model_is_found_without_its_loss_being_looked_into(run_script, tmp_path: Path):
+    source = (SCRIPTS / "plain.py").read_text()
+    file = tmp_path / "plain.py"
+    file.write_text(source.replace("opt = ", "net = torch.compile(net, backend='eager')\nopt = "))
+    alone = run_script(str(file), watched=False)
+    ended = run_script(str(file))
+    assert ended.printed == alone.printed
+    assert type(ended.run._training.module).__name__ == "Sequential"
