@@ -77,7 +77,11 @@ def watch_script(
     for option in ("reconstruct", "target"):
         _check_function(f"--{option}", told[option])
     unbound(os.environ)
-    if headless or not _has_terminal() or os.environ.get("AETUI_WATCH", "1").strip().lower() in ("0", "false", "no", "off"):
+    if (
+        headless
+        or not _has_terminal()
+        or os.environ.get("AETUI_WATCH", "1").strip().lower() in ("0", "false", "no", "off")
+    ):
         words = command(told, given)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -264,8 +268,8 @@ class _Script:
         while not screen.closed.is_set():
             self.hear(0.2)
             if self.asks and not self.over:
+                # It may not have begun to draw yet: until it is closed.
                 screen.interrupt()
-                return
 
     def _skip(self) -> None:
         """Go to near the end of what was printed meanwhile."""

@@ -33,7 +33,10 @@ _MEDIUM = 100, 30
 _WIDE = 160, 40
 _TABS = 10
 """Rows from which the panes are named above; below there is hardly one left for a pane."""
-_SLOTS = {"medium": ("pairs", "code", "layers", "journal", "why", "output"), "wide": ("layers", "journal", "why", "output")}
+_SLOTS = {
+    "medium": ("pairs", "code", "layers", "journal", "why", "output"),
+    "wide": ("layers", "journal", "why", "output"),
+}
 """Panes that share the last place of a layout; the one chosen last is shown."""
 _COVERED = {"medium": "variance", "wide": "code"}
 """The pane before the last place, which a broad pane takes too."""

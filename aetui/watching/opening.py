@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from aetui.diagnosis.outputs import take_apart
 from aetui.diagnosis.width import find_code
-from aetui.watching.reading import Reading, Seen
+from aetui.watching.measured import unwrapped
+from aetui.watching.programs import Seen
+from aetui.watching.reading import Reading
 
 if TYPE_CHECKING:
     from aetui.watching.finding import Told
@@ -34,7 +36,8 @@ class Opening:
         yield f"{first}, trained by {optimizer}; what step 0 keeps is its state after {steps} steps"
         yield from more
         many = "the first batch" if batches == 1 else f"the first {batches} batches"
-        yield f"probe rows: {len(self.rows):,} of {many}, {list(self.rows.shape[1:])} each; --probe-rows takes more or fewer"
+        rows = f"{len(self.rows):,} of {many}, {list(self.rows.shape[1:])} each"
+        yield f"probe rows: {rows}; --probe-rows takes more or fewer"
         if self.output:
             yield f"what the script prints is in {self.output}"
 
@@ -45,6 +48,7 @@ def arguments(told: Told, module: nn.Module, reading: Reading | None, rows: Tens
     Raises:
         ValueError: an option names what is not there; one sentence.
     """
+    module = unwrapped(module)
     rows = rows[: told.probe_rows]
     targets = None if targets is None else targets[: told.probe_rows]
     options: dict[str, Any] = {"target": targets, "loss": told.loss or (None if reading is None else reading.loss)}

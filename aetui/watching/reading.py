@@ -1,8 +1,4 @@
-"""What one watched step of an untouched script is made of: inputs, reconstruction, target, loss and code.
-
-The way from the inputs to the reconstruction is kept as a small program of calls, so that it can be run again on other
-rows, on a copy of the model too.
-"""
+"""What one watched step of an untouched script is made of: inputs, reconstruction, target, loss and code."""
 
 from __future__ import annotations
 
@@ -17,9 +13,10 @@ from torch import Tensor, nn
 from aetui.diagnosis import losses
 from aetui.diagnosis.intake import loss_kind
 from aetui.diagnosis.parted import SPREADS, Gaussian, Parts, addends, parts_of
-from aetui.diagnosis.paths import Path, found_in, item_text, items_of
+from aetui.diagnosis.paths import Path, item_text, items_of
 from aetui.diagnosis.taken import Look, main_comparison, source_of, whole
 from aetui.diagnosis.touched import ALIKE, DATA, WEIGHTS, Comparison, Touch, tensors_in
+from aetui.watching.programs import Forward, Function, Input, RowCount
 
 _SHAPES = ("view", "reshape", "expand", "unflatten", "broadcast_to")
 """Calls that take sizes, of which one may be the number of rows."""
@@ -34,7 +31,7 @@ class NotFollowed(Exception):
 
 
 class Whole(Touch):
-    """As `Touch`, where nobody says what the data are: whatever was there before the forward, and is no part of a model.
+    """As `Touch`, where nobody says what the data are: all that was there before the forward and is no part of a model.
 
     Tensors of one number, such as a factor, are not data.
     """
@@ -105,107 +102,14 @@ def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
             parts = None
     record = touch.records.get(id(loss))
     times = 1.0
-    if record is not None and record.name == "div" and len(record.args) == 2 and isinstance(record.args[1], int | float):
+    if (
+        record is not None
+        and record.name == "div"
+        and len(record.args) == 2
+        and isinstance(record.args[1], int | float)
+    ):
         times = float(record.args[1])
     return Backward(loss.detach(), site, main, parts, times, term, more)
-
-
-# --- a program that is run again ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Input:
-    """One of the inputs, by number."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class RowCount:
-    """How many rows there are."""
-
-
-@dataclass(frozen=True)
-class Forward:
-    """What a module, by its name in the model, returns; or one of the modules within it does, at a path."""
-
-    module: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    path: Path
-    inner: str = ""
-    key: int = 0
-    """The same for the parts of one call."""
-
-
-@dataclass(frozen=True)
-class Function:
-    """What one of PyTorch's functions makes."""
-
-    function: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    key: int = 0
-
-
-class Seen(nn.Module):
-    """Somebody's modules as one that takes rows and returns the reconstruction, by the way that their script took.
-
-    It holds the modules themselves. Several inputs come as one tensor, [rows, all values], and are taken apart.
-    """
-
-    def __init__(
-        self, held: Mapping[str, nn.Module], program: Mapping[str, Any], shapes: Sequence[tuple[torch.Size, torch.dtype]]
-    ) -> None:
-        super().__init__()
-        for name, module in held.items():
-            self.add_module(name, module)
-        self._program, self._shapes = dict(program), tuple(shapes)
-
-    def forward(self, rows: Tensor) -> Any:
-        given = [rows]
-        if len(self._shapes) > 1:
-            parts = rows.split([shape.numel() for shape, _ in self._shapes], 1)
-            given = [
-                part.reshape(-1, *shape).to(kind if not kind.is_floating_point else rows.dtype)
-                for part, (shape, kind) in zip(parts, self._shapes, strict=True)
-            ]
-        memo: dict[int, Any] = {}
-        return {name: self._value(node, given, memo) for name, node in self._program.items()}
-
-    def _value(self, node: Any, given: list[Tensor], memo: dict[int, Any]) -> Any:
-        if isinstance(node, Input):
-            return given[node.number]
-        if isinstance(node, RowCount):
-            return len(given[0])
-        if isinstance(node, Forward):
-            return self._forward(node, given, memo)
-        if isinstance(node, Function):
-            if node.key not in memo:
-                args = self._value(node.args, given, memo)
-                memo[node.key] = node.function(*args, **self._value(node.kwargs, given, memo))
-            return memo[node.key]
-        if isinstance(node, list | tuple) and not hasattr(node, "_fields"):
-            return type(node)([self._value(one, given, memo) for one in node])
-        if isinstance(node, dict):
-            return {name: self._value(one, given, memo) for name, one in node.items()}
-        return node
-
-    def _forward(self, node: Forward, given: list[Tensor], memo: dict[int, Any]) -> Any:
-        module = self.get_submodule(node.module)
-        args, kwargs = self._value(node.args, given, memo), self._value(node.kwargs, given, memo)
-        if not node.inner:
-            if node.key not in memo:
-                memo[node.key] = module(*args, **kwargs)
-            return found_in(memo[node.key], node.path)
-        kept: list[Any] = []
-        # Not on the training's path: it is gone before the next step.
-        hook = module.get_submodule(node.inner).register_forward_hook(lambda _one, _given, made: kept.append(made))
-        try:
-            module(*args, **kwargs)
-        finally:
-            hook.remove()
-        return found_in(kept[-1], node.path)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -300,7 +204,9 @@ class Reader:
 
     def _call(self, call: Call, path: Path, inner: str, gaussian: Gaussian | None) -> Forward:
         args = self._template(call.args, gaussian, sizes=False)
-        return Forward(self.names[call.module], args, self._template(call.kwargs, gaussian, False), path, inner, id(call))
+        return Forward(
+            self.names[call.module], args, self._template(call.kwargs, gaussian, False), path, inner, id(call)
+        )
 
     def _template(self, values: Any, gaussian: Gaussian | None, sizes: bool) -> Any:
         if isinstance(values, Tensor):
@@ -318,7 +224,7 @@ class Reader:
         return values
 
 
-def read(touch: Touch, calls: Sequence[Call], back: Backward, names: Mapping[nn.Module, str]) -> Reading | None:
+def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Sequence[Call]) -> Reading | None:
     """What a backward's loss compares, by way of the modules that have names; None where that is not to be found."""
     main = back.main
     if main is None:
@@ -377,7 +283,11 @@ def _simple(program: Mapping[str, Any]) -> bool:
     """Whether all of it is what one forward of one input returns."""
     first = program["reconstruction"]
     return all(
-        isinstance(one, Forward) and not one.inner and one.key == first.key and one.args == (Input(0),) and not one.kwargs
+        isinstance(one, Forward)
+        and not one.inner
+        and one.key == first.key
+        and one.args == (Input(0),)
+        and not one.kwargs
         for one in program.values()
     )
 
@@ -474,13 +384,3 @@ def _where(node: Any) -> str:
     if isinstance(node, Forward):
         return item_text(node.path, f"what {node.inner or node.module or 'forward'} returns")
     return "the input"
-
-
-def packed(inputs: Sequence[Tensor]) -> Tensor:
-    """One input as it is; several as one tensor, [rows, all values]."""
-    if len(inputs) == 1:
-        return inputs[0]
-    kind = next((one.dtype for one in inputs if one.is_floating_point()), torch.float32)
-    return torch.cat([one.reshape(len(one), -1).to(kind) for one in inputs], 1)
-
-

@@ -57,11 +57,8 @@ def become(told: dict[str, Any]) -> None:
         module.__annotations__ = {}
     sys.modules["__main__"] = module
     try:
-        if told.get("module"):
-            code = _of_module(told["module"], module)
-        else:
-            code = _of_file(told["script"], module)
-        exec(code, module.__dict__)  # noqa: S102 - the user named it
+        code = _of_module(told["module"], module) if told.get("module") else _of_file(told["script"], module)
+        exec(code, module.__dict__)
     except SystemExit:
         raise
     except BaseException as error:
