@@ -15,7 +15,7 @@ import warnings
 import weakref
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,7 @@ from aetui.watching import gradients
 from aetui.watching.callers import is_named, root_of, site
 from aetui.watching.gathering import Candidate, Gathering, Round, parameters
 from aetui.watching.reading import Backward, Call, Whole, backward_of
-
-if TYPE_CHECKING:
-    from aetui.watching.finding import Told
+from aetui.watching.told import Told
 
 log = logging.getLogger("aetui.watching")
 

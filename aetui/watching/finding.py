@@ -6,31 +6,12 @@ import json
 import os
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aetui.watching import prepared
 from aetui.watching.finder import Finder
-
-
-@dataclass
-class Told:
-    """What the command line says."""
-
-    script: str = ""
-    module: str = ""
-    name: str | None = None
-    folder: str = ""
-    output: str = ""
-    control: int | None = None
-    typed: int | None = None
-    model_is: str = ""
-    probe_rows: int = 512
-    reconstruct: str = ""
-    target: str = ""
-    loss: str = ""
-
+from aetui.watching.told import Told
 
 _finder: Finder | None = None
 

@@ -6,7 +6,7 @@ import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,9 +15,7 @@ from aetui.diagnosis.width import find_code
 from aetui.watching.measured import unwrapped
 from aetui.watching.programs import Seen
 from aetui.watching.reading import Reading
-
-if TYPE_CHECKING:
-    from aetui.watching.finding import Told
+from aetui.watching.told import Told
 
 
 @dataclass

@@ -29,7 +29,7 @@ START = (
 def command(told: dict[str, Any], arguments: list[str]) -> list[str]:
     """The command that runs a script under the runner.
 
-    told: `script` or `module`, and what the finder is to know (`aetui.watching.finding.Told`).
+    told: `script` or `module`, and what the finder is to know (`aetui.watching.told.Told`).
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     return [sys.executable, "-c", START, root, json.dumps(told), *arguments]
