@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import warnings
@@ -31,6 +32,9 @@ from aetui.watching.reading import Backward, Call, Whole, backward_of
 from aetui.watching.told import Told
 
 log = logging.getLogger("aetui.watching")
+
+_ARGUMENT = re.compile(r"\b(target|reconstruct|loss)=")
+"""What the options of the command line are called in sentences of `watch`."""
 
 _ROUNDS = 3
 """Rounds of steps after which a reconstruction that was not seen is not waited for."""
@@ -113,6 +117,11 @@ class Finder:
         for handle in self._step_handles:
             handle.remove()
         self._step_handles = []
+
+    @property
+    def early(self) -> int:
+        """Steps that were seen where the script has ended before a run of it began; else 0."""
+        return len(self._past) if self._mine and self.run is None else 0
 
     def _stop_looking(self) -> None:
         self._end_touch()
@@ -363,7 +372,7 @@ class Finder:
                 **given.options,
             )  # fmt: skip
         except (TypeError, ValueError) as error:
-            self._give_up(str(error))
+            self._give_up(_ARGUMENT.sub(r"--\1", str(error)))
             return
         if back is not None:
             self._sites, self._times = {back.site}, back.times

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -37,7 +38,15 @@ def begin(told: dict[str, Any]) -> Finder:
     def lost(text: str) -> None:
         print(f"aetui: the script is not watched: {text}; it trains on", file=sys.stderr, flush=True)
 
+    def ended() -> None:
+        if _finder is not None and _finder.early:
+            print(
+                f"aetui: the script took {_finder.early} steps, too few for a run of it to begin", file=sys.stderr,
+                flush=True,
+            )  # fmt: skip
+
     _finder = Finder(wishes, lost)
+    atexit.register(ended)
     return _finder
 
 

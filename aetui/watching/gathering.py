@@ -11,10 +11,12 @@ from torch.optim import Optimizer
 
 from aetui.diagnosis.touched import tensors_in
 from aetui.watching.callers import variable
+from aetui.watching.measured import unwrapped
 from aetui.watching.programs import Seen, packed
 from aetui.watching.reading import Backward, Call, Reading, Whole, read
 
-_BATCHES = 16
+_BATCHES, _SMALL_BATCHES, _FEW = 16, 64, 64
+"""Batches that are waited for; more of them as long as the rows are few."""
 _PATIENCE = 5.0
 """Seconds from the first step on after which the rows that there are have to do."""
 
@@ -68,7 +70,11 @@ class Gathering:
             held, names = _labels(calls, now.roots)
             for back in now.backs:
                 back.settle(now.backs)
-                found = read(now.touch, back, names, now.calls)
+                try:
+                    found = read(now.touch, back, names, now.calls)
+                except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError):
+                    # A loss of a form that is none of those known here.
+                    continue
                 if found is not None and (best is None or best.reading is None or found.score > best.reading.score):
                     rows = packed([one.detach() for one in found.inputs]).clone()
                     best = Candidate(optimizer, _watched(found, held, names), found, back, rows)
@@ -89,7 +95,8 @@ class Gathering:
         for one in found:
             self._keep(one)
         had = sum(map(len, self.rows))
-        enough = had >= self._wanted or len(self.rows) >= _BATCHES or self._drop_repeated()
+        many = len(self.rows) >= (_BATCHES if had >= _FEW else _SMALL_BATCHES)
+        enough = had >= self._wanted or many or self._drop_repeated()
         return self.chosen if enough or not found or time.monotonic() - self._began > _PATIENCE else None
 
     def _keep(self, one: Candidate) -> None:
@@ -130,14 +137,16 @@ def _labels(calls: list[Call], roots: dict[int, nn.Module]) -> tuple[dict[str, n
     for call in calls:
         if call.module in names:
             continue
-        root = roots.get(id(call.module), call.module)
+        # What the script wrote, and not what PyTorch put around it, which may talk to other processes.
+        calling = roots.get(id(call.module), call.module)
+        root, module = unwrapped(calling), unwrapped(call.module)
         label = next((name for name, one in held.items() if one is root), None)
         if label is None:
-            label = variable(root) or type(root).__name__.lower()
+            label = variable(root) or variable(calling) or type(root).__name__.lower()
             if not label.isidentifier() or label in held or hasattr(nn.Module, label):
                 label = f"model{len(held)}"
             held[label] = root
-        path = next(name for name, one in root.named_modules() if one is call.module)
+        path = next(name for name, one in root.named_modules() if one is module)
         names[call.module] = f"{label}.{path}" if path else label
     return held, names
 
@@ -145,7 +154,7 @@ def _labels(calls: list[Call], roots: dict[int, nn.Module]) -> tuple[dict[str, n
 def _watched(reading: Reading, held: dict[str, nn.Module], names: dict[nn.Module, str]) -> nn.Module:
     """The module itself, where its forward is all there is to it; else one that goes the script's way through them."""
     if reading.simple and len(reading.modules) == 1:
-        return reading.modules[0]
+        return unwrapped(reading.modules[0])
     used = {names[one].partition(".")[0] for one in reading.modules}
     shapes = [(one.shape[1:], one.dtype) for one in reading.inputs]
     return Seen({name: one for name, one in held.items() if name in used}, reading.program, shapes)

@@ -171,25 +171,26 @@ class Reader:
         record = touch.records.get(id(tensor))
         if record is None:
             raise NotFollowed("it depends on weights outside the model")
-        if gaussian is not None and tensor is not gaussian.mean and self._samples(tensor, gaussian):
-            return self.node(gaussian.mean, gaussian)
-        sizes = record.name in _SHAPES
+        if gaussian is not None and (mean := self._sampled_around(tensor, gaussian)) is not None:
+            return self.node(mean, gaussian)
+        sizes = record.name in _SHAPES or not touch.depends(tensor)
         return Function(
             record.function, self._template(record.args, gaussian, sizes),
             self._template(record.kwargs, gaussian, sizes), id(tensor),
         )  # fmt: skip
 
     def _drawn(self, tensor: Tensor) -> bool:
-        """Whether it is noise in the shape of something that the model computed."""
+        """Whether it was made in the step of nothing that came with the batch, as noise is."""
         record = self.touch.records.get(id(tensor))
-        return record is not None and any(self.touch.depends(one) & WEIGHTS for one in record.tensors)
+        return record is not None and not self.touch.depends(tensor)
 
-    def _samples(self, tensor: Tensor, gaussian: Gaussian) -> bool:
-        """Whether a tensor is a draw from the code's distribution."""
+    def _sampled_around(self, tensor: Tensor, gaussian: Gaussian) -> Tensor | None:
+        """The mean of the code's distribution where a tensor is a draw from it."""
         record = self.touch.records.get(id(tensor))
         if record is None or record.name not in ("add", "addcmul", "rsample") or tensor.shape != gaussian.mean.shape:
-            return False
-        return any(one is gaussian.mean for one in record.tensors)
+            return None
+        means = {id(one) for one, _ in self.touch.chain(gaussian.mean)}
+        return next((one for one in record.tensors if id(one) in means), None)
 
     def _input(self, tensor: Tensor) -> Any:
         if not self._rows and tensor.ndim and tensor.numel() > 1:
@@ -227,9 +228,9 @@ class Reader:
 def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Sequence[Call]) -> Reading | None:
     """What a backward's loss compares, by way of the modules that have names; None where that is not to be found."""
     main = back.main
-    if main is None:
+    if main is None or not main.wanted.is_floating_point() or not main.made.ndim:
         return None
-    made, wanted, _ = whole(touch, main)
+    made, wanted, mask = whole(touch, main)
     gaussian = None if back.parts is None else back.parts.gaussian
     reader = Reader(touch, calls, names)
     try:
@@ -246,7 +247,7 @@ def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Se
         return None
     first = reader.inputs[0]
     same = wanted is not None and made[0].numel() == first[0].numel() and _is_input(touch, wanted, first)
-    loss, about = _named_loss(touch, back, made, wanted)
+    loss, about = _named_loss(touch, back, made, wanted, masked=mask is not None)
     used = tuple(one for one, name in names.items() if _uses(program, name))
     return Reading(
         modules=used,
@@ -294,24 +295,29 @@ def _simple(program: Mapping[str, Any]) -> bool:
 
 def _is_input(touch: Touch, wanted: Tensor, given: Tensor) -> bool:
     """Whether the target is the input itself, in another shape at most."""
-    return any(one is given and not through for one, through in touch.chain(wanted)) or any(
-        one is wanted and not through for one, through in touch.chain(given)
+    if wanted.numel() != given.numel():
+        return False
+    if wanted.data_ptr() == given.data_ptr() and wanted.is_contiguous() and given.is_contiguous():
+        return wanted.dtype == given.dtype
+    from_one, from_other = (
+        {id(one) for one, through in touch.chain(tensor) if not through} for tensor in (wanted, given)
     )
+    return bool(from_one & from_other)
 
 
 # --- the loss -------------------------------------------------------------------------------------
 
 
 class Scaled:
-    """A loss of a known kind times a number, as where it is summed over everything."""
+    """A loss of a known kind times a number, as where it is summed over everything; 1 where it is not constant."""
 
     reduction = "scaled"
 
-    def __init__(self, call: Any, times: float) -> None:
+    def __init__(self, call: Any, times: float | None) -> None:
         self.func, self.times = call, times
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
-        return self.times * self.func(output, target)
+        return (self.times or 1.0) * self.func(output, target)
 
 
 _FUNCTIONS = {
@@ -320,11 +326,13 @@ _FUNCTIONS = {
 }  # fmt: skip
 
 
-def _named_loss(touch: Touch, back: Backward, made: Tensor, wanted: Tensor) -> tuple[Any, str]:
+def _named_loss(touch: Touch, back: Backward, made: Tensor, wanted: Tensor, *, masked: bool) -> tuple[Any, str]:
     """The reconstruction loss as `watch` takes it, and in words."""
     kind = loss_kind(Look(touch, None, back.loss, back.main, Parts({}) if back.parts is None else back.parts))
     if kind not in losses.NAMES:
         return None, f"{kind or 'not known by name'}, so there are no floors; --loss says it"
+    if masked and kind in _FUNCTIONS:
+        return Scaled(_FUNCTIONS[kind], None), f"{kind} under a mask, so there are no floors"
     if back.term is None or made.numel() != wanted.numel():
         return kind, kind
     with torch.no_grad():
@@ -339,10 +347,7 @@ def _named_loss(touch: Touch, back: Backward, made: Tensor, wanted: Tensor) -> t
     if not mean or kind not in _FUNCTIONS:
         return kind, kind
     factor = value / mean
-    return (
-        Scaled(_FUNCTIONS[kind], factor),
-        f"{kind} times {factor:.4g}, so its floors, which are those of the mean, are left out",
-    )
+    return Scaled(_FUNCTIONS[kind], factor), f"{kind} times {factor:.4g}"
 
 
 # --- in words -------------------------------------------------------------------------------------
