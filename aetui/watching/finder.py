@@ -12,10 +12,8 @@ import os
 import re
 import sys
 import threading
-import warnings
 import weakref
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import torch
@@ -28,6 +26,7 @@ from aetui.diagnosis.touched import tensors_in
 from aetui.watching import gradients
 from aetui.watching.callers import is_named, root_of, site
 from aetui.watching.gathering import Candidate, Gathering, Round, parameters
+from aetui.watching.patches import patch
 from aetui.watching.reading import Backward, Call, Whole, backward_of
 from aetui.watching.told import Told
 
@@ -56,58 +55,35 @@ class Finder:
         self._names: dict[int, str] = {}
         self._moved: set[int] = set()
         self._round = Round()
-        self._rounds = 0
-        self._gathering = Gathering(told.probe_rows)
         self._closure = self._in_backward = False
         self._scaled: tuple[weakref.ref[Tensor], Tensor] | None = None
         self._scaler: Any = None
         self._sites: set[tuple[Any, int]] = set()
         self._times = 1.0
-        self._past: list[tuple[int, list[Backward], Any]] = []
+        self._past: list[tuple[int, list[Backward], Any]]
         """The steps before the run begins: optimizer, losses and gradient norm."""
-        self._handles = [
-            register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
-        ]
+        self._handles: list[Any] = []
+        self._known: set[int] = set()
+        """Optimizers that have stepped."""
+        self._look_on()
         self._step_handles = [
             register_optimizer_step_pre_hook(self._before),
             register_optimizer_step_post_hook(self._after),
         ]
-        self._patch()
+        self._restore = patch(self._note_backward, self._note_scaled)
 
     # --- where it hangs -------------------------------------------------------------------------
 
-    def _patch(self) -> None:
-        original = torch.autograd.backward
-        scale = torch.amp.grad_scaler.GradScaler.scale
+    def _look_on(self) -> None:
+        self._gathering, self._past, self._rounds = Gathering(self._told.probe_rows), [], 0
+        self._handles = [
+            register_module_forward_pre_hook(self._enter),
+            register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
+        ]
 
-        @wraps(original)
-        def backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
-            self._note_backward(tensors)
-            return original(tensors, *args, **kwargs)
-
-        @wraps(scale)
-        def scaled(scaler: Any, outputs: Any) -> Any:
-            made = scale(scaler, outputs)
-            if isinstance(made, Tensor) and isinstance(outputs, Tensor) and self._mine:
-                self._scaled, self._scaler = (weakref.ref(made), outputs), scaler
-            return made
-
-        # Ours are global for a few steps, and where the script compiles its model that is nothing to warn it of.
-        warnings.filterwarnings("ignore", message="Using `torch.compile")
-        quiet = warnings.filters[0]
-        torch.autograd.backward = backward
-        torch.amp.grad_scaler.GradScaler.scale = scaled  # pyright: ignore[reportAttributeAccessIssue]
-
-        def restore() -> None:
-            if quiet in warnings.filters:
-                warnings.filters.remove(quiet)  # pyright: ignore[reportAttributeAccessIssue]
-            if torch.autograd.backward is backward:
-                torch.autograd.backward = original
-            if torch.amp.grad_scaler.GradScaler.scale is scaled:
-                torch.amp.grad_scaler.GradScaler.scale = scale
-
-        self._restore = restore
+    def _note_scaled(self, scaler: Any, made: Any, outputs: Any) -> None:
+        if isinstance(made, Tensor) and isinstance(outputs, Tensor) and self._mine:
+            self._scaled, self._scaler = (weakref.ref(made), outputs), scaler
 
     def remove(self) -> None:
         """Take everything away; from without a step."""
@@ -135,15 +111,21 @@ class Finder:
     def _mine(self) -> bool:
         return not self._over and os.getpid() == self._process
 
-    def _give_up(self, text: str) -> None:
-        """Nothing can be watched: said once."""
-        self._over = True
+    def _rest(self, text: str) -> None:
+        """This training can't be watched: said once, until another optimizer begins to step."""
         self._stop_looking()
+        self._past = []
         self._lost(text)
 
     def _failed(self, error: Exception) -> None:
         log.debug("the finder failed", exc_info=error)
-        self._give_up(f"{type(error).__name__}: {error}")
+        self._over = True
+        self._stop_looking()
+        text = f"{type(error).__name__}: {error}"
+        if self.run is None:
+            self._lost(text)
+        else:
+            self.run._engine.note(f"the loss of further steps is not seen: {text}", warning=True)
 
     # --- forwards -------------------------------------------------------------------------------
 
@@ -274,7 +256,11 @@ class Finder:
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if not self._mine or not self._handles:
             self._end_touch()
+            if self._mine and self.run is None and id(optimizer) not in self._known:
+                self._known.add(id(optimizer))
+                self._look_on()
             return
+        self._known.add(id(optimizer))
         try:
             self._closure = callable(kwargs.get("closure")) or (len(args) > 1 and callable(args[1]))
             again = id(optimizer) in self._round.stepped
@@ -302,6 +288,9 @@ class Finder:
                 self._stop_looking()
                 self._restore()
                 return
+            if not self._round.calls and threading.get_ident() != self._thread:
+                # Another thread trains than the one whose forward was seen first.
+                self._thread = 0
             self._remember(optimizer)
             whole = self._all_moved(optimizer)
             again = id(optimizer) in self._round.stepped
@@ -345,7 +334,7 @@ class Finder:
             self._watch(ready)
         elif self._gathering.chosen is None and self._rounds >= _ROUNDS:
             what = self._told.model_is or "a model"
-            self._give_up(
+            self._rest(
                 f"no forward of {what} was seen between two steps of an optimizer that moves it; "
                 "--model-is names another, and aetui.watch(...) in the script says all"
             )
@@ -372,7 +361,7 @@ class Finder:
                 **given.options,
             )  # fmt: skip
         except (TypeError, ValueError) as error:
-            self._give_up(_ARGUMENT.sub(r"--\1", str(error)))
+            self._rest(_ARGUMENT.sub(r"--\1", str(error)))
             return
         if back is not None:
             self._sites, self._times = {back.site}, back.times

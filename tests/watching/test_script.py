@@ -297,6 +297,31 @@ def test_a_script_that_watches_itself_is_left_to_it(run_script, tmp_path: Path, 
     assert [folder.name for folder in RunFolder.all()] == ["own" if own else "found"]
 
 
+def test_a_training_of_something_else_before_is_waited_for(run_script, tmp_path: Path):
+    source = (SCRIPTS / "plain.py").read_text()
+    before = """
+head = nn.Linear(12, 3)
+first = torch.optim.SGD(head.parameters(), lr=0.1)
+for _ in range(6):
+    first.zero_grad()
+    F.cross_entropy(head(data), torch.zeros(512, dtype=torch.long)).backward()
+    first.step()
+"""
+    file = tmp_path / "plain.py"
+    file.write_text(source.replace("\nencoder = ", before + "\nencoder = "))
+    ended = run_script(str(file))
+    assert ended.said.count("is not watched") == 1
+    assert "--target gives others" in ended.said
+    assert type(ended.run._training.module).__name__ == "Sequential"
+    assert ended.run._training.steps.done == 40
+
+
+def test_a_script_that_ends_too_early_says_so(tmp_path: Path):
+    _, watched = both(tmp_path, (SCRIPTS / "plain.py").read_text().replace("range(40)", "range(2)"))
+    assert "took 2 steps, too few for a run of it to begin" in watched.stderr
+    assert watched.returncode == 0
+
+
 def test_a_scaled_loss_is_logged_as_it_was_before(run_script, tmp_path: Path):
     source = (SCRIPTS / "plain.py").read_text()
     file = tmp_path / "plain.py"
