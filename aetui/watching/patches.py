@@ -15,8 +15,8 @@ def patch(backward: Callable[[Any], None], scaled: Callable[[Any, Any, Any], Non
 
     backward: gets the tensors whose backward is about to run. scaled: the scaler, what it made, and of what.
     """
-    owner, scaler_type = torch.autograd, torch.amp.grad_scaler.GradScaler
-    run_backward, scale = owner.backward, scaler_type.scale
+    scaler_type = torch.amp.grad_scaler.GradScaler
+    run_backward, scale = torch.autograd.backward, scaler_type.scale
 
     @wraps(run_backward)
     def told_backward(tensors: Any, *args: Any, **kwargs: Any) -> Any:
@@ -32,15 +32,15 @@ def patch(backward: Callable[[Any], None], scaled: Callable[[Any, Any, Any], Non
     # Hooks of ours are global for a few steps, and where a script compiles its model that is nothing to warn it of.
     warnings.filterwarnings("ignore", message="Using `torch.compile")
     quiet = warnings.filters[0]
-    owner.backward = told_backward
+    torch.autograd.backward = told_backward
     scaler_type.scale = told_scale  # pyright: ignore[reportAttributeAccessIssue]
 
     def restore() -> None:
         if quiet in warnings.filters:
             warnings.filters.remove(quiet)  # pyright: ignore[reportAttributeAccessIssue]
         # Whoever has put theirs around ours since keeps it.
-        if owner.backward is told_backward:
-            owner.backward = run_backward
+        if torch.autograd.backward is told_backward:
+            torch.autograd.backward = run_backward
         if scaler_type.scale is told_scale:
             scaler_type.scale = scale
 
