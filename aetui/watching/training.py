@@ -30,10 +30,10 @@ class WatchedTraining:
         others: dict[str, Any],
         say: Callable[[str], None],
     ) -> None:
-        self.module, self.measured, self.aside = module, measured, aside
-        self.optimizers: list[torch.optim.Optimizer] = []
         self.output = ""
         """File that gets what the script prints, '' where that goes elsewhere."""
+        self.module, self.measured, self.aside = module, measured, aside
+        self.optimizers: list[torch.optim.Optimizer] = []
         self.steps = WatchedSteps(measured.device)
         self.settings = WatchedSettings(say)
         self.stored = WatchedStored(
