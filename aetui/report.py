@@ -240,18 +240,6 @@ def render(report: Report, width: int = 88, color: bool = False) -> str:
     return page.text()
 
 
-def render_preflight(findings: Sequence[Finding], width: int = 88, color: bool = False) -> str:
-    """What the checks before the first step found, as text; `width` and `color` as in `render`."""
-    page = _Page(max(width, LEAST_WIDTH), color)
-    if findings:
-        named = "one finding" if len(findings) == 1 else f"{len(findings)} findings"
-        page.add(f"BEFORE THE FIRST STEP: {named}", style=_WARNING)
-        _findings(page, findings, fine=False)
-    else:
-        page.add("BEFORE THE FIRST STEP: nothing to object to", style=_GOOD)
-    return page.text()
-
-
 def figures(report: Report) -> list[tuple[str, str]]:
     """The figures of a report as (name, value with its yardsticks), those that were measured."""
     explained, ratio, floors = report.explained_variance, report.variance_ratio, report.floors

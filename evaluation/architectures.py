@@ -26,7 +26,6 @@ from evaluation.networks import (
     sequential,
 )
 
-FAMILIES = ("mlp", "conv", "vae", "recurrent", "odd")
 STYLES: dict[str, tuple[str, ...]] = {
     "mlp": ("plain", "sequential", "functional"),
     "conv": ("conv",),

@@ -181,9 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m evaluation.score", description="Measure the diagnosis; takes a long time."
     )
     parser.add_argument(
-        "--split", choices=("test", "calibration", "reported"), default="test",
+        "--split", choices=("test", "calibration", "reported", "families"), default="test",
         help="generated cases whose seeds no threshold was set on (test, the default), those it was (calibration), or "
-        "failures that people reported (reported: all of them, whatever the numbers)",
+        "failures that people reported (reported) or bugs in kinds of models as they are published (families): all of "
+        "them, whatever the numbers",
     )  # fmt: skip
     parser.add_argument("--cases", type=at_least(1), default=300, help="failures to generate, 300 by default")
     parser.add_argument("--healthy", type=at_least(0), default=200, help="healthy runs to generate, 200 by default")
@@ -197,10 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.show:
         show(options.show, _known(options.remember).get(options.show))
         return 0
-    if options.split == "reported":
-        from evaluation.reported.score import score_reported
+    if options.split in ("reported", "families"):
+        from evaluation import families, reported
+        from evaluation.reported.score import score_written
 
-        results = score_reported()
+        results = score_written((reported if options.split == "reported" else families).cases())
     else:
         results = score(
             split=options.split, cases=options.cases, healthy=options.healthy, seed=options.seed, jobs=options.jobs,

@@ -45,7 +45,8 @@ from aetui.training.spec_training import trainer_of
 
 LAG = 1.5
 """Seconds before a kill of which the record may know nothing."""
-PATIENCE = 120.0
+PATIENCE = 900.0
+"""Seconds until a run that is left alone counts as stuck: a whole plan, on a machine that is busy with other things."""
 LIVES = 22
 """Kills of one run at most."""
 
@@ -313,7 +314,8 @@ def go_through(case: str, plan: Plan, name: str, draw: random.Random, most: int,
     os.close(reader)
     wanted = lines.last("done")
     if wanted is None:
-        raise SystemExit(f"{case} can't be trained: {lines.all}")
+        error = lines.last("error")
+        raise SystemExit(f"{case} can't be trained: {error[2] if error else f'no end after {PATIENCE:.0f} s'}")
     folder = Path(os.environ["AETUI_HOME"]) / "runs" / name
     kills = 0
     tally.runs += 1

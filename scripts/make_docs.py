@@ -12,6 +12,7 @@ import argparse
 import ast
 import asyncio
 import html
+import importlib
 import itertools
 import json
 import os
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
-from aetui.bench.figures import Figure
-from aetui.bench.report import ratio_name
+from aetui.bench.measuring import ratio_name
+from aetui.bench.spread import Figure
 from aetui.diagnosis.causes.catalog import CATALOG
 from aetui.report import CAUSES
 from aetui.spec import RunSpec, changed
@@ -172,30 +173,26 @@ def thresholds_block() -> str:
             text = following.value if isinstance(following, ast.Expr) else None
             if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
                 continue
-            try:
-                value = ast.literal_eval(statement.value)
-            except ValueError:
-                continue
-            if isinstance(value, int | float) or (
-                isinstance(value, tuple) and all(isinstance(part, int | float) for part in value)
-            ):
-                between = ", " if isinstance(statement.targets[0], ast.Tuple) else " to "
-                shown = f"{value:g}" if isinstance(value, int | float) else between.join(f"{part:g}" for part in value)
-                name = f"{path.stem}.{ast.unparse(statement.targets[0]).strip('()')}"
-                rows.append((f"`{name}`", shown, " ".join(text.value.split())))
-            elif _is_scale(value):
-                name = f"{path.stem}.{ast.unparse(statement.targets[0]).strip('()')}"
-                scale = ", ".join(f"{bound:g}: {doubt:g}" for bound, doubt in value[0])
-                rows.append((f"`{name}`", f"{scale}, else {value[1]:g}", " ".join(text.value.split())))
+            names = ast.unparse(statement.targets[0]).strip("()")
+            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+            shown = _shown([getattr(module, name) for name in names.split(", ")])
+            if shown:
+                rows.append((f"`{path.stem}.{names}`", shown, " ".join(text.value.split())))
     return table(("name", "value", "meaning"), rows)
 
 
-def _is_scale(value: object) -> bool:
-    """Whether it is pairs of a bound and a suspicion, and the suspicion beyond them."""
-    return (
-        isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple)
-        and not isinstance(value[1], tuple) and all(isinstance(pair, tuple) for pair in value[0])
-    )  # fmt: skip
+def _shown(values: Sequence[object]) -> str:
+    """Numbers, a range, or pairs of a bound and a suspicion with the suspicion beyond them; '' for anything else."""
+    first, *rest = values
+    if all(isinstance(value, int | float) for value in values):
+        return ", ".join(f"{value:g}" for value in values)
+    if not isinstance(first, tuple):
+        return ""
+    if all(isinstance(part, int | float) for part in first):
+        return "" if rest else " to ".join(f"{part:g}" for part in first)
+    if not all(isinstance(pair, tuple) and all(isinstance(part, int | float) for part in pair) for pair in first):
+        return ""
+    return ", ".join(f"{bound:g}: {doubt:g}" for bound, doubt in first) + "".join(f", else {doubt:g}" for doubt in rest)
 
 
 def score_block() -> str:

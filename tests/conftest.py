@@ -4,15 +4,27 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from aetui.spec import RunSpec
+from aetui.spec.fields import SECTIONS, Field, fields_of
 
 # One thread per operation keeps parallel test processes from fighting over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("aetui", deadline=None, derandomize=True)
 settings.load_profile("aetui")
+
+
+def spec_fields(spec: RunSpec) -> Iterator[tuple[Field, Any]]:
+    """Every setting of `spec` with its value, section by section; kinds are not among them."""
+    for section in SECTIONS:
+        part = getattr(spec, section)
+        for field in fields_of(type(part)).values():
+            yield field, getattr(part, field.name)
 
 
 @pytest.fixture(autouse=True)

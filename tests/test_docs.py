@@ -14,7 +14,7 @@ from aetui.bench.cases import CASES
 from aetui.spec import RunSpec, changed
 from aetui.spec.fields import variants
 from aetui.spec.toml import reference
-from aetui.tui.settings import load_settings
+from aetui.tui.user_settings import load_settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

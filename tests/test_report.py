@@ -21,7 +21,6 @@ from aetui.report import (
     Report,
     options,
     render,
-    render_preflight,
 )
 
 LOW_RATE = Finding(
@@ -160,14 +159,6 @@ def test_the_options_of_a_remedy_are_accepted():
 
 def test_str_is_the_text():
     assert str(COLLAPSED) == render(COLLAPSED)
-
-
-def test_checks_before_the_first_step_have_a_text_of_their_own():
-    text = render_preflight([LOW_RATE], 60)
-    assert text.startswith("BEFORE THE FIRST STEP: one finding")
-    assert words(LOW_RATE.evidence[0].text) in words(text)
-    assert max(map(len, text.splitlines())) <= 60
-    assert "nothing to object to" in render_preflight([])
 
 
 def test_printing_a_report_loads_neither_torch_nor_a_screen():

@@ -4,6 +4,8 @@ Run as `python -m aetui.bench.loops CASE KIND[,KIND] TURNS SECONDS` in a process
 that they meet the same noise. Prints JSON: the steps per second of each turn, by kind.
 """
 
+from __future__ import annotations
+
 import itertools
 import json
 import os
@@ -12,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ from aetui import data
 from aetui import protocol as p
 from aetui.bench.cases import case_spec
 from aetui.spec import RunSpec, dumps
+
+if TYPE_CHECKING:
+    from aetui.watching.run import Run
 
 _LOOK = 0.3
 """Seconds between two looks at the diagnosis, as a screen takes them."""
@@ -67,9 +72,21 @@ def _network(spec: RunSpec, features: int) -> nn.Module:
     )  # fmt: skip
 
 
-def plain(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
-    """The loop in every tutorial: a DataLoader, the default optimizer, `.item()` at each step."""
+def plain(
+    spec: RunSpec,
+    rows: Tensor,
+    begin: Callable[[nn.Module, Tensor], None] | None = None,
+    log: Callable[[Tensor], None] | None = None,
+) -> Callable[[], object]:
+    """The loop in every tutorial: a DataLoader, the default optimizer, `.item()` at each step.
+
+    Args:
+        begin: called once with the model and the rows.
+        log: called with the loss of each step.
+    """
     model = _network(spec, rows.shape[1])
+    if begin is not None:
+        begin(model, rows)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.optim.lr)
     losses: list[float] = []
     if spec.train.batch_size:
@@ -85,8 +102,43 @@ def plain(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if log is not None:
+            log(loss)
 
     return step
+
+
+class WatchedLoop(ByHand):
+    """The plain loop with `aetui.watch` and two lines more, with or without a screen that shows it."""
+
+    def __init__(self, spec: RunSpec, rows: Tensor, *, shown: bool) -> None:
+        import aetui
+        from aetui.bench.attached import Attached
+
+        self._watch: Callable[..., Run] = aetui.watch
+        self._run: Run | None = None
+        super().__init__(plain(spec, rows, self._begin, self._log))
+        self._step()
+        assert self._run is not None
+        self._screen = Attached(self._run.name, os.environ["AETUI_HOME"]) if shown else None
+
+    def _begin(self, model: nn.Module, rows: Tensor) -> None:
+        self._run = self._watch(model, probe=rows, loss="mse")
+
+    def _log(self, loss: Tensor) -> None:
+        assert self._run is not None
+        self._run.log(loss)
+
+    def rate(self, seconds: float) -> float:
+        while self._screen is not None and not self._screen.ready():
+            self._step()
+        return super().rate(seconds)
+
+    def close(self) -> None:
+        if self._screen is not None:
+            self._screen.close()
+        if self._run is not None:
+            self._run.close()
 
 
 def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
@@ -169,16 +221,18 @@ class EngineLoop:
 
 
 def loop(case: str, kind: str) -> Loop:
-    """A loop of one of the kinds `plain`, `lean`, `engine`, `diagnosed` and `stored`."""
+    """A loop of one of the kinds `plain`, `lean`, `watched`, `shown`, `engine`, `diagnosed` and `stored`."""
     spec = case_spec(case)
-    if kind in ("plain", "lean"):
+    if kind in ("plain", "lean", "watched", "shown"):
         rows = torch.from_numpy(data.load(spec.data).train)
+        if kind in ("watched", "shown"):
+            return WatchedLoop(spec, rows, shown=kind == "shown")
         return ByHand({"plain": plain, "lean": lean}[kind](spec, rows))
     return EngineLoop(spec, store=kind == "stored", diagnosed=kind == "diagnosed")
 
 
 def in_turns(case: str, kinds: Sequence[str], turns: int, seconds: float) -> dict[str, list[float]]:
-    """Steps per second of each kind, turn by turn.
+    """Steps per second of each kind, turn by turn; of `shown`, of the first.
 
     Each turn is a loop of its own: libgomp has a pool for every thread that trains, and shortens the spinning where all
     of them together have more threads than there are cores.
@@ -188,6 +242,9 @@ def in_turns(case: str, kinds: Sequence[str], turns: int, seconds: float) -> dic
         os.environ["AETUI_HOME"] = home
         for turn in range(turns):
             for kind in kinds if turn % 2 else reversed(kinds):
+                if kind == "shown" and turn:
+                    # A screen takes seconds to come up.
+                    continue
                 with closing(loop(case, kind)) as one:
                     one.rate(seconds * WARMUP)
                     rates[kind].append(one.rate(seconds))

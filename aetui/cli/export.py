@@ -13,8 +13,8 @@ from aetui.data import DataError
 from aetui.models.errors import ModelError
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.export.errors import ExportError
+from aetui.runs.export.history_table import Points, Table, write_csv, write_parquet
 from aetui.runs.export.rates import rates
-from aetui.runs.export.tables import Points, Table, write_csv, write_parquet
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, SpecError, loads
@@ -82,7 +82,7 @@ def _tensorboard(folder: RunFolder, out: Path) -> list[Path]:
 
 
 def _torch(folder: RunFolder, out: Path) -> list[Path]:
-    from aetui.runs.export.weights import write_state_dict
+    from aetui.runs.export.weights_file import write_state_dict
     from aetui.runs.rebuilt import weights
 
     state, remarks = weights(folder)

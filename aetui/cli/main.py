@@ -253,7 +253,7 @@ def bench(
     *,
     json: Annotated[bool, Parameter(negative=())] = False,
     rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
-    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.5,
+    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.4,
 ) -> int:
     """Measure on this machine what watching a run costs.
 
@@ -266,7 +266,7 @@ def bench(
     seconds
         Length of one measurement of a loop.
     """
-    from aetui.bench.report import bench_and_print
+    from aetui.bench.measuring import bench_and_print
 
     return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)
 

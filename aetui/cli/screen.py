@@ -115,7 +115,7 @@ class Screen:
     """The terminal's side of a run: settings, log, and what becomes of the engine in the end."""
 
     def __init__(self, folder: RunFolder, placement: str | None, theme: str | None) -> None:
-        from aetui.tui.settings import load_settings, settings_path
+        from aetui.tui.user_settings import load_settings, settings_path
 
         self._folder, self._theme = folder, theme
         self._settings, self._problems = load_settings(settings_path())

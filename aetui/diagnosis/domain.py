@@ -7,6 +7,7 @@ import sys
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.losses import ENTROPIC
@@ -134,12 +135,21 @@ def kl_weight(loop: Loop, terms: dict[str, Tensor], output: Output, target: Tens
     if reconstruction is None or weighted is None or output.reconstruction.numel() != target.numel():
         return None
     made = output.reconstruction.detach().reshape(target.shape)
-    if subject.loss.kind in ENTROPIC:
-        summed = float(reconstruction.detach()) * (1 if subject.loss.summed else target[0].numel())
-    else:
-        summed = 0.5 * float((made - target).square().flatten(1).sum(1).mean())
+    each = (
+        _cross_entropy(made, target, subject.loss.kind)
+        if subject.loss.kind in ENTROPIC
+        else (0.5 * (made - target).square())
+    )
+    summed = float(each.flatten(1).sum(1).mean())
     factor = float(reconstruction.detach()) / summed if summed else 0.0
     if kl is None or not factor:
         return None
     true = float(kl.detach())
     return float(weighted.detach()) / true / factor if abs(true) > 1e-9 else None
+
+
+def _cross_entropy(made: Tensor, target: Tensor, kind: str) -> Tensor:
+    """That of each entry, of outputs as the loss of that kind takes them; logarithms end at -100 as PyTorch's do."""
+    if kind == "bce_logits":
+        return functional.binary_cross_entropy_with_logits(made, target.to(made.dtype), reduction="none")
+    return -(target * made.log().clamp(min=-100) + (1 - target) * (1 - made).log().clamp(min=-100))

@@ -27,6 +27,20 @@ NEAR_LINEAR = 0.8
 """Share of what PCA explains from which a training counts as doing its work."""
 
 
+WHOLE, EACH = 0.7, 0.3
+"""Parts that all features together, and each of them alike, have in the quality of a fit."""
+LEARNED = 0.5
+"""Explained variance below which nothing can have been memorized."""
+EXPECTED = 0.3
+"""Explained variance of held-out rows that a model has to fall short of, where PCA reaches less, to have memorized."""
+FEWEST_LOSSES = 16
+"""Steps below which no trend of the loss is told."""
+LEAST_CURVATURE = 1e-3
+"""Curvature of a cross-entropy at least, in those of half the squared error: targets of nearly one value."""
+LEAST_LIMIT = 0.02
+"""Explained variance of PCA below which it is no yardstick: a fit then counts as it is."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """A controlled experiment: the training from step 0 with one thing changed."""
@@ -109,7 +123,7 @@ class Dossier:
         if beta is None or not linear.total:
             return None
         if self.subject.loss.kind in ENTROPIC:
-            beta *= max(1e-3, self.facts.data.mean * (1 - self.facts.data.mean))
+            beta *= max(LEAST_CURVATURE, self.facts.data.mean * (1 - self.facts.data.mean))
         noise = beta / linear.total
         missed = [noise if self.facts.draws else noise * noise / share for share in linear.variances if share > noise]
         kept = [share for share in linear.variances if share > noise]
@@ -120,9 +134,8 @@ class Dossier:
         """Explained variance that a working model of this code width reaches: PCA's, or that of a linear VAE whose
         KL has an ordinary weight or leaves most of it; from other inputs than the targets, that of a linear map."""
         linear, beta = self.facts.linear.explained, self.facts.beta
-        told = self.facts.linear.told
-        if linear is not None and told is not None and told >= LEAST_TOLD * linear:
-            linear = min(linear, told)
+        if self._told is not None:
+            linear = self._told
         if linear is None or self.kl_limit is None or beta is None:
             return linear
         if beta > ORDINARY_BETA and self.kl_limit < MOST_KEPT * linear:
@@ -130,12 +143,20 @@ class Dossier:
         return min(linear, self.kl_limit)
 
     @property
+    def _told(self) -> float | None:
+        """What the inputs tell of the targets, where that is less than PCA of the targets explains."""
+        linear, told = self.facts.linear.explained, self.facts.linear.told
+        if linear is None or told is None or not LEAST_TOLD * linear <= told < linear:
+            return None
+        return told
+
+    @property
     def memorized(self) -> float:
         """How much less the held-out rows are explained than the trained ones, beyond what PCA loses there too."""
-        if self.held_fit is None or self.fit.explained < 0.5:
+        if self.held_fit is None or self.fit.explained < LEARNED:
             return 0.0
         reference = self.fit.explained if self.held_linear is None else min(self.fit.explained, self.held_linear)
-        return min(self.fit.explained, max(reference, 0.3)) - self.held_fit.explained
+        return min(self.fit.explained, max(reference, EXPECTED)) - self.held_fit.explained
 
     @property
     def penalties(self) -> tuple[str, ...]:
@@ -155,8 +176,11 @@ class Dossier:
             return 0.0
         whole = _share(fit.explained, limit)
         reference = self.facts.linear.standardized if self.facts.data.uneven > UNEVEN else self.facts.linear.features
+        if reference is not None and self._told is not None and self.facts.linear.explained:
+            # Of each feature the inputs tell about as much less as of the whole.
+            reference *= self._told / self.facts.linear.explained
         each = _share(fit.features, reference)
-        return min(1.0, 0.7 * whole + 0.3 * min(1.0, each))
+        return min(1.0, WHOLE * whole + EACH * min(1.0, each))
 
     def standing(self, fit: Fit, alive: float | None = None) -> float:
         """How well a state does in what the verdict objects to, 0 to 1.
@@ -200,7 +224,7 @@ class Dossier:
     def trend(self) -> float:
         """By what share the loss fell from the third to the last quarter of the steps; 0.0 where there are few."""
         losses = np.asarray(self.losses, dtype=np.float64)
-        if len(losses) < 16 or not np.isfinite(losses).all():
+        if len(losses) < FEWEST_LOSSES or not np.isfinite(losses).all():
             return 0.0
         quarter = len(losses) // 4
         third, last = np.median(losses[-2 * quarter : -quarter]), np.median(losses[-quarter:])
@@ -248,7 +272,7 @@ def graded(value: float, scale: Sequence[tuple[float, float]], rest: float) -> f
 def _share(value: float, limit: float | None) -> float:
     if not math.isfinite(value):
         return 0.0
-    return max(0.0, min(1.0, value / limit)) if limit and limit > 0.02 else max(0.0, min(1.0, value))
+    return max(0.0, min(1.0, value / limit)) if limit and limit > LEAST_LIMIT else max(0.0, min(1.0, value))
 
 
 def evidence(measure: str, value: float | int | str | None, normal: str, text: str, where: str = "") -> Evidence:

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.domain import handles_shape, kl_weight, least_near_perfect, terms_of, true_kl
-from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear, told_linear
+from aetui.diagnosis.figures import Data, Linear, measure_data, measure_linear
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.observe import Activity, Fit, measured, probe_rows, watching
 from aetui.diagnosis.output_layer import is_one_of, output_activation, output_range, reach, recurrent_outputs
 from aetui.diagnosis.parameters import Gradients, Weight, first_update, measure_gradients, measure_weights
 from aetui.diagnosis.subject import KL, Subject
+from aetui.diagnosis.told import told
 from aetui.models.base import TiedLinear
 from aetui.models.units import weight_layers
 
@@ -170,11 +171,8 @@ def _at_start(subject: Subject) -> tuple[Fit, tuple[Activity, ...]]:
 
 
 def _linear(subject: Subject) -> Linear:
-    """What PCA of the targets explains, and of targets that are not the inputs what those tell of them."""
-    found = measure_linear(subject.judged, subject.code_width)
-    if subject.targets is subject.inputs or subject.judged is not subject.targets:
-        return found
-    return replace(found, told=told_linear(subject.inputs, subject.targets, subject.code_width))
+    """What PCA of the targets explains, and of targets that are not what the model is told what that tells of them."""
+    return replace(measure_linear(subject.judged, subject.code_width), told=told(subject))
 
 
 def _draws(subject: Subject, x: Tensor, target: Tensor) -> bool:
@@ -195,5 +193,5 @@ def _noise(subject: Subject, x: Tensor, target: Tensor, kinds: set[str]) -> dict
         loop = Loop(subject)
         with loop.looking(train=True):
             first, second = (loop.forward(x, target).reconstruction for _ in range(2))
-        found["noise"] = float((first - second).std()) / max(float(target.std()), 1e-12)
+        found["noise"] = float((first - second).detach().std()) / max(float(target.std()), 1e-12)
     return found

@@ -48,7 +48,7 @@ class Loop:
         self.bound = Bound(subject, self.model)
         self._mode = self.change.mode()
         stepped = subject.stepped
-        self._step_of: Any = None if stepped is None else subject.bound(stepped.step, self.model)
+        self.step_of: Any = None if stepped is None else subject.bound(stepped.step, self.model)
         same = subject.targets is subject.inputs
         self.affine: Affine | None = None
         if stepped is None:
@@ -137,7 +137,7 @@ class Loop:
         if self.subject.stepped is not None:
             with nullcontext() if self._mode.idle else self._mode:
                 found = self.subject.stepped.look(
-                    self.model, self.batch(x), self._step_of, partial(self.subject.bound, copy=self.model), self.change
+                    self.model, self.batch(x), self.step_of, partial(self.subject.bound, copy=self.model), self.change
                 )  # fmt: skip
             self._main = -1 if found.main is None else found.main.number
             return output_of(found)
@@ -155,7 +155,7 @@ class Loop:
         assert stepped is not None
         with self.looking(train=True), unchanged(self.model), stepped.autocast():
             found = look(
-                self.model, self.batch(rows), self._step_of, (self._main, lambda made, _: output.to(made.dtype))
+                self.model, self.batch(rows), self.step_of, (self._main, lambda made, _: output.to(made.dtype))
             )
         return None if self._main < 0 else float(found.loss)
 
@@ -228,7 +228,7 @@ class Loop:
         plain = not (self.change.drop or self.change.reshape or self._loss)
         if stepped is not None and plain:
             with nullcontext() if self._mode.idle else self._mode:
-                total = stepped.total(self.model, self.batch(x), self._step_of)
+                total = stepped.total(self.model, self.batch(x), self.step_of)
             return total, {RECONSTRUCTION: total}
         terms = self.terms(self.forward(x, target), target)
         return sum(terms.values(), start=torch.zeros((), device=x.device)), terms

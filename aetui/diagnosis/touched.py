@@ -109,6 +109,8 @@ class Touch(TorchFunctionMode):
         self.stack: list[str] = []
         self.outputs: dict[int, str] = {}
         """Names of the modules that returned these tensors."""
+        self.read: Tensor | None = None
+        """The first values of the batch that the model computes with, as it is given them."""
         self._instead = instead
         self._kept: list[Any] = [data, weights]
         self._flags: dict[int, int] = {}
@@ -155,11 +157,21 @@ class Touch(TorchFunctionMode):
         if found is not None and isinstance(result, Tensor):
             found.result = result
             self.comparisons.append(found)
+        elif self.read is None and self.comparisons == []:
+            self.read = self._read(args, kwargs)
         self._note(name, func, args, kwargs, result)
         if found is not None and isinstance(result, Tensor):
             self._bits[id(result)] = self._bits.get(id(result), 0) | 1 << found.number
             self._follows[id(result)] = found
         return result
+
+    def _read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+        """What of the batch meets a weight in a call."""
+        given = list(tensors_in((args, kwargs)))
+        if not any(self.depends(one) & WEIGHTS for one in given):
+            return None
+        own = (one for one in given if self.depends(one) == DATA and one.is_floating_point() and one.ndim > 1)
+        return next(own, None)
 
     def _note(self, name: str, func: Any, args: Any, kwargs: Any, result: Any) -> None:
         made = list(tensors_in(result))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,4 +68,7 @@ def find_code(
         add(result, f"what {where} computes" if where else "a product in forward")
     if output.mean is not None:
         return Code(output.mean[0].numel(), tuple(output.mean.shape), "the mean")
-    return min(found, key=lambda one: one.width, default=None) if output.reconstruction.ndim else None
+    narrowest = min(found, key=lambda one: one.width, default=None) if output.reconstruction.ndim else None
+    if narrowest is not None and narrowest.width >= output.reconstruction[:1].numel():
+        return replace(narrowest, where=f"{narrowest.where}; no layer is narrower than the data")
+    return narrowest

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-from aetui.models import bottleneck, userfile
+from aetui.models import find_code, userfile
 from aetui.models.base import Autoencoder, Reconstruction
-from aetui.models.bottleneck import Tap
 from aetui.models.errors import ForwardError, ModelError
+from aetui.models.find_code import Tap
 from aetui.models.initialize import initialize
 from aetui.models.ownstate import HostStates, host_untouched, unchanged
 from aetui.models.returned import Returned, take_apart
@@ -187,14 +187,14 @@ class OwnAutoencoder(Autoencoder):
     def _catch(self, value: Any) -> None:
         assert self._tap is not None
         if self._calls == self._tap.call:
-            found = bottleneck.tensors_in(value)
+            found = find_code.tensors_in(value)
             self._caught = found[self._tap.place] if self._tap.place < len(found) else None
         self._calls += 1
 
     def _code_of(self, returned: Returned, output: Tensor, rows: int) -> Tensor:
         code = returned.code if self._tap is None else self._caught
         self._caught = None
-        flat = None if code is None else bottleneck.rows_first(code, rows)
+        flat = None if code is None else find_code.rows_first(code, rows)
         return output.reshape(rows, -1) if flat is None else flat
 
     def _as_target(self, output: Tensor, x: Tensor) -> Tensor:
@@ -337,17 +337,17 @@ def _study(model: OwnAutoencoder, probe: Tensor, wanted: int) -> None:
         return given.new_zeros(()) if found is None else found.output
 
     with torch.random.fork_rng(devices=()), contextlib.redirect_stdout(sys.stderr):
-        seen = bottleneck.watch(inner, trial.shaped(probe.clone()))
+        seen = find_code.watch(inner, trial.shaped(probe.clone()))
         narrow = None
         if returned.code is None:
-            narrow = bottleneck.find(inner, reconstruct, trial.shaped(probe), seen, wanted)
+            narrow = find_code.find(inner, reconstruct, trial.shaped(probe), seen, wanted)
     found = narrow.width if narrow is not None else None
     if returned.code is not None:
         found = returned.code[0].numel()
     elif narrow is not None:
         model.tap(narrow.tap)
     model.code_width = wanted or found or model.features
-    layers = bottleneck.widths(seen, found or model.code_width, model.features, variational=model.variational)
+    layers = find_code.widths(seen, found or model.code_width, model.features, variational=model.variational)
     model.architecture = f"{model.name} {layers}"
 
 

@@ -6,7 +6,6 @@ setting's path, help, bounds and default, parses text and refuses bad values in 
 
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from inspect import get_annotations
@@ -271,14 +270,6 @@ def _declared_order(struct: type, name: str, kind: inspect.Type) -> inspect.Type
         if name in annotations:
             return inspect.LiteralType(get_args(get_args(annotations[name])[0]))
     return kind
-
-
-def spec_fields(spec: sections.RunSpec) -> Iterator[tuple[Field, Any]]:
-    """Every setting of `spec` with its value, section by section; kinds are not among them."""
-    for section in SECTIONS:
-        part = getattr(spec, section)
-        for field in fields_of(type(part)).values():
-            yield field, getattr(part, field.name)
 
 
 def kind_of(part: msgspec.Struct) -> str:

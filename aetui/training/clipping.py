@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aetui.spec import sections as s
-from aetui.training.tables import complete
+from aetui.training.kinds import complete
 
 
 @dataclass(frozen=True)

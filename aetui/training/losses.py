@@ -15,7 +15,7 @@ from aetui.models.base import Reconstruction
 from aetui.spec import sections
 from aetui.spec.fields import fields_of
 from aetui.spec.sections import Loss, Model
-from aetui.training.tables import complete, takes
+from aetui.training.kinds import complete, takes
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
 Constant = Literal["mean", "median"] | Callable[..., Tensor]

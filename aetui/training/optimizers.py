@@ -11,7 +11,7 @@ from torch import nn
 
 from aetui.spec import sections as s
 from aetui.spec.fields import fields_of
-from aetui.training.tables import complete, takes
+from aetui.training.kinds import complete, takes
 
 _NAMES: dict[str, tuple[str, ...]] = {"betas": ("beta1", "beta2"), "initial_accumulator_value": ("accumulator",)}
 """PyTorch's options whose settings have other names; each setting else has the option's."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from aetui.spec import sections as s
 from aetui.spec.fields import fields_of
-from aetui.training.tables import complete, takes
+from aetui.training.kinds import complete, takes
 
 
 @dataclass(frozen=True)

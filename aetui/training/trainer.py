@@ -21,7 +21,7 @@ from aetui.protocol import Floors
 from aetui.spec import RunSpec, changed, differences
 from aetui.spec import sections as s
 from aetui.spec.errors import Problem, SpecError
-from aetui.training import clipping, optimizers, weights
+from aetui.training import clipping, optimizers, weights_fingerprint
 from aetui.training.batches import Batches, least_rows
 from aetui.training.flat import FlatParameters
 from aetui.training.lengths import goal_of
@@ -347,7 +347,7 @@ class Trainer:
         return self._tensor(self.dataset.scaler.transform(rows))
 
     def weights_sha256(self) -> str:
-        return weights.sha256(self.model.state_dict())
+        return weights_fingerprint.sha256(self.model.state_dict())
 
 
 def kl_weight(model: s.Model, steps: int) -> float:

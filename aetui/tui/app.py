@@ -26,10 +26,10 @@ from aetui.tui.pane import Pane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.session import Session
-from aetui.tui.settings import Settings
 from aetui.tui.shell import Shell
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
+from aetui.tui.user_settings import Settings
 from aetui.tui.watched import WatchedRun
 from aetui.tui.workbench import WorkbenchScreen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -53,10 +53,14 @@ Build = Callable[[int, bool], Settings]
 """(seed, fixed) -> settings."""
 
 
-def _built(build: Build, fixed: bool, seed: int) -> Settings:
+Which = TypeVar("Which")
+
+
+def seeded(build: Callable[[int, Which], Settings], which: Which, seed: int) -> Settings:
+    """What `build` makes of the seed, with the global generator seeded meanwhile."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(seed, fixed)
+        return build(seed, which)
 
 
 def reported(
@@ -75,7 +79,7 @@ def reported(
         family.append(
             ReportedCase(
                 name=_name(build), cause=cause, also=also, verdicts=verdicts, story=story, source=source,
-                make=partial(_built, build, False), repair=partial(_built, build, True), code=code,
+                make=partial(seeded, build, False), repair=partial(seeded, build, True), code=code,
             )
         )  # fmt: skip
         return build
@@ -97,7 +101,7 @@ def fine(
         family.append(
             ReportedCase(
                 name=_name(build), cause=None, also=(), verdicts=verdicts, story=story, source=source,
-                make=partial(_built, lambda seed, _fixed: build(seed), False), repair=None, code=code,
+                make=partial(seeded, lambda seed, _fixed: build(seed), False), repair=None, code=code,
             )
         )  # fmt: skip
         return build

@@ -1,22 +1,23 @@
-"""Measures the diagnosis on the reported cases."""
+"""Measures the diagnosis on cases that are written out: the reported ones, and those of the families."""
 
 from __future__ import annotations
 
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 
 import torch
 
 from aetui.diagnosis import diagnose, preflight
-from evaluation.reported import ReportedCase, cases
+from evaluation.reported import ReportedCase
 from evaluation.tally import Result
 
 SEED = 0
 
 
-def score_reported(*, progress: bool = True) -> list[Result]:
-    """Diagnose every reported case, in order.
+def score_written(cases: Sequence[ReportedCase], *, progress: bool = True) -> list[Result]:
+    """Diagnose every case, in order.
 
     A cause that a fair reader of the report would accept as well counts as the case's own.
 
@@ -25,12 +26,11 @@ def score_reported(*, progress: bool = True) -> list[Result]:
     """
     torch.set_num_threads(1)
     results: list[Result] = []
-    every = cases()
-    for number, case in enumerate(every, start=1):
+    for number, case in enumerate(cases, start=1):
         results.append(_judge(case))
         if progress:
             last = results[-1]
-            print(f"{number}/{len(every)} {last.seconds:.1f} s  {last.id}  {last.verdict}", file=sys.stderr, flush=True)
+            print(f"{number}/{len(cases)} {last.seconds:.1f} s  {last.id}  {last.verdict}", file=sys.stderr, flush=True)
     return results
 
 

@@ -9,9 +9,9 @@ import sys
 import msgspec
 import pytest
 
-from aetui.bench import loops, report
+from aetui.bench import loops, measuring
 from aetui.bench.cases import CASES, case_arguments, case_spec
-from aetui.bench.figures import Figure, percentiles, ratios
+from aetui.bench.spread import Figure, percentiles, ratios
 from aetui.cli.options import spec_of
 from aetui.openmp import BOUND, bound_spin, unbound
 
@@ -30,13 +30,16 @@ def test_the_loops_and_the_screen_train_the_same_spec(case):
     assert spec.train.steps == spec.train.epochs == 0
 
 
-@pytest.mark.parametrize("kinds", [report.BY_HAND, report.ENGINES])
+@pytest.mark.parametrize("kinds", [measuring.BY_HAND, measuring.ENGINES])
 def test_loops_take_turns_and_are_measured_in_steps_per_second(kinds, monkeypatch):
     monkeypatch.setattr(loops, "_LOOK", 0.01)
     monkeypatch.setenv("AETUI_HOME", "")
     found = loops.in_turns("tiny", kinds, turns=2, seconds=0.05)
     assert list(found) == list(kinds)
-    assert all(len(rates) == 2 and all(1 < rate < 1e6 for rate in rates) for rates in found.values())
+    assert all(
+        len(rates) == (1 if kind == "shown" else 2) and all(1 < rate < 1e6 for rate in rates)
+        for kind, rates in found.items()
+    )
 
 
 @pytest.mark.parametrize("case", ["tiny", "classic"])
@@ -56,11 +59,11 @@ def test_a_loop_by_hand_waits_as_pytorch_does_and_an_engine_within_the_bound(mon
         seen[command[4]] = options["env"]
         return subprocess.CompletedProcess(command, 0, stdout="{}")
 
-    monkeypatch.setattr(report.subprocess, "run", run)
+    monkeypatch.setattr(measuring.subprocess, "run", run)
     bound_spin()
     try:
         for kinds in (("plain",), ("engine",)):
-            report._loops("tiny", kinds, 0.1)
+            measuring._loops("tiny", kinds, 0.1)
     finally:
         unbound(os.environ)
     assert not BOUND.keys() & seen["plain"].keys()
@@ -68,7 +71,7 @@ def test_a_loop_by_hand_waits_as_pytorch_does_and_an_engine_within_the_bound(mon
 
 
 def test_a_busy_machine_has_a_process_for_every_core():
-    with report._busy_machine():
+    with measuring._busy_machine():
         children = subprocess.run(["ps", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
         assert children.stdout.count("while True: pass") == (os.cpu_count() or 1)
 
@@ -86,7 +89,7 @@ def test_a_figure_shows_its_spread():
 
 @pytest.mark.parametrize(("over", "under", "wanted"), [("engine", "stored", [2.0, 4.0]), ("engine", "lean", [1.5])])
 def test_loops_of_one_process_are_compared_turn_by_turn_and_others_round_by_round(over, under, wanted):
-    case = report._Case()
+    case = measuring._Case()
     case.add({"engine": [2.0, 4.0], "stored": [1.0, 1.0]})
     case.add({"lean": [2.0]})
     assert case.ratio(over, under) == Figure.of(wanted)
@@ -94,9 +97,9 @@ def test_loops_of_one_process_are_compared_turn_by_turn_and_others_round_by_roun
 
 def figures() -> dict:
     """A report of a bench of one round."""
-    speeds = {kind: Figure.of([1000.0 + index]) for index, kind in enumerate(report.KINDS)}
-    case = report._Case()
-    for index, kind in enumerate(report.KINDS):
+    speeds = {kind: Figure.of([1000.0 + index]) for index, kind in enumerate(measuring.KINDS)}
+    case = measuring._Case()
+    for index, kind in enumerate(measuring.KINDS):
         case.add({kind: [1000.0 + 100 * index]})
     case.busy = {"plain": [100.0], "engine": [300.0]}
     return msgspec.to_builtins(
@@ -104,10 +107,10 @@ def figures() -> dict:
             "machine": {},
             "cases": dict.fromkeys(CASES, speeds),
             "busy": {name: {kind: Figure.of(rates) for kind, rates in case.busy.items()} for name in CASES},
-            "ratios": dict.fromkeys(CASES, report._ratios(case)),
+            "ratios": dict.fromkeys(CASES, measuring._ratios(case)),
             "first_frame_s": 0.5,
             "import_torch_s": 2.0,
-            "key_ms": {kind: {"p50": 12.0, "p95": 34.0} for kind in report.PLACEMENTS},
+            "key_ms": {kind: {"p50": 12.0, "p95": 34.0} for kind in measuring.PLACEMENTS},
             "terminal_bytes_per_s": 12_345.0,
             "screen_cpu_share": 0.078,
             "screen_rss_mb": 99.4,
@@ -117,10 +120,10 @@ def figures() -> dict:
 
 def test_the_table_shows_every_figure():
     found = figures()
-    table = report.as_table(json.loads(json.dumps(found)))
+    table = measuring.as_table(json.loads(json.dumps(found)))
     lines = table.splitlines()
     assert lines[0].split() == ["steps/s", *CASES]
-    for kind in report.KINDS:
+    for kind in measuring.KINDS:
         assert any(re.match(rf"{kind}( +1,00\d){{3}}$", line) for line in lines)
     assert any(re.match(r"engine, busy( +300){3}$", line) for line in lines)
     assert any(re.match(r"engine / plain, busy( +3\.00){3}$", line) for line in lines)
@@ -130,7 +133,7 @@ def test_the_table_shows_every_figure():
 
 
 def test_what_it_does_is_said_line_by_line_without_a_terminal(capsys):
-    progress = report._Progress(150)
+    progress = measuring._Progress(150)
     progress.say("round 1 of 2: tiny")
     progress.say("")
     said = capsys.readouterr()
@@ -146,7 +149,7 @@ def test_the_default_takes_less_than_five_minutes():
     from aetui.cli.main import bench
 
     defaults = {name: parameter.default for name, parameter in signature(bench).parameters.items()}
-    assert defaults["rounds"] * report._round_seconds(defaults["seconds"]) < 300
+    assert defaults["rounds"] * measuring._round_seconds(defaults["seconds"]) < 300
 
 
 @pytest.mark.parametrize("name", [*BOUND, "OMP_WAIT_POLICY"])

@@ -5,15 +5,18 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pyte
 import pytest
@@ -182,7 +185,9 @@ class Program:
         self.send(b"".join(KEYS.get(key, key.encode()) for key in keys))
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the terminal another size; the kernel tells the program."""
+        """Give the terminal another size; the kernel tells the program, where it is another."""
+        if (columns, rows) == (self._screen.columns, self._screen.lines):
+            return
         self._screen.resize(rows, columns)
         self._screen.reset()
         self._set_size(columns, rows)
@@ -265,9 +270,11 @@ class Program:
 class Starter:
     """Starts `aetui` with arguments on terminals of the given size."""
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, environment: dict[str, str] | None = None) -> None:
+        """environment: variables of every program."""
         self.home = home
         self.programs: list[Program] = []
+        self._environment = environment or {}
 
     def __call__(
         self,
@@ -278,7 +285,8 @@ class Starter:
         environment: dict[str, str] | None = None,
     ) -> Program:
         program = [str(script)] if script else ["-m", "aetui"]
-        self.programs.append(Program([sys.executable, *program, *arguments], columns, rows, environment))
+        extra = self._environment | (environment or {})
+        self.programs.append(Program([sys.executable, *program, *arguments], columns, rows, extra))
         return self.programs[-1]
 
     @property
@@ -286,14 +294,113 @@ class Starter:
         """The engines of the runs under the test's home, with a screen or without."""
         return engines(self.home)
 
+    def close(self) -> None:
+        """End what has not ended by itself, engines in the background too."""
+        for program in self.programs:
+            program.close()
+        for pid in self.engines:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
 
 @pytest.fixture
 def start(private_home: str) -> Iterator[Starter]:
     """Starts `aetui`; what has not ended by itself is ended, engines in the background too."""
     starter = Starter(private_home)
     yield starter
-    for program in starter.programs:
-        program.close()
-    for pid in starter.engines:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    starter.close()
+
+
+MODEL = """
+import time
+from pathlib import Path
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, features):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(features, 4), nn.Linear(4, features)
+        self.steps = 0
+
+    def forward(self, x):
+        if self.training and torch.is_grad_enabled():
+            self.steps += 1
+            while self.steps > int(Path({allowed!r}).read_text()):
+                time.sleep(0.01)  # here
+        return self.decoder(torch.relu(self.encoder(x)))
+"""
+
+
+class Gated:
+    """A user's own model that computes as many steps as it may; the next one takes until it may be."""
+
+    line = 1 + next(i for i, line in enumerate(MODEL.splitlines()) if line.endswith("# here"))
+    """Where it waits."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._allowed = folder / "allowed"
+        self.allow(steps)
+        file = folder / "mine.py"
+        file.write_text(MODEL.format(allowed=str(self._allowed)))
+        self.arguments = ("--model", f"{file}:Net", "--set", "data.rows=0:300")
+
+    def allow(self, steps: int) -> None:
+        """Let it compute so many steps in all."""
+        written = self._allowed.with_suffix(".new")
+        written.write_text(str(steps))
+        written.replace(self._allowed)
+
+
+class Standing:
+    """A run of the digits without an end, which one screen after the other attaches to; it is paused in between."""
+
+    def __init__(self, home: str) -> None:
+        self._start = Starter(home, {"AETUI_HOME": home, "AETUI_CONFIG": f"{home}/config"})
+        opening = self._start(
+            "run", "digits", "--set", "train.steps=0", "--set", "train.epochs=0", "--name", "standing"
+        )
+        opening.wait_for("PAUSED", "PCA-10", "F5 run")
+        self.opening = bytes(opening.raw)
+        """What a new screen is sent until it shows a run."""
+        opening.press("d")
+        opening.wait_end()
+
+    def screen(self, answer: Callable[[Program, bytes], object] | None = None, **options: Any) -> Program:
+        """A screen on the paused run.
+
+        Args:
+            answer: what is done with the terminal's answers to the program.
+        """
+        program = self._start("attach", "standing", **options)
+        if answer is not None:
+            program.answer = lambda data: answer(program, data)
+        program.wait(lambda: re.search("PAUSED|RUNNING", program.text) is not None, "the run")
+        program.wait(lambda: re.search("F5 (run|pause)", program.text) is not None, "the keys")
+        if "RUNNING" in program.text:
+            program.press("F5")
+            program.wait_for("PAUSED", "F5 run")
+        return program
+
+    def close(self) -> None:
+        self._start.close()
+
+
+def leave(program: Program) -> None:
+    """Pause the run and leave it to the next screen, the terminal as it was."""
+    if "RUNNING" in program.text:
+        program.press("F5")
+        program.wait_for("PAUSED")
+    program.press("d")
+    assert program.wait_end() == 0
+    program.assert_restored()
+
+
+@pytest.fixture(scope="session")
+def standing() -> Iterator[Standing]:
+    """A run that screens attach to: they show what a screen does without the start of an engine each."""
+    home = tempfile.mkdtemp(prefix="aetui-test-")
+    run = Standing(home)
+    yield run
+    run.close()
+    shutil.rmtree(home, ignore_errors=True)

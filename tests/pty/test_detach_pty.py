@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aetui.bench.terminal import Terminal
+from aetui.bench.pseudo_terminal import Terminal
 from aetui.cli.main import main
 from aetui.runs.folder import RunFolder
 
@@ -49,8 +49,7 @@ def stored_step(said: str) -> int:
 
 def test_a_run_outlives_its_screens_and_comes_back_on_other_terminals(start):
     first = start("run", *ENDLESS, "--name", "far", "--start")
-    # The verdict is news too, and would take the place of what the notice says of a tweak.
-    first.wait_for("RUNNING", "HEALTHY")
+    first.wait_for("RUNNING")
     first.press("F7")
     tweaked = first.tweaked("optim.lr 0.001 -> 0.000562341")
     first.press("d")
@@ -87,7 +86,7 @@ def test_a_run_outlives_its_screens_and_comes_back_on_other_terminals(start):
 
 def test_two_screens_share_a_run_and_survive_its_engine(start):
     one = start("run", *ENDLESS, "--name", "shared", "--start", columns=200, rows=50)
-    one.wait_for("RUNNING", "HEALTHY")
+    one.wait_for("RUNNING")
     two = start("attach", "shared", columns=120, rows=30)
     two.wait_for("RUNNING")
     one.press("F7")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.pty.conftest import alive
+from tests.pty.conftest import Gated, alive
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -62,20 +62,23 @@ def test_a_screen_pauses_tweaks_leaves_and_stops_it(start, headless):
     assert process.wait(60) == 143 and not alive(process.pid)
 
 
-def test_it_ends_at_its_steps_whoever_watches_and_takes_no_other_run(start, headless):
-    process = headless("--name", "job", "--steps", "2000", "--set", "train.batch_size=0", "--set", "model.hidden=256")
+def test_it_ends_at_its_steps_whoever_watches_and_takes_no_other_run(start, headless, tmp_path):
+    model = Gated(tmp_path, 5)
+    process = headless("--name", "job", "--steps", "20", *model.arguments)
     reads(process, "aetui attach job shows it")
     program = start("attach", "job", columns=100, rows=30)
-    program.wait_for("RUNNING", "of 2,000")
+    program.wait_for("RUNNING", "of 20")
     program.press("F5")
+    program.wait_for("PAUSING")
+    model.allow(20)
     program.wait_for("PAUSED")
     program.press("3", "down", "down", "down", "/", *"code", "enter", "7", "enter", "\x13")
     program.wait_for("These changes need a new run")
     program.press("n")
     program.wait_for("this engine trains the run job and ends with it")
     program.press("F5")
-    program.wait_for("ENDED", "the run job is stored at step 2,000")
+    program.wait_for("ENDED", "the run job is stored at step 20")
     assert process.wait(60) == 0
-    assert "2,000 (" in process.stdout.read()
+    assert "20 (" in process.stdout.read()
     program.press("q")
     program.ended()

@@ -6,54 +6,45 @@ import threading
 
 import pytest
 
+from tests.pty.conftest import leave
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
-ENDLESS = ("--set", "train.steps=0", "--set", "train.epochs=0")
 _COLOR = re.compile(rb"\x1b\[[0-9;]*\b(?:3[0-8]|4[0-8]|9[0-7]|10[0-7])(?:;[0-9;]*)?m")
 
 
-def leave(program):
-    program.press("ctrl+q")
-    program.wait_for("and stop")
-    program.press("c")
-    assert program.wait_end() == 0
-    program.assert_restored()
-
-
-def test_opening_takes_few_bytes(start):
-    program = start("run", "digits")
-    program.wait_for("PAUSED", "PCA-10", "F5 run")
-    assert len(program.raw) <= 40_000
-
-
-def test_a_terminal_that_does_not_answer_is_drawn_on_all_the_same(start):
-    program = start("run", "digits", *ENDLESS)
-    program.answer = lambda data: None
-    program.wait_for("PAUSED", "Reconstructions", "F5 run")
+def train(program):
     program.press("F5")
     program.wait_for("RUNNING")
+
+
+def test_opening_takes_few_bytes(standing):
+    assert len(standing.opening) <= 40_000
+
+
+def test_a_terminal_that_does_not_answer_is_drawn_on_all_the_same(standing):
+    program = standing.screen(answer=lambda program, data: None)
+    program.wait_for("PAUSED", "Reconstructions", "F5 run")
+    train(program)
     program.press("F8")
     program.tweaked("optim.lr")
+    leave(program)
 
 
 @pytest.mark.parametrize("answer", [b"\x1b[999;999R", b"\x1b[1;1R"])
-def test_answers_that_make_no_sense_are_no_keys(start, answer):
-    program = start("run", "digits", *ENDLESS)
-    program.answer = lambda data: program.send(answer)
+def test_answers_that_make_no_sense_are_no_keys(standing, answer):
+    program = standing.screen(answer=lambda program, data: program.send(answer))
     program.wait_for("PAUSED", "Reconstructions", "F5 run")
-    program.press("F5")
-    program.wait_for("RUNNING")
+    train(program)
     assert "Rewind to" not in program.text
     leave(program)
 
 
-def test_late_answers_and_keys_between_them(start):
-    program = start("run", "digits", *ENDLESS)
-    program.answer = lambda data: threading.Timer(0.4, program.send, (data,)).start()
+def test_late_answers_and_keys_between_them(standing):
+    program = standing.screen(answer=lambda program, data: threading.Timer(0.4, program.send, (data,)).start())
     program.wait_for("PAUSED", "Reconstructions", "F5 run")
-    program.press("F5")
-    program.wait_for("RUNNING")
-    program.press("F8")
+    train(program)
+    program.press("F7")
     program.tweaked("optim.lr")
     program.press("F3")
     program.wait_for("Rewind to")
@@ -62,17 +53,17 @@ def test_late_answers_and_keys_between_them(start):
     leave(program)
 
 
-def test_a_picture_is_sent_only_when_the_last_has_arrived(start):
-    program = start("run", "digits", *ENDLESS)
+def test_a_picture_is_sent_only_when_the_last_has_arrived(standing):
+    program = standing.screen()
     program.wait_for("PAUSED", "Reconstructions", "F5 run")
-    program.press("F5")
-    program.wait_for("RUNNING")
+    train(program)
     program.answer = lambda data: None
     program.wait(lambda: b"\x1b[6n" in program.raw[-400:], "a question")
     before = len(program.raw)
     for _ in range(10):
         program._take(0.2)
     assert len(program.raw) - before < 12_000
+    program.kill()
 
 
 @pytest.mark.parametrize(
@@ -83,23 +74,25 @@ def test_a_picture_is_sent_only_when_the_last_has_arrived(start):
         ({"TERM": "linux"}, "cp437"),
     ],
 )
-def test_old_terminals_get_characters_that_they_have(start, environment, allowed):
-    program = start("run", "digits", *ENDLESS, environment=environment)
+def test_old_terminals_get_characters_that_they_have(standing, environment, allowed):
+    program = standing.screen(environment=environment)
     program.wait_for("PAUSED", "F5 run")
-    program.press("F5")
-    program.wait_for("RUNNING", "PCA")
-    program.wait(lambda: program.step > 500, "some steps")
+    before = program.step
+    train(program)
+    program.wait_for("PCA")
+    program.wait(lambda: program.step > before + 500, "some steps")
     program.raw.decode("utf-8", "ignore").encode(allowed)
     assert "?" not in "".join(program.lines[3:-5]).replace("?)", "")
     if environment.get("TERM") == "vt100":
         assert not _COLOR.search(program.raw)
         assert b"$p" not in program.raw and b"\x1b[>" not in program.raw
+    leave(program)
 
 
-def test_without_colors_none_are_sent(start):
-    program = start("run", "digits", environment={"NO_COLOR": "1"})
-    program.wait_for("PAUSED", "F5 run")
+def test_without_colors_none_are_sent(standing):
+    program = standing.screen(environment={"NO_COLOR": "1"})
     assert not _COLOR.search(program.raw)
+    leave(program)
 
 
 def test_a_terminal_that_cannot_move_its_cursor_is_told_so(start):

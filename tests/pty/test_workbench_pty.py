@@ -9,6 +9,7 @@ import pytest
 
 from aetui.runs.folder import RunFolder
 from aetui.runs.summary import summary
+from tests.pty.conftest import leave
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -43,8 +44,7 @@ def test_a_session_from_start_to_quit(start, placement, columns, rows):
     assert ("libtorch" in libraries) == (placement == "thread")
 
     program.press("F5")
-    # The verdict is news too, and would take the place of what the notice says of a tweak.
-    program.wait_for("RUNNING", "F5 pause", "HEALTHY")
+    program.wait_for("RUNNING", "F5 pause")
     program.wait(lambda: program.step > 20, "step 20")
     program.press("F7")
     assert program.tweaked("optim.lr 0.001 -> 0.000562341") > 20
@@ -95,17 +95,18 @@ def test_keys_pressed_before_the_engine_is_ready_are_obeyed_in_order(start, plac
     assert program.wait_end() == 0
 
 
-def test_quitting_while_the_engine_still_loads(start):
-    program = start("--start")
-    program.wait_for("LOADING")
+def test_quitting_while_the_engine_still_loads_and_a_theme_that_does_not_exist(start):
+    program = start("--theme", "nope", "--start")
+    program.wait_for("LOADING", "there is no theme 'nope'", "Using dark")
     program.press("ctrl+q")
     assert program.wait_end() == 0
     program.assert_restored()
     assert not start.engines
 
 
-def test_resizing_while_training_redraws_the_whole_screen(start):
-    program = start("run", *ENDLESS, "--start", columns=120, rows=40)
+def test_resizing_while_training_redraws_the_whole_screen(standing):
+    program = standing.screen(columns=120, rows=40)
+    program.press("F5")
     program.wait_for("RUNNING", "F5 pause")
     for columns, rows in ((80, 24), (60, 15), (200, 50)):
         program.resize(columns, rows)
@@ -113,11 +114,7 @@ def test_resizing_while_training_redraws_the_whole_screen(start):
         assert len(program.lines) == rows
         step = program.step
         program.wait(lambda step=step: program.step > step, "training to go on")
-    program.press("F5")
-    program.wait_for("PAUSED")
-    program.press("ctrl+q")
-    assert program.wait_end() == 0
-    program.assert_restored()
+    leave(program)
 
 
 def test_an_engine_in_a_thread_saves_the_run_and_ends_with_its_screen(start, private_home):
@@ -170,13 +167,6 @@ def test_data_that_cannot_be_used_keep_the_program_up_with_the_reason(start, tmp
     program.press("ctrl+q")
     said = program.ended(1)
     assert said.startswith("aetui: gaps.csv: column 'b' has 1 NaN of 3 entries") and said.count("aetui:") == 1
-
-
-def test_a_theme_that_does_not_exist_is_named_and_another_used(start):
-    program = start("--theme", "nope")
-    program.wait_for("LOADING", "there is no theme 'nope'", "Using dark")
-    program.press("ctrl+q")
-    assert program.wait_end() == 0
 
 
 def test_training_that_stops_being_finite_says_where_and_can_still_be_steered(start):

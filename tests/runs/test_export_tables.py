@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from aetui.runs.export.errors import ExportError
-from aetui.runs.export.tables import COLUMNS, Points, Table, write_csv, write_parquet
-from aetui.runs.export.weights import write_state_dict
+from aetui.runs.export.history_table import COLUMNS, Points, Table, write_csv, write_parquet
+from aetui.runs.export.weights_file import write_state_dict
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aetui.runs.export.tables import Points, Table
+from aetui.runs.export.history_table import Points, Table
 from aetui.runs.export.tensorboard import write_events
 
 STEPS = 20_000

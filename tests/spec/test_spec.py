@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec import inspect
 
 from aetui.spec import RunSpec, SpecError, changed, differences, dumps, from_mapping, load, loads, to_mapping
-from aetui.spec.fields import SECTIONS, Field, fields_of, spec_fields, variants
+from aetui.spec.fields import SECTIONS, Field, fields_of, variants
 from aetui.spec.sections import LIVE_KINDS
 from aetui.spec.toml import reference
+from tests.conftest import spec_fields
 
 
 def values_of(field: Field) -> st.SearchStrategy:

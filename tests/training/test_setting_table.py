@@ -3,8 +3,8 @@
 import pytest
 
 from aetui.spec import RunSpec, SpecError, changed, dumps, loads
-from aetui.spec.fields import spec_fields
 from aetui.training.setting_table import table
+from tests.conftest import spec_fields
 
 
 def test_the_table_has_every_setting_and_kind_but_those_about_the_spec():

@@ -11,7 +11,7 @@ from aetui import RunSpec, SpecError, Trainer, presets
 from aetui.spec import changed
 from aetui.spec import sections as s
 from aetui.spec.fields import variants
-from aetui.training.weights import sha256
+from aetui.training.weights_fingerprint import sha256
 
 SMALL = {"model.hidden": (16,), "model.code": 4, "data.rows": "0:200", "train.batch_size": 32}
 

@@ -11,7 +11,7 @@ from aetui import protocol as p
 from aetui.spec import RunSpec, loads
 from aetui.tui.actions import keymap_for
 from aetui.tui.app import Workbench
-from aetui.tui.settings import Settings, load_settings
+from aetui.tui.user_settings import Settings, load_settings
 
 MEDIUM, NARROW = (120, 40), (80, 24)
 Make = Callable[..., tuple[Workbench, Any]]

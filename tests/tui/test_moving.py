@@ -10,7 +10,7 @@ from aetui.spec import RunSpec
 from aetui.tui.app import Workbench
 from aetui.tui.dialogs import Confirm
 from aetui.tui.rewind import RewindDialog
-from aetui.tui.settings import Settings
+from aetui.tui.user_settings import Settings
 from aetui.tui.workbench import WorkbenchScreen
 
 NARROW = (80, 24)

@@ -11,7 +11,7 @@ from textual.app import App
 from aetui import protocol as p
 from aetui.tui import checkpoint_rows, rewind
 from aetui.tui.model import RunModel
-from aetui.tui.panes.branches import LeftBranches
+from aetui.tui.panes.left_traces import LeftBranches
 from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.themes import variable_defaults
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetui.tui.actions import ACTIONS
-from aetui.tui.settings import Settings, load_settings
+from aetui.tui.user_settings import Settings, load_settings
 
 
 def loaded(folder: Path, text: str) -> tuple[Settings, list[str]]:

@@ -179,7 +179,7 @@ async def test_a_click_opens_the_why_pane(workbench: Make, opened: Open) -> None
 
 
 async def test_the_users_own_key_is_named(workbench: Make, opened: Open) -> None:
-    from aetui.tui.settings import Settings
+    from aetui.tui.user_settings import Settings
 
     app, _ = workbench(settings=Settings(keys={"pane-why": "f3"}))
     async with opened(app, (80, 24)) as pilot:

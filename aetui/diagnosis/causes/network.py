@@ -16,6 +16,63 @@ UNTRAINED, HARDLY = ((0.97, 0.97), (0.2, 0.85), (0.04, 0.6)), 0.15
 """Suspicion by the share of the weights that do not train (above): biases alone are a few per cent; calibrated."""
 ODD, HARDLY_ODD = ((8.0, 0.85), (3.0, 0.6), (1.5, 0.4)), 0.2
 """Suspicion by how far initial weights lie outside of GAINS, as a factor (above); calibrated."""
+LONE_ODD = 0.8
+"""Factor for a single odd layer among several; calibrated."""
+TWINS, ZERO_LAST = 0.95, 0.1
+"""Suspicion of layers whose units start out identical, and where that is a last layer of zeros, which learns to
+differ at the first step."""
+USUAL_INIT = 0.04
+"""Suspicion of initial weights of a usual scale; calibrated."""
+FADED = 1e-3
+"""How much rows differ, in shares of an activation's size, below which the signal is lost on its way; calibrated."""
+FADES, SILENCED = 0.3, 0.1
+"""Suspicion of usual initial weights behind which the signal is lost, and where units that are flat or dead explain it;
+calibrated."""
+FADES_BESIDE, MOST_ODD = 0.1, 0.92
+"""What a lost signal adds to the suspicion of odd initial weights, and up to where; calibrated."""
+HALF_DEAD = 0.5
+"""Share of a layer's units that is dead at step 0 from which that is a sign (50 %, Amazon SageMaker Debugger)."""
+DEAD_AT_START, FEW_DEAD_AT_START = ((0.9, 0.85), (0.75, 0.5), (HALF_DEAD, 0.2)), 0.08
+"""Suspicion by that share (from): behind a narrow code the biases decide at first, and half of a working layer may be
+off; calibrated."""
+DIED, DIED_SINCE = 0.3, 0.1
+"""Share of dead units from which a layer died in the training, and by how much it has to exceed that at step 0;
+calibrated."""
+ALL_DEAD, MOST_DEAD = 0.9, 0.6
+"""Share of dead units from which all of a layer counts as dead, and above which most of it does; calibrated."""
+ALL_DIED, MOST_DIED, SOME_DIED = 0.5, 0.35, 0.2
+"""Suspicion where all, most or fewer of the units died; calibrated."""
+SINCE = 0.5
+"""Share of the present dead units from which a snapshot had them already."""
+RELU_CODE = 0.35
+"""Suspicion of a ReLU on a code of few units; calibrated."""
+SMALL_CODE = 2
+"""Units up to which a layer counts as narrow whatever the width of the code."""
+DEAD_OUTPUTS, RELU_OUTPUT = 0.15, 0.6
+"""Share of dead outputs behind a ReLU, beyond constant features, that is a fault, and its suspicion; calibrated."""
+OFFSET, SPREAD = 4.0, 20.0
+"""Offset of the features and standard deviation of the data beyond which their scale may be why units die;
+calibrated."""
+UNSCALED_DIES, UNSCALED_SATURATES = 0.7, 0.5
+"""Factors for dead and for saturated units where the data's scale may be why; calibrated."""
+FLAT_SPREAD = 4.0
+"""Standard deviation of the data beyond which their scale may be why units saturate; calibrated."""
+FLAT, FLAT_LATER = 0.3, 0.5
+"""Share of values in the flat part of an activation from which it is saturated, at step 0 and later (50 %, Amazon
+SageMaker Debugger); calibrated."""
+SATURATED, HALF_SATURATED = ((0.7, 0.8),), 0.5
+"""Suspicion by the share at step 0 (from); calibrated."""
+SATURATED_LATER, NOT_SATURATED = 0.4, 0.1
+"""Suspicion where it saturated in the training, and where nothing is saturated; calibrated."""
+LARGE_INIT_SATURATES = 0.6
+"""Factor for saturated units where large initial weights may be why; calibrated."""
+VANISHED, VANISHES = 0.03, 0.45
+"""First layer's gradient over the last one's behind several sigmoids below which it vanishes, and the suspicion: the
+slope of a sigmoid is a quarter at most (Glorot & Bengio 2010, section 3); calibrated."""
+MODES_APART, MODES_WORK = 0.2, 0.3
+"""Quality by which train mode exceeds eval mode, and that it has at least, where the modes are at fault; calibrated."""
+MISMATCH = 0.93
+"""Suspicion where they are: it is the difference itself that was measured."""
 SEEN = 0.9
 """Suspicion of a fault that the verdict names: it is seen, and only what brought it about can be asked."""
 REINIT = Remedy(
@@ -86,7 +143,7 @@ def _symmetry(d: Dossier) -> Suspect | None:
     text = f"the initial weights of {_listed(names)} are {what}"
     facts = (evidence("layers of identical units", len(same), "0", text, _listed(names)),)
     probes = (Probe("default initial weights", Change(reinit=True)),)
-    return Suspect("init-symmetry", 0.1 if last_only else 0.95, facts, (REINIT,), probes)
+    return Suspect("init-symmetry", ZERO_LAST if last_only else TWINS, facts, (REINIT,), probes)
 
 
 def _init_scale(d: Dossier) -> Suspect | None:
@@ -96,7 +153,7 @@ def _init_scale(d: Dossier) -> Suspect | None:
     low, high = GAINS
     odd = sorted((w for w in weights if not low <= w.gain <= high), key=_oddness, reverse=True)
     facts: list[Evidence] = []
-    suspicion = 0.04
+    suspicion = USUAL_INIT
     if odd:
         worst = odd[0]
         text = f"the initial weights of {worst.name} have {figure(worst.gain)} times the scale of 1/sqrt(fan in)"
@@ -104,15 +161,15 @@ def _init_scale(d: Dossier) -> Suspect | None:
         factor = _oddness(worst)
         suspicion = graded(factor, ODD, HARDLY_ODD)
         if len(odd) == 1 and len(weights) > 2:
-            suspicion *= 0.8
+            suspicion *= LONE_ODD
     fading = _signal(d)
     if fading is not None:
         where, share = fading
         text = f"at {where} the rows differ by only {figure(share)} of the activations' size"
         facts.append(evidence("signal at step 0", share, "above 0.01", text, where))
-        silenced = any(one.saturated >= 0.3 or one.dead >= 0.5 for one in d.facts.activities)
-        alone = 0.1 if silenced else 0.3
-        suspicion = max(suspicion, alone if not odd else min(0.92, suspicion + 0.1))
+        silenced = any(one.saturated >= FLAT or one.dead >= HALF_DEAD for one in d.facts.activities)
+        alone = SILENCED if silenced else FADES
+        suspicion = max(suspicion, alone if not odd else min(MOST_ODD, suspicion + FADES_BESIDE))
     probes = (Probe("default initial weights", Change(reinit=True)),)
     return Suspect("init-scale", suspicion, tuple(facts), (REINIT,), probes)
 
@@ -123,9 +180,9 @@ def _oddness(weight: Weight) -> float:
 
 
 def _signal(d: Dossier) -> tuple[str, float] | None:
-    """The first activation at step 0 where rows differ by less than a thousandth of its size."""
+    """The first activation at step 0 where rows differ by less than `FADED` of its size."""
     for one in d.facts.activities:
-        if not one.output and one.size > 0 and one.spread / one.size < 1e-3:
+        if not one.output and one.size > 0 and one.spread / one.size < FADED:
             return one.where or one.kind, one.spread / one.size
     return None
 
@@ -137,21 +194,20 @@ def _dead(d: Dossier) -> Suspect | None:
     start = max((one for one in rectified), key=lambda one: one.dead)
     now = max((one for one in d.activities if one.kind == "relu"), key=lambda one: one.dead, default=start)
     facts: list[Evidence] = []
-    suspicion = 0.08
+    suspicion = FEW_DEAD_AT_START
     width = d.facts.linear.width
-    narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, 2)]
-    if start.dead >= 0.5:
+    narrow = [one for one in rectified if not one.output and width is not None and one.units <= max(width, SMALL_CODE)]
+    if start.dead >= HALF_DEAD:
         text = f"{start.dead:.0%} of the units of {start.where or 'a ReLU'} give the same for every row at step 0"
         facts.append(evidence("dead units at step 0", start.dead, "below 0.1", text, start.where))
-        # Behind a narrow code the biases decide at first, and half of a working layer may be off.
-        suspicion = 0.85 if start.dead >= 0.9 else 0.5 if start.dead >= 0.75 else 0.2
-    if d.started and now.dead >= 0.3 and now.dead > start.dead + 0.1:
+        suspicion = next(doubt for least, doubt in DEAD_AT_START if start.dead >= least)
+    if d.started and now.dead >= DIED and now.dead > start.dead + DIED_SINCE:
         first = next(
             (
                 shot.step
                 for shot in d.snapshots
                 if any(
-                    one.kind == "relu" and one.where == now.where and one.dead >= 0.5 * now.dead
+                    one.kind == "relu" and one.where == now.where and one.dead >= SINCE * now.dead
                     for one in shot.activities
                 )
             ),
@@ -162,19 +218,24 @@ def _dead(d: Dossier) -> Suspect | None:
             f"since about step {first:,}"
         )
         facts.append(evidence("dead units", now.dead, "below 0.1", text, now.where))
-        suspicion = max(suspicion, 0.5 if now.dead >= 0.9 else 0.35 if now.dead > 0.6 else 0.2)
+        died = ALL_DIED if now.dead >= ALL_DEAD else MOST_DIED if now.dead > MOST_DEAD else SOME_DIED
+        suspicion = max(suspicion, died)
     if narrow:
         facts.append(evidence("activation of the code", "relu", "linear",
                               "a ReLU on the code leaves every unit that is negative for all rows without a gradient",
                               narrow[0].where or "code"))  # fmt: skip
-        suspicion = max(suspicion, 0.35)
+        suspicion = max(suspicion, RELU_CODE)
     outputs = [one for one in d.activities if one.output and one.kind == "relu"]
-    if outputs and outputs[0].dead > 0.15 + d.facts.data.constant / max(1, d.facts.data.features):
+    if outputs and outputs[0].dead > DEAD_OUTPUTS + d.facts.data.constant / max(1, d.facts.data.features):
         text = f"{outputs[0].dead:.0%} of the outputs are the same for every row behind the ReLU of the output layer"
         facts.append(evidence("dead outputs", outputs[0].dead, "0", text, "output"))
-        suspicion = max(suspicion, 0.6)
-    if d.facts.data.std and (d.facts.data.offset > 4 or d.facts.data.std > 20) and suspicion > 0.1:
-        suspicion *= 0.7
+        suspicion = max(suspicion, RELU_OUTPUT)
+    if (
+        d.facts.data.std
+        and (d.facts.data.offset > OFFSET or d.facts.data.std > SPREAD)
+        and suspicion > FEW_DEAD_AT_START
+    ):
+        suspicion *= UNSCALED_DIES
     code = d.dead_code
     if d.symptom == DEAD_CODE and code is not None:
         count = round(code.dead * code.units)
@@ -192,7 +253,7 @@ def _dead(d: Dossier) -> Suspect | None:
     )  # fmt: skip
     swaps = tuple((one.index, "leaky") for one in d.facts.activities if one.kind == "relu")
     probes = [Probe("leaky instead of ReLU", Change(swaps=swaps))]
-    if start.dead >= 0.5:
+    if start.dead >= HALF_DEAD:
         probes.append(Probe("default initial weights", Change(reinit=True)))
     return Suspect("dead-units", suspicion, tuple(facts), remedies, tuple(probes), certain=shown)
 
@@ -213,27 +274,27 @@ def _saturated(d: Dossier) -> Suspect | None:
     later = [one for one in d.activities if one.kind in SQUASHING and not one.output]
     now = max(later, key=lambda one: one.saturated, default=start)
     facts: list[Evidence] = []
-    suspicion = 0.1
-    if start.saturated >= 0.3:
+    suspicion = NOT_SATURATED
+    if start.saturated >= FLAT:
         text = f"{start.saturated:.0%} of the values of {start.where or start.kind} lie in its flat part at step 0"
         facts.append(evidence("saturated units at step 0", start.saturated, "below 0.2", text, start.where))
-        suspicion = 0.8 if start.saturated >= 0.7 else 0.5
-        if d.facts.data.std > 4 or d.facts.data.offset > 4:
-            suspicion *= 0.5
+        suspicion = next((doubt for least, doubt in SATURATED if start.saturated >= least), HALF_SATURATED)
+        if d.facts.data.std > FLAT_SPREAD or d.facts.data.offset > OFFSET:
+            suspicion *= UNSCALED_SATURATES
         if any(weight.gain > GAINS[1] for weight in d.facts.weights):
-            suspicion *= 0.6
-    elif d.started and now.saturated >= 0.5:
+            suspicion *= LARGE_INIT_SATURATES
+    elif d.started and now.saturated >= FLAT_LATER:
         text = f"{now.saturated:.0%} of the values of {now.where or now.kind} lie in its flat part"
         facts.append(evidence("saturated units", now.saturated, "below 0.3", text, now.where))
-        suspicion = 0.4
+        suspicion = SATURATED_LATER
     sigmoids = [one for one in squashed if one.kind == "sigmoid"]
     fade = _fading(d)
-    if len(sigmoids) >= 2 and fade is not None and fade < 0.03:
+    if len(sigmoids) >= 2 and fade is not None and fade < VANISHED:
         text = (
             f"the first layer's gradient is {figure(fade)} of the last one's: each sigmoid passes on a quarter at most"
         )
         facts.append(evidence("gradient of the first layer against the last", fade, "above 0.1", text, "encoder"))
-        suspicion = max(suspicion, 0.45)
+        suspicion = max(suspicion, VANISHES)
     remedies = (
         Remedy(
             id="unsaturated", set=_instead(d, SQUASHING, "relu"), line=now.line,
@@ -241,7 +302,7 @@ def _saturated(d: Dossier) -> Suspect | None:
         ),
     )  # fmt: skip
     probes = [Probe("no squashing in hidden layers", Change(swaps=tuple((one.index, "elu") for one in squashed)))]
-    if start.saturated >= 0.3:
+    if start.saturated >= FLAT:
         gentle = tuple((one.index, f"gentle {one.kind}") for one in squashed)
         probes.insert(0, Probe("inputs of the squashing layers centered and brought to size 1", Change(swaps=gentle)))
     return Suspect("saturated-units", suspicion, tuple(facts), remedies, tuple(probes))
@@ -261,7 +322,7 @@ def _modes(d: Dossier) -> Suspect | None:
     if d.train_fit is None:
         return None
     train, eval_ = d.quality_of(d.train_fit), d.quality_of(d.fit)
-    if train - eval_ < 0.2 or train < 0.3:
+    if train - eval_ < MODES_APART or train < MODES_WORK:
         return None
     text = (
         f"explained variance is {figure(d.train_fit.explained)} in train mode "
@@ -280,4 +341,4 @@ def _modes(d: Dossier) -> Suspect | None:
             "GroupNorm), and train longer than the running statistics need.",
         ),
     )  # fmt: skip
-    return Suspect("train-eval-mismatch", 0.93, tuple(facts), remedies, certain=True)
+    return Suspect("train-eval-mismatch", MISMATCH, tuple(facts), remedies, certain=True)

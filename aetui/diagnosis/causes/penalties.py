@@ -25,8 +25,28 @@ DROPPED, FAINT_NOISE = ((0.7, 0.7), (0.45, 0.4)), 0.1
 NOISY, SOME_NOISE = ((2.0, 0.85), (1.0, 0.6)), 0.35
 """Suspicion by the noise of the outputs in standard deviations of the data (above): at one of them half of the variance
 that a linear denoiser sees is noise (Vincent et al. 2010, section 4); calibrated."""
+LITTLE_LESS, LESS = 10.0, 100.0
+"""How many times less a remedy weighs the KL at least, and where its weight is not known."""
+NO_UNIT = 0.8
+"""Suspicion at least where no code unit is active; calibrated."""
+MANY_ACTIVE, MANY_UNITS = 0.5, 0.15
+"""Share of active units from which a KL of unknown weight is hardly to blame, and the suspicion at most; calibrated."""
+OUTWEIGHS, TELLS = 1.0, 0.1
+"""A penalty's gradient over that of the reconstruction above which it outweighs it, and above which it tells;
+calibrated."""
+OUTWEIGHING, TELLING, FAINT_PENALTY = 0.8, 0.55, 0.3
+"""Suspicion of such penalties, and of those that pull less; calibrated."""
+WEAKER = 10
+"""How many times less a remedy weighs a penalty."""
+STRONG_DECAY = 0.01
+"""Weight decay from which it counts as strong where the optimizer adds it to the gradient; calibrated."""
+DECAYS, FAINT_DECAY = ((10.0, 0.85), (1.0, 0.6), (0.1, 0.2)), 0.04
+"""Suspicion by the weight decay over a strong one (from); calibrated."""
+DECOUPLED_DECAYS, FAINT_DECOUPLED = ((10.0, 0.85), (1.0, 0.5)), 0.05
+"""Suspicion by a decoupled weight decay (from), which shrinks weights by lr x decay a step, whatever the gradient
+(Loshchilov & Hutter 2019); calibrated."""
 _DECAY = {"adamw": 0.1}
-"""Weight decay from which it counts as strong; 0.01 where the optimizer adds it to the gradient."""
+"""Weight decay from which it counts as strong where that is not STRONG_DECAY; calibrated."""
 
 
 def suspects(dossier: Dossier) -> Iterator[Suspect]:
@@ -48,7 +68,6 @@ def _posterior(d: Dossier) -> Suspect | None:
     if not terms:
         return None
     facts: list[Evidence] = []
-    suspicion = 0.35
     linear, kept = f.linear.explained, None
     if f.beta is not None and d.kl_limit is not None and linear:
         kept = min(1.0, d.kl_limit / linear)
@@ -72,9 +91,9 @@ def _posterior(d: Dossier) -> Suspect | None:
         text = f"{active} of {width} code units vary with the input (variance of their mean above 0.01)"
         facts.append(evidence("active units", active, "most of them", text, "code"))
         if active == 0 and (kept is None or kept < MILD_KL):
-            suspicion = max(suspicion, 0.8)
-        elif active >= 0.5 * width and f.beta is None:
-            suspicion = min(suspicion, 0.15)
+            suspicion = max(suspicion, NO_UNIT)
+        elif active >= MANY_ACTIVE * width and f.beta is None:
+            suspicion = min(suspicion, MANY_UNITS)
     probes = (Probe("without the KL", Change(drop=terms)),)
     return Suspect("posterior-collapse", suspicion, tuple(facts), tuple(_balanced(d)), probes)
 
@@ -82,7 +101,7 @@ def _posterior(d: Dossier) -> Suspect | None:
 def _balanced(d: Dossier) -> Iterator[Remedy]:
     """Summing both terms alike, a smaller weight, and where the final weight is an ordinary one, a warm-up."""
     spec, beta = d.subject.spec, d.facts.beta
-    less = 100.0 if beta is None else max(10.0, beta / MODEST_BETA)
+    less = LESS if beta is None else max(LITTLE_LESS, beta / MODEST_BETA)
     averaged = not d.subject.loss.summed if spec is None else spec.loss.reduction == "mean"
     if averaged and (beta is None or beta <= ORDINARY_BETA * max(1, d.facts.data.features)):
         text = "Sum the reconstruction over the features, as the KL is summed over the code."
@@ -114,19 +133,19 @@ def _penalty(d: Dossier) -> Suspect | None:
             late = sum(d.parts.get(name, 0.0) for name in names)
             facts.append(evidence("penalty at the end", late, f"well below {figure(base)}",
                                   f"after {d.steps:,} steps the penalty is {figure(late)}", "loss"))  # fmt: skip
-        suspicion = 0.8 if ratio > 1 or added > base else 0.55 if ratio > 0.1 else 0.3
+        outweighs = ratio > OUTWEIGHS or added > base
+        suspicion = OUTWEIGHING if outweighs else TELLING if ratio > TELLS else FAINT_PENALTY
         remedies.append(Remedy(id="weaker", text="Weigh the penalty ten times less.", set=_weaker(d, names)))
         probes.append(Probe("without the penalty", Change(drop=names)))
     decay = float(f.options.get("weight_decay") or 0.0)
-    strong = _DECAY.get(d.subject.optimizer, 0.01)
+    strong = _DECAY.get(d.subject.optimizer, STRONG_DECAY)
     if decay > 0:
         facts.append(
             evidence("weight decay", decay, f"below {strong:g}", f"the weight decay is {figure(decay)}", "optimizer")
         )
-        doubt = 0.85 if decay >= 10 * strong else 0.6 if decay >= strong else 0.2 if decay >= 0.1 * strong else 0.04
+        doubt = next((doubt for times, doubt in DECAYS if decay >= times * strong), FAINT_DECAY)
         if d.subject.optimizer == "adamw":
-            # Decoupled decay shrinks weights by lr x decay a step, whatever the gradient.
-            doubt = 0.85 if decay >= 10 else 0.5 if decay >= 1 else 0.05
+            doubt = next((doubt for least, doubt in DECOUPLED_DECAYS if decay >= least), FAINT_DECOUPLED)
         suspicion = max(suspicion, doubt)
         remedies.append(Remedy(id="no-decay", text="Turn the weight decay off.", set={"optim.weight_decay": 0.0}))
         probes.append(Probe("without weight decay", Change(weight_decay=False)))
@@ -142,7 +161,7 @@ def _weaker(d: Dossier, names: tuple[str, ...]) -> dict[str, float]:
     for name in names:
         path = settings.get(name)
         if path and section is not None:
-            found[path] = float(f"{getattr(section, path.split('.')[1]) / 10:.3g}")
+            found[path] = float(f"{getattr(section, path.split('.')[1]) / WEAKER:.3g}")
     return found
 
 
@@ -151,7 +170,7 @@ def _noise(d: Dossier) -> Suspect | None:
     if not noise or (d.facts.variational and "dropout" not in noise):
         return None
     facts: list[Evidence] = []
-    suspicion = 0.1
+    suspicion = 0.0
     if "dropout" in noise:
         share = noise["dropout"]
         facts.append(evidence("dropout", share, "up to 0.3", f"dropout of {share:.0%} of the units", "network"))

@@ -25,6 +25,54 @@ MSE = Remedy(id="mse", set={"loss.kind": "mse"}, text="Use the mean squared erro
 
 UNREACHED, REACHED = ((0.3, 0.93), (0.1, 0.75), (0.03, 0.4)), 0.15
 """Suspicion by the share of the targets' variance that the output layer can't produce (above); calibrated."""
+SOFTMAX_REACHES, SOFTMAX = 0.9, 0.92
+"""Share of the targets' variance that softmax outputs can explain above which they are no fault, and the suspicion;
+calibrated."""
+ONE_SIDED = 0.88
+"""Suspicion of an activation that keeps logits from one side; calibrated."""
+OUT_OF_REACH = 0.005
+"""Share of target values beyond a bounded output above which that is said; calibrated."""
+NEEDS_LINEAR = 0.01
+"""Share of target values beyond the output layer above which the squared error needs another one."""
+BAD_VALUES, OTHER_SHAPE, REFUSED = 0.99, 0.97, 0.95
+"""Suspicion of values that are not finite, of an output that the loss broadcasts, and of a loss that refuses to
+compute: each is the fault itself."""
+UNIT_SLACK = 1e-3
+"""How far targets of a cross-entropy may lie outside of 0..1: rounding of scaled data."""
+WRONG_LOSS = 0.9
+"""Suspicion of a cross-entropy on other targets or outputs than it is defined for; calibrated."""
+UNDEFINED = 0.92
+"""Suspicion of a loss that is not finite at outputs and targets that are; calibrated."""
+NEGATIVE_BEYOND, NEGATIVE = 0.8, 0.5
+"""Suspicion of a loss below zero, where targets leave 0..1 and where not; calibrated."""
+NO_COMPARISON = 0.85
+"""Suspicion of a loss for classes, and of one that a perfect copy does not have the least of; calibrated."""
+LATE = 20
+"""Steps that a late loss is the mean of."""
+LARGE, HUGE, ENORMOUS = 4.0, 10.0, 40.0
+"""Root mean square of the values, of which 1 is usual, from which they are large (above), and its next grades;
+calibrated."""
+LARGE_FELT, LARGE_ALONE, HUGE_DOUBT, ENORMOUS_DOUBT = 0.6, 0.25, 0.6, 0.85
+"""Suspicion of large values where activations are saturated by them and where not, and of the next grades;
+calibrated."""
+FELT = 0.3
+"""Share of saturated values at step 0 from which large inputs are felt; calibrated."""
+OFFSET, OFFSET_SHARE, OFFSET_SIZE = 2.0, 4.0, 0.5
+"""Features' means in their standard deviations above which rows look alike; the least of the overall mean squared, in
+those of its chance value std^2 / features; and the least root mean square of the values; calibrated."""
+OFFSETS, FAR_OFFSET = ((4.0, 0.2), (10.0, 0.45)), 0.8
+"""Suspicion by that offset (below), and where it is larger; calibrated."""
+TINY, TINIER = 0.1, 0.03
+"""Root mean square below which values are small, and down to which that is a weak sign (above); calibrated."""
+TINY_DOUBT, TINIER_DOUBT = 0.35, 0.75
+"""Suspicion of these; calibrated."""
+VERY_UNEVEN, UNEVEN_DOUBT, VERY_UNEVEN_DOUBT = 100.0, 0.3, 0.6
+"""Ratio of the features' ranges from which it is a strong sign, and the suspicion below and from there; calibrated."""
+UNSCALED_REACH, UNSCALED_HIGH, MOST_UNSCALED = 0.5, 2.0, 0.85
+"""Values that a bounded output reaches less than this share of, and that go beyond this, are rather unscaled data than
+a wrong activation; the suspicion is cut there, so that both can be first; calibrated."""
+FLAT_DATA = 0.02
+"""Suspicion of values of a usual size; calibrated."""
 _CLASSES = {"cross_entropy": "CrossEntropyLoss", "nll": "NLLLoss", "kl_div": "KLDivLoss"}
 
 
@@ -55,7 +103,7 @@ def _bad_values(d: Dossier) -> Suspect | None:
         text="Drop these rows, or fill the values with their column's mean.",
         set={"data.non_finite": "mean"},
     )
-    return Suspect("bad-values", 0.99, facts, (remedy,), certain=True)
+    return Suspect("bad-values", BAD_VALUES, facts, (remedy,), certain=True)
 
 
 def _shape(d: Dossier) -> Suspect | None:
@@ -67,7 +115,7 @@ def _shape(d: Dossier) -> Suspect | None:
     remedy = Remedy(id="reshape", text=f"Return the reconstruction in the target's shape, {_shape_text(wanted)}.")
     same = math.prod(made) == math.prod(wanted)
     probes = (Probe("output in the target's shape", Change(reshape=True)),) if same else ()
-    return Suspect("shape-broadcast", 0.97, facts, (remedy,), probes, certain=True)
+    return Suspect("shape-broadcast", OTHER_SHAPE, facts, (remedy,), probes, certain=True)
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:
@@ -81,18 +129,18 @@ def _loss_domain(d: Dossier) -> Suspect | None:
     probes: list[Probe] = []
     suspicion = 0.0
     unit = Probe("data in 0..1", Change(scale="unit"))
-    beyond = f.data.low < -1e-3 or f.data.high > 1 + 1e-3
+    beyond = f.data.low < -UNIT_SLACK or f.data.high > 1 + UNIT_SLACK
     if f.loss_error:
         facts.append(
             evidence("loss at the first step", "error", "a number", f"the loss refused to compute: {f.loss_error}")
         )
-        suspicion = 0.95
+        suspicion = REFUSED
     if kind in ("bce", "bce_logits") and beyond:
         text = f"cross-entropy is for targets from 0 to 1; these run from {figure(f.data.low)} to {figure(f.data.high)}"
         facts.append(evidence("targets", f"{figure(f.data.low)} to {figure(f.data.high)}", "0 to 1", text))
         remedies += [MINMAX, _squared(d)]
         probes += [unit, Probe("loss mse", Change(loss="mse", swaps=_output_off(d)))]
-        suspicion = max(suspicion, 0.9)
+        suspicion = max(suspicion, WRONG_LOSS)
     if kind == "bce" and f.output not in ("sigmoid", "softmax", "hardsigmoid") and (f.loss_error or _leaves_unit(d)):
         name = f.output or "linear"
         facts.append(
@@ -114,7 +162,7 @@ def _loss_domain(d: Dossier) -> Suspect | None:
             ),
         ]  # fmt: skip
         probes.append(Probe("cross-entropy on logits", Change(loss="bce_logits", scale="unit" if beyond else "none")))
-        suspicion = max(suspicion, 0.9)
+        suspicion = max(suspicion, WRONG_LOSS)
     if kind == "bce_logits" and f.output in ("sigmoid", "softmax", "hardsigmoid"):
         text = (
             f"the loss applies a sigmoid itself, and the model ends with {f.output}: probabilities stay in 0.5 to 0.73"
@@ -125,39 +173,39 @@ def _loss_domain(d: Dossier) -> Suspect | None:
             Remedy(id="bce", text="Use the cross-entropy on probabilities.", set={"loss.kind": "bce"}),
         ]
         probes.append(Probe("no activation at the output", Change(swaps=_output_off(d))))
-        suspicion = max(suspicion, 0.9)
+        suspicion = max(suspicion, WRONG_LOSS)
     first = f.terms.get("reconstruction", 0.0)
     if not math.isfinite(first) and f.fit.finite and not f.data.bad:
         text = "the loss of the first outputs is not a number although outputs and targets are: it is not defined there"
         facts.append(evidence("loss at the first step", None, "a number", text))
-        suspicion = max(suspicion, 0.92)
-    late = sum(d.losses[-20:]) / len(d.losses[-20:]) if d.losses and d.broken is None else first
+        suspicion = max(suspicion, UNDEFINED)
+    late = sum(d.losses[-LATE:]) / len(d.losses[-LATE:]) if d.losses and d.broken is None else first
     if min(late, first, f.perfect if f.perfect is not None else first) < 0 and kind not in ("bce", "bce_logits"):
         lowest = min(late, first, f.perfect if f.perfect is not None else first)
         text = (
             f"the loss reaches {figure(lowest)}: below zero it rewards something else than agreement with the targets"
         )
         facts.append(evidence("least value of the loss", lowest, "0", text))
-        suspicion = max(suspicion, 0.8 if beyond else 0.5)
+        suspicion = max(suspicion, NEGATIVE_BEYOND if beyond else NEGATIVE)
     if kind in _CLASSES:
         text = f"{_CLASSES[kind]} is for classes or distributions: it does not compare each value with its target"
         facts.append(evidence("loss", _CLASSES[kind], "mse, or bce for 0..1", text))
-        suspicion = max(suspicion, 0.85)
+        suspicion = max(suspicion, NO_COMPARISON)
     if f.better is not None and f.perfect is not None:
         text = f"the loss of a perfect copy is {figure(f.perfect)}; {f.better_text} it is {figure(f.better)}"
         facts.append(evidence("loss of a perfect copy", f.perfect, "the least there is", text))
-        suspicion = max(suspicion, 0.85)
+        suspicion = max(suspicion, NO_COMPARISON)
     if not facts:
         return None
     if not any(remedy.id == MSE.id for remedy in remedies):
         remedies.append(_squared(d))
-        probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > 0.01 else ())))
+        probes.append(Probe("loss mse", Change(loss="mse", swaps=_output_off(d) if f.outside > NEEDS_LINEAR else ())))
     return Suspect("loss-domain", suspicion, tuple(facts), tuple(remedies), tuple(probes))
 
 
 def _squared(d: Dossier) -> Remedy:
     """The squared error, with an output layer that reaches the targets."""
-    return replace(MSE, set={**MSE.set, **(LINEAR_OUTPUT.set if d.facts.outside > 0.01 else {})})
+    return replace(MSE, set={**MSE.set, **(LINEAR_OUTPUT.set if d.facts.outside > NEEDS_LINEAR else {})})
 
 
 def _leaves_unit(d: Dossier) -> bool:
@@ -176,7 +224,7 @@ def _output_range(d: Dossier) -> Suspect | None:
         return _softmax(d)
     if d.subject.loss.kind in ("bce", "bce_logits"):
         return _logits_range(d)
-    if not f.output or f.outside <= 0.005:
+    if not f.output or f.outside <= OUT_OF_REACH:
         return None
     low, high = _bound(f.low), _bound(f.high)
     text = (
@@ -206,7 +254,7 @@ def _output_range(d: Dossier) -> Suspect | None:
 
 def _softmax(d: Dossier) -> Suspect | None:
     f = d.facts
-    if f.reach > 0.9:
+    if f.reach > SOFTMAX_REACHES:
         return None
     text = (
         "softmax makes the outputs of a row sum to 1, which the targets do not: at best "
@@ -217,7 +265,7 @@ def _softmax(d: Dossier) -> Suspect | None:
                     set={"model.output_activation": "sigmoid"})  # fmt: skip
     off = "identity" if d.subject.loss.kind != "bce" else "sigmoid"
     index = () if f.output_index is None else ((f.output_index, off),)
-    return Suspect("output-range", 0.92, facts, (remedy,), (Probe("no softmax at the output", Change(swaps=index)),))
+    return Suspect("output-range", SOFTMAX, facts, (remedy,), (Probe("no softmax at the output", Change(swaps=index)),))
 
 
 def _logits_range(d: Dossier) -> Suspect | None:
@@ -230,7 +278,7 @@ def _logits_range(d: Dossier) -> Suspect | None:
     text = f"{f.output} before a cross-entropy on logits keeps every probability {bounded[f.output]}"
     facts = (evidence("output activation", f.output, "linear", text, "output"),)
     return Suspect(
-        "output-range", 0.88, facts, (LINEAR_OUTPUT,),
+        "output-range", ONE_SIDED, facts, (LINEAR_OUTPUT,),
         (Probe("no activation at the output", Change(swaps=_output_off(d))),),
     )  # fmt: skip
 
@@ -245,28 +293,29 @@ def _input_scaling(d: Dossier) -> Suspect | None:
         return None
     size = math.hypot(data.mean, data.std)
     facts: list[Evidence] = []
-    doubts = [0.02]
-    if size > 4:
+    doubts = [FLAT_DATA]
+    if size > LARGE:
         facts.append(
             evidence("size of the values", size, "about 1", f"the values are {figure(size)} in size (root mean square)")
         )
         squashed = d.saturated_at_start
-        felt = squashed is not None and squashed.saturated >= 0.3
-        doubts.append((0.6 if felt else 0.25) if size < 10 else 0.6 if size < 40 else 0.85)
-    if data.offset > 2 and data.mean * data.mean > 4 * data.std * data.std / max(1, data.features) and size > 0.5:
+        felt = squashed is not None and squashed.saturated >= FELT
+        large = LARGE_FELT if felt else LARGE_ALONE
+        doubts.append(large if size < HUGE else HUGE_DOUBT if size < ENORMOUS else ENORMOUS_DOUBT)
+    chance = data.std * data.std / max(1, data.features)
+    if data.offset > OFFSET and data.mean * data.mean > OFFSET_SHARE * chance and size > OFFSET_SIZE:
         text = f"the features' means are {figure(data.offset)} times their standard deviations: every row looks alike"
         facts.append(evidence("offset", data.offset, "below 1", text))
-        doubts.append(0.2 if data.offset < 4 else 0.45 if data.offset < 10 else 0.8)
-    if size < 0.1:
+        doubts.append(next((doubt for most, doubt in OFFSETS if data.offset < most), FAR_OFFSET))
+    if size < TINY:
         facts.append(evidence("size of the values", size, "about 1", f"the values are only {figure(size)} in size"))
-        doubts.append(0.35 if size > 0.03 else 0.75)
+        doubts.append(TINY_DOUBT if size > TINIER else TINIER_DOUBT)
     if data.uneven > UNEVEN:
         text = f"the ranges of the features differ by a factor of {figure(data.uneven)}"
         facts.append(evidence("spread of the features' scales", data.uneven, "below 10", text))
-        doubts.append(0.3 if data.uneven < 100 else 0.6)
-    if d.facts.output in ("sigmoid", "softmax") and d.facts.reach < 0.5 and data.high > 2:
-        # Values far beyond a bounded output are rather unscaled data than a wrong activation.
-        doubts = [min(0.85, value) for value in doubts]
+        doubts.append(UNEVEN_DOUBT if data.uneven < VERY_UNEVEN else VERY_UNEVEN_DOUBT)
+    if d.facts.output in ("sigmoid", "softmax") and d.facts.reach < UNSCALED_REACH and data.high > UNSCALED_HIGH:
+        doubts = [min(MOST_UNSCALED, value) for value in doubts]
     swaps = _bounded_off(d)
     remedies = (STANDARDIZE, MINMAX)
     if d.subject.loss.kind in ENTROPIC:

@@ -19,7 +19,7 @@ from aetui.models.custom import OwnAutoencoder
 from aetui.models.errors import ModelError
 from aetui.models.userfile import locate
 from aetui.runs.export.errors import ExportError
-from aetui.runs.export.standalone import loss, network, own, steps
+from aetui.runs.export.standalone import loss, modules, own, steps
 from aetui.runs.export.standalone.plan import Plan, Tweak
 from aetui.spec import RunSpec, SpecError
 from aetui.spec.change import from_mapping
@@ -193,14 +193,14 @@ def _text(
     spec = plan.spec
     init_seed, order_seed, noise_seed = seeds(spec.train.seed)
     mine, lazy = isinstance(start.model, OwnAutoencoder), False
-    draws = mine or network.draws(start.model, plan)
+    draws = mine or modules.draws(start.model, plan)
     if isinstance(start.model, OwnAutoencoder):
         lazy = own.is_lazy(spec, start.dataset.features, start.dataset.image_shape, init_seed)
         blocks, kl = own.own_network(
             start.model, plan, start.train_data, start.dataset.image_shape, init_seed, paths[-1]
         )
     else:
-        blocks, kl = network.network(start.model, plan), start.model.variational
+        blocks, kl = modules.network(start.model, plan), start.model.variational
     penalized = loss.loss(plan, kl=kl)
     around = steps.Surroundings(start.device.type == "cpu", len(start.train_data), start.batches.least)
     trained = steps.steps(plan, around)

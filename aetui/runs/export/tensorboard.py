@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from aetui.runs.export.errors import ExportError
-from aetui.runs.export.tables import Table
+from aetui.runs.export.history_table import Table
 
 _ROWS = 100_000
 _MASK = 0xA282EAD8

@@ -13,7 +13,7 @@ from aetui.tui import figures, plot, texts
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.panes import legend, marks
-from aetui.tui.panes.branches import MOST, LeftBranches
+from aetui.tui.panes.left_traces import MOST, LeftBranches
 from aetui.tui.series import Columns, Series
 
 WINDOWS = (0, 100_000, 10_000, 1000, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aetui.models.moments import CONSTANT
 from aetui.runs.export.standalone.plan import Plan, choice, indented
-from aetui.runs.export.standalone.source import source_of
+from aetui.runs.export.standalone.verbatim import source_of
 from aetui.spec.fields import variants
 from aetui.training.losses import LOSSES, LossKind, settings_of, variance_term
 

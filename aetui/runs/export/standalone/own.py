@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from aetui.models import userfile
-from aetui.models.bottleneck import rows_first, tensors_in
 from aetui.models.custom import OwnAutoencoder
+from aetui.models.find_code import rows_first, tensors_in
 from aetui.models.returned import Returned, take_apart
 from aetui.runs.export.errors import ExportError
-from aetui.runs.export.standalone.network import KL, random_inputs
+from aetui.runs.export.standalone.modules import KL, random_inputs
 from aetui.runs.export.standalone.plan import Plan, indented
 from aetui.spec import RunSpec, to_mapping
 

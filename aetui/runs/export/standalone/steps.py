@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inspect import signature
 
 from aetui.runs.export.standalone.plan import Plan, choice, indented
-from aetui.runs.export.standalone.source import source_of
+from aetui.runs.export.standalone.verbatim import source_of
 from aetui.spec.fields import variants
 from aetui.training import optimizers
 from aetui.training.batches import BatchOrder

@@ -1,4 +1,4 @@
-"""What a checkpoint of a large model costs the training: `python -m aetui.bench.checkpoint [MILLIONS]`.
+"""What a checkpoint of a large model costs the training: `python -m aetui.bench.checkpoint_cost [MILLIONS]`.
 
 Prints JSON: the parameters, the size of a checkpoint, how long the copy of the state stops the training beside a
 plain copy of the same tensors, and the steps per second while the file is written beside those without.

@@ -14,25 +14,27 @@ from typing import Any
 
 import msgspec
 
-from aetui.bench import screen
+from aetui.bench import with_screen
 from aetui.bench.cases import CASES
-from aetui.bench.figures import Figure, median, percentiles, ratios
+from aetui.bench.spread import Figure, median, percentiles, ratios
 from aetui.openmp import bound_spin, unbound
 
-BY_HAND = ("plain", "lean")
+BY_HAND = ("plain", "lean", "watched", "shown")
+"""The loop that people write, the leanest, that of `plain` with `aetui.watch`, and the same with a screen attached."""
 ENGINES = ("engine", "diagnosed", "stored")
 PLACEMENTS = ("process", "thread")
 KINDS = (*BY_HAND, *ENGINES, *PLACEMENTS)
 RATIOS = (
     ("process", "lean"), ("process", "plain"), ("thread", "lean"), ("engine", "lean"), ("diagnosed", "engine"),
-    ("stored", "engine"),
+    ("stored", "engine"), ("watched", "plain"), ("shown", "plain"),
 )  # fmt: skip
 BUSY = ("plain", "engine")
 """What is measured beside as many spinning processes as there are cores."""
 _TURNS = 2
 """Turns that the loops of one process take."""
-_START, _START_BUSY, _SCREEN, _KEYS = 3.0, 8.0, 6.0, 5.0
-"""Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, its keys."""
+_START, _START_BUSY, _SCREEN, _ATTACHED, _KEYS = 3.0, 8.0, 5.5, 3.0, 5.0
+"""Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, one that is
+attached, its keys."""
 
 
 def bench_and_print(*, rounds: int, seconds: float, as_json: bool) -> int:
@@ -60,7 +62,7 @@ class _Case:
     def ratio(self, over: str, under: str) -> Figure:
         """Turn by turn where both took turns in one process, else round by round."""
         together = {over, under} <= set(ENGINES) or {over, under} <= set(BY_HAND)
-        found = self.rates if together else self.by_round
+        found = self.by_round if not together or "shown" in (over, under) else self.rates
         return ratios(found[over], found[under])
 
 
@@ -74,15 +76,15 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
     for turn in range(rounds):
         where = f"round {turn + 1} of {rounds}"
         progress.say(f"{where}: first frame")
-        imports.append(screen.import_torch())
-        first_frames.append(screen.first_frame())
+        imports.append(with_screen.import_torch())
+        first_frames.append(with_screen.first_frame())
         for case, found in cases.items():
             progress.say(f"{where}: {case}, loops without a screen")
             found.add(_loops(case, BY_HAND, seconds))
             found.add(_loops(case, ENGINES, seconds))
             for kind in PLACEMENTS:
                 progress.say(f"{where}: {case} with a screen, engine in a {kind}")
-                run = screen.watched(case, kind, seconds, keys=case == "tiny")
+                run = with_screen.watched(case, kind, seconds, keys=case == "tiny")
                 found.add({kind: [run["steps_per_second"]]})
                 if case == "tiny":
                     watched[kind].append(run)
@@ -114,7 +116,7 @@ def _ratios(found: _Case) -> dict[str, Figure]:
 def _round_seconds(seconds: float) -> float:
     """About how long a round takes, from what its parts take on two cores."""
     turns = seconds * (_TURNS + 0.5)
-    loops = 2 * _START + turns * (len(BY_HAND) + len(ENGINES))
+    loops = 2 * _START + turns * (len(BY_HAND) - 1 + len(ENGINES)) + _ATTACHED + 1.5 * seconds
     screens = len(PLACEMENTS) * (_SCREEN + seconds)
     busy = len(BUSY) * (_START_BUSY + turns)
     return _START + len(PLACEMENTS) * _KEYS + len(CASES) * (loops + screens + busy)
@@ -124,7 +126,7 @@ def _loops(case: str, kinds: Sequence[str], seconds: float) -> dict[str, list[fl
     """Steps per second of loops that take turns in a process of their own; those by hand find PyTorch as it comes."""
     command = [sys.executable, "-m", "aetui.bench.loops", case, ",".join(kinds), str(_TURNS), str(seconds)]
     environment = dict(os.environ)
-    (unbound if kinds[0] in BY_HAND else bound_spin)(environment)
+    (unbound if kinds[0] == "plain" else bound_spin)(environment)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout)
 

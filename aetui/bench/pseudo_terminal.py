@@ -121,8 +121,8 @@ class Terminal:
             return None
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
-    def close(self) -> None:
-        """End the program and its engine, and let go of the terminal."""
+    def close_screen(self) -> None:
+        """End the program, and let go of the terminal."""
         self._process.send_signal(signal.SIGTERM)
         end = time.perf_counter() + 10
         while self._process.poll() is None and time.perf_counter() < end:
@@ -131,6 +131,10 @@ class Terminal:
             self._process.kill()
         self._process.wait()
         os.close(self._master)
+
+    def close(self) -> None:
+        """End the program and its engine, and let go of the terminal."""
+        self.close_screen()
         # The engine would go on without its screen.
         for path in (self._home / "runs").glob("*"):
             if (engine := RunFolder(path).holder()) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aetui.bench.cases import case_arguments, case_spec
-from aetui.bench.terminal import Terminal
+from aetui.bench.pseudo_terminal import Terminal
 from aetui.engine.steering import Ladder
 from aetui.spec.fields import fields_of
 from aetui.spec.sections import Optim
@@ -46,7 +46,7 @@ def watched(case: str, placement: str, seconds: float, keys: bool) -> dict[str, 
         terminal = Terminal(["run", *case_arguments(case), "--engine", placement, "--start"], Path(home))
         try:
             terminal.wait_for("RUNNING")
-            terminal.read(max(2.0, seconds / 2))
+            terminal.read(max(1.5, seconds / 2))
             terminal.press(_F7)
             terminal.read(0.5)
             cpu, drawn, start = terminal.cpu_seconds(), terminal.bytes, time.perf_counter()

@@ -23,10 +23,10 @@ from aetui.spec import RunSpec, changed
 from aetui.spec import sections as s
 from aetui.training import clipping, losses, optimizers, schedules
 from aetui.training.clipping import CLIPS, ClipKind
+from aetui.training.kinds import complete, takes
 from aetui.training.losses import LOSSES, LossKind
 from aetui.training.optimizers import OPTIMIZERS, OptimizerKind
 from aetui.training.schedules import SCHEDULES, ScheduleKind
-from aetui.training.tables import complete, takes
 from aetui.training.trainer import Trainer
 
 BASE = {"data.rows": "0:200", "model.hidden": (12,), "train.device": "cpu", "train.threads": 1, "train.batch_size": 32}
