@@ -17,6 +17,7 @@ from typing import Any
 from aetui import protocol as p
 from aetui.cli.progress import say
 from aetui.cli.screen import AnyLink, Screen, new_folder
+from aetui.engine import sockets
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.openmp import unbound
@@ -133,6 +134,7 @@ class _Script:
         self._run = False
         self.asks = False
         """Whether it waits for a line from the terminal."""
+        self._tries = 20
         self._whole = True
         """Whether what was shown last ended a line."""
 
@@ -171,6 +173,11 @@ class _Script:
     def over(self) -> bool:
         return self._process.poll() is not None
 
+    @property
+    def _listens(self) -> bool:
+        """Whether there is an engine yet: a script that watches itself may say so long before its first step."""
+        return (self._folder.path / sockets.NAME).exists()
+
     # --- without the screen ---------------------------------------------------------------------
 
     def _plain(self) -> None:
@@ -183,7 +190,7 @@ class _Script:
                 if self.over:
                     self._copy()
                     return
-                if self._run and not self.asks and not self._stopped:
+                if self._run and not self.asks and not self._stopped and self._listens:
                     return
                 if silent and not self._run and time.monotonic() - began > _SILENCE:
                     silent = False
@@ -243,10 +250,12 @@ class _Script:
         try:
             link = AttachLink(self._folder.path)
         except SocketError as error:
-            # It may have ended a moment ago.
-            self._stopped = True
-            if not self.over:
+            # It may have ended a moment ago, or be about to listen.
+            self._tries -= 1
+            self._stopped = self._tries <= 0
+            if self._stopped and not self.over:
                 say(f"the screen can't open: {error}")
+            time.sleep(_GLANCE)
             return False
         if not self._whole:
             _write(b"\n")
