@@ -187,6 +187,8 @@ class _Script:
             while True:
                 wrote = self._copy()
                 silent = silent and not wrote
+                # It tells that it asks before it prints the question: what is read after that is no screen's.
+                self.hear(0)
                 if self.over:
                     self._copy()
                     return
