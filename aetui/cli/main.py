@@ -186,6 +186,53 @@ def diagnose(
     )
 
 
+@app.command
+def watch(
+    *arguments: Annotated[str, Parameter(show=False)],
+    module: Annotated[str | None, Parameter(name=["--module", "-m"], show_default=False)] = None,
+    headless: Annotated[bool, Parameter(negative=())] = False,
+    name: Name = None,
+    theme: str | None = None,
+    model_is: Annotated[str | None, Parameter(show_default=False)] = None,
+    probe_rows: Annotated[int, Parameter(validator=validators.Number(gte=2))] = 512,
+    reconstruct: Annotated[str | None, Parameter(show_default=False)] = None,
+    target: Annotated[str | None, Parameter(show_default=False)] = None,
+    loss: Annotated[str | None, Parameter(show_default=False)] = None,
+) -> int:
+    """Run a script of your own, untouched, and open the screen on it: aetui watch [OPTIONS] SCRIPT [ARGUMENTS].
+
+    What follows the script, or -m and its module, are its own arguments.
+
+    Parameters
+    ----------
+    module
+        Run a module as a script, as python -m does.
+    headless
+        No screen: the script prints as ever; aetui attach shows the run.
+    name
+        Name that the run is stored under; without it two words and a number.
+    theme
+        Name of a theme.
+    model_is
+        The model that is watched, by its class, its variable or its attribute, where another was taken for it.
+    probe_rows
+        Rows of the first batches to measure on.
+    reconstruct
+        file.py:f with f(model, rows), which returns the reconstruction; its code is run.
+    target
+        file.py:f with f(rows), which returns what the reconstruction is compared with; its code is run.
+    loss
+        Reconstruction loss by name, such as mse, where another was taken for it.
+    """
+    from aetui.cli.watch import watch_script
+
+    told = {
+        "name": name, "model_is": model_is or "", "probe_rows": probe_rows, "reconstruct": reconstruct or "",
+        "target": target or "", "loss": loss or "",
+    }  # fmt: skip
+    return watch_script(arguments, module=module, headless=headless, theme=theme, told=told)
+
+
 for command in stored_commands:
     app.command(command)
 
@@ -262,6 +309,10 @@ def bench(
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run a command; bad input is one sentence per problem on stderr and status 2."""
+    if arguments[:1] == ["watch"]:
+        from aetui.cli.watch import parted
+
+        arguments = ["watch", *parted(arguments[1:])]
     try:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -34,7 +34,7 @@ def open_screen(
     """
     _need_terminal("aetui run", "aetui train does the same without a screen")
     folder, problems = new_folder(name)
-    screen = _Screen(folder, placement, theme)
+    screen = Screen(folder, placement, theme)
     link = screen.engine(into=folder.path)
     return screen.show(link, spec, start=start, problems=problems)
 
@@ -50,7 +50,7 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     if who is not None:
         way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
-    screen = _Screen(folder, placement, theme)
+    screen = Screen(folder, placement, theme)
     link = screen.engine()
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
 
@@ -63,7 +63,7 @@ def attach_screen(folder: RunFolder, *, theme: str | None, read_only: bool = Fal
     """
     _need_terminal("aetui attach", f"aetui runs show {folder.name} tells how it stands")
     link = reach(folder, "aetui attach", read_only=read_only)
-    screen = _Screen(folder, "process", theme)
+    screen = Screen(folder, "process", theme)
     return screen.show(link, spec_of_run(folder), attached=True, read_only=read_only)
 
 
@@ -106,7 +106,7 @@ def _need_terminal(command: str, way_out: str) -> None:
         raise SpecError([Problem(command, f"needs a terminal that can move its cursor, and TERM is {term}; {way_out}")])
 
 
-class _Screen:
+class Screen:
     """The terminal's side of a run: settings, log, and what becomes of the engine in the end."""
 
     def __init__(self, folder: RunFolder, placement: str | None, theme: str | None) -> None:
@@ -115,6 +115,8 @@ class _Screen:
         self._folder, self._theme = folder, theme
         self._settings, self._problems = load_settings(settings_path())
         self._placement = placement or self._settings.engine
+        self.app: Any = None
+        """The app, once it is made."""
         log_to(str(folder.log))
 
     def engine(self, into: Path | None = None) -> AnyLink:
@@ -155,6 +157,7 @@ class _Screen:
                 read_only=read_only,
                 new_engine=self._another(),
             )
+            self.app = app
         except BaseException:
             link.close()
             raise

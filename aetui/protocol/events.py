@@ -100,6 +100,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     knobs: tuple[str, ...] = ()
     log: str = ""
     """File that holds the engine's log and tracebacks."""
+    output: str = ""
+    """File that gets what a script of the user's own prints, '' where that goes elsewhere."""
     folder: str = ""
     """Where the run is stored, '' where it is not."""
     path: tuple[Stretch, ...] = ()

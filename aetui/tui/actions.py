@@ -45,11 +45,12 @@ PANES = (
     ("layers", "Layers"),
     ("journal", "Journal"),
     ("why", "Why"),
+    ("output", "Output"),
 )
 """Panes in the order of their number keys: name and title."""
 
 
-_LETTERS = {"why": ("y",)}
+_LETTERS = {"why": ("y",), "output": ("o",)}
 """Letters that go to a pane too: a digit starts a value where the form has the focus."""
 
 

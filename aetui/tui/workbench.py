@@ -22,6 +22,7 @@ from aetui.tui.panes.code_pane import CodePane
 from aetui.tui.panes.journal_pane import JournalPane
 from aetui.tui.panes.layers_pane import LayersPane
 from aetui.tui.panes.loss_pane import LossPane
+from aetui.tui.panes.output_pane import OutputPane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.variance_pane import VariancePane
 from aetui.tui.panes.why_pane import WhyPane
@@ -32,10 +33,15 @@ _MEDIUM = 100, 30
 _WIDE = 160, 40
 _TABS = 10
 """Rows from which the panes are named above; below there is hardly one left for a pane."""
-_SLOTS = {"medium": ("pairs", "code", "layers", "journal", "why"), "wide": ("layers", "journal", "why")}
+_SLOTS = {
+    "medium": ("pairs", "code", "layers", "journal", "why", "output"),
+    "wide": ("layers", "journal", "why", "output"),
+}
 """Panes that share the last place of a layout; the one chosen last is shown."""
 _COVERED = {"medium": "variance", "wide": "code"}
-"""The pane before the last place, which the Why pane takes too: it has sentences to say."""
+"""The pane before the last place, which a broad pane takes too."""
+_BROAD = ("why", "output")
+"""Panes that have whole sentences and lines to show."""
 
 
 _PLAIN, _BOLD, _MARKED = Style(), Style(bold=True), Style(bold=True, reverse=True)
@@ -71,20 +77,36 @@ class TabLine(ClickLine):
     def __init__(self) -> None:
         super().__init__()
         self._visible: set[str] = set()
+        self._output = False
 
     def mark(self, visible: set[str]) -> None:
         if visible != self._visible:
             self._visible = visible
             self.refresh()
 
+    def show(self, model: RunModel) -> None:
+        """Name the Output pane where the run has what it shows."""
+        output = model.info is not None and bool(model.info.output)
+        if output != self._output:
+            self._output = output
+            self.refresh()
+
     def texts(self) -> Iterable[tuple[str, Style, str]]:
         """Each tab: apart, close together, or the hidden ones by number only, as there is room."""
-        named = [(name, f" {number} {title} ") for number, (name, title) in enumerate(PANES, start=1)]
+        named = [
+            (name, f" {number} {title} ")
+            for number, (name, title) in enumerate(PANES, start=1)
+            if name != "output" or self._output or name in self._visible
+        ]
         gap, room = " ", self.content_size.width
         if sum(len(text) + 1 for _, text in named) > room:
             gap = ""
             if sum(len(text) for _, text in named) > room:
-                named = [(name, text if name in self._visible else text[:3]) for name, text in named]
+                tight = [(name, text.strip()) for name, text in named]
+                if sum(len(text) + 1 for _, text in tight) <= room + 1:
+                    gap, named = " ", tight
+                else:
+                    named = [(name, text if name in self._visible else text[:3]) for name, text in named]
         for name, text in named:
             command = f"show_pane('{name}')"
             yield text, _MARKED if name in self._visible else _PLAIN, command
@@ -135,7 +157,8 @@ class WorkbenchScreen(Screen[None]):
         &.-medium #settings, &.-wide #settings { row-span: 2; }
         &.-medium #loss, &.-wide #loss { column-span: 2; }
         &.-medium #why, &.-wide #why { column-span: 2; }
-        &.-medium.-why #panes { grid-rows: 1fr 1fr; }
+        &.-medium #output, &.-wide #output { column-span: 2; }
+        &.-medium.-broad #panes { grid-rows: 1fr 1fr; }
     }
     """
     AUTO_FOCUS: ClassVar[str | None] = ""
@@ -156,6 +179,7 @@ class WorkbenchScreen(Screen[None]):
             "layers": LayersPane(id="layers"),
             "journal": JournalPane(id="journal"),
             "why": WhyPane(keymap, id="why"),
+            "output": OutputPane(id="output"),
         }
         self.header = HeaderLine(id="header")
         self.verdict = VerdictLine(key_text("pane-why", keymap), id="verdict")
@@ -168,7 +192,7 @@ class WorkbenchScreen(Screen[None]):
         self.alone = False
         self._slot = {"medium": "pairs", "wide": "layers"}
         self._beside = dict(self._slot)
-        """What the last place showed before the Why pane took it."""
+        """What the last place showed before a broad pane took it."""
         self._kind = ""
         self._visible: set[str] = set()
 
@@ -212,14 +236,14 @@ class WorkbenchScreen(Screen[None]):
         for name in ("medium", "wide"):
             self.set_class(kind == name, f"-{name}")
         shared = _SLOTS.get(kind, ())
-        why = kind in _SLOTS and self._slot[kind] == "why"
-        self.set_class(why, "-why")
+        broad = kind in _SLOTS and self._slot[kind] in _BROAD
+        self.set_class(broad, "-broad")
         visible = (
             {self.active}
             if kind == "tabs"
             else {name for name in self.panes if name not in shared or name == self._slot[kind]}
         )
-        if why:
+        if broad:
             visible.discard(_COVERED[kind])
         for name, pane in self.panes.items():
             pane.display = name in visible
@@ -244,10 +268,10 @@ class WorkbenchScreen(Screen[None]):
         """Let an arrangement show a pane."""
         slot = self._slot[kind]
         if name in _SLOTS[kind]:
-            if slot != "why":
+            if slot not in _BROAD:
                 self._beside[kind] = slot
             self._slot[kind] = name
-        elif slot == "why" and name == _COVERED[kind]:
+        elif slot in _BROAD and name == _COVERED[kind]:
             self._slot[kind] = self._beside[kind]
 
     def choose(self, name: str) -> None:
@@ -295,6 +319,7 @@ class WorkbenchScreen(Screen[None]):
             pane.follow(model)
         self.header.show(model)
         self.verdict.show(model)
+        self.tabs.show(model)
         self.status.show(model)
         self.notice.show(model)
         self.keys.show(model)

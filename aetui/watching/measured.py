@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -282,10 +283,20 @@ class WatchedMeasured:
     @cached_property
     def _floors(self) -> p.Floors:
         targets = self.probe.targets
-        if self._objective is None or not targets.is_floating_point():
+        known, objective = self._loss, self._objective
+        times = None if known is None else getattr(known.call, "times", None)
+        if known is not None and times is not None:
+            objective = Objective(SECTIONS[known.kind]())
+        if objective is None or not targets.is_floating_point():
             return p.Floors()
-        found = floors(targets, self._objective, self.width or 1)
-        return found if self.width else p.Floors(mean=found.mean, entropy=found.entropy)
+        found = floors(targets, objective, self.width or 1)
+        found = found if self.width else p.Floors(mean=found.mean, entropy=found.entropy)
+        if times is None:
+            return found
+        mean, linear, entropy = (
+            None if one is None else one * times for one in (found.mean, found.linear, found.entropy)
+        )
+        return msgspec.structs.replace(found, mean=mean, linear=linear, entropy=entropy)
 
 
 def _described(found: Output, reconstruct: object, code: object) -> str:

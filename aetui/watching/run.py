@@ -22,7 +22,7 @@ from aetui.engine.worker import Engine
 from aetui.report import Report
 from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import sections as s
-from aetui.watching import gradients
+from aetui.watching import gradients, prepared
 from aetui.watching.aside import Aside
 from aetui.watching.hooks import Hooks
 from aetui.watching.measured import WatchedMeasured, rows_of, unwrapped
@@ -95,8 +95,9 @@ def watch(
         module, rows_of(probe, "probe", module), aside,
         loss=loss, target=target, reconstruct=reconstruct, code=code, kl=kl,
     )  # fmt: skip
+    ready = prepared.taken() or prepared.Prepared()
     try:
-        folder = RunFolder.create(name)
+        folder = RunFolder.create(name) if ready.folder is None else RunFolder(ready.folder)
     except NameRefused as error:
         raise ValueError(f"name: {error}") from None
     except RunError as error:
@@ -104,9 +105,10 @@ def watch(
         folder = None
     run = Run(folder, name)
     training = WatchedTraining(module, measured, aside, others, run._say)
+    training.output = ready.output
     if loader is not None and hasattr(loader, "__len__") and len(loader):
         training.steps.per_epoch = len(loader)
-    run._begin(training, optimizers, _listed(scheduler))
+    run._begin(training, optimizers, _listed(scheduler), ready.began)
     _watched[id(module)] = run
     return run
 
@@ -196,7 +198,14 @@ class Run:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _begin(self, training: WatchedTraining, optimizers: list[torch.optim.Optimizer], schedulers: list[Any]) -> None:
+    def _begin(
+        self,
+        training: WatchedTraining,
+        optimizers: list[torch.optim.Optimizer],
+        schedulers: list[Any],
+        began: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """began: told of the run in the place of whoever reads what the script prints."""
         self._training, self.closed, self._begun = training, False, False
         self._schedulers = schedulers
         self._engine = Engine(
@@ -219,7 +228,9 @@ class Run:
             self._start()
         else:
             self._hooks.seek()
-        if self._folder is not None:
+        if self._folder is not None and began is not None:
+            began(self.name, str(self._folder.path))
+        elif self._folder is not None:
             _print(f"aetui attach {self.name}")
 
     def _found(self, optimizer: torch.optim.Optimizer) -> None:

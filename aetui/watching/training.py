@@ -30,6 +30,8 @@ class WatchedTraining:
         others: dict[str, Any],
         say: Callable[[str], None],
     ) -> None:
+        self.output = ""
+        """File that gets what the script prints, '' where that goes elsewhere."""
         self.module, self.measured, self.aside = module, measured, aside
         self.optimizers: list[torch.optim.Optimizer] = []
         self.steps = WatchedSteps(measured.device, say)
@@ -82,6 +84,7 @@ class WatchedTraining:
             title=script(),
             text="Your own loop. " + measured.parts_of,
             settings=self.settings.table(),
+            output=self.output,
         )
 
     def _unknown(self) -> tuple[str, ...]:

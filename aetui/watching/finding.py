@@ -1,0 +1,81 @@
+"""The finder at work in a script's process: what it is told, and whom it tells."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aetui.watching import prepared
+from aetui.watching.finder import Finder
+from aetui.watching.told import Told
+
+_finder: Finder | None = None
+
+
+def begin(told: dict[str, Any]) -> Finder:
+    """Look on from now on; torch has just been imported."""
+    global _finder
+    wishes = Told(**told)
+
+    def began_as(name: str, folder: str) -> None:
+        if wishes.typed is not None:
+            _read_from(wishes.typed, wishes.control)
+        _tell(wishes.control, {"run": name, "folder": folder})
+
+    prepared.prepare(
+        prepared.Prepared(
+            folder=Path(wishes.folder) if wishes.folder else None,
+            output=wishes.output,
+            began=None if wishes.control is None else began_as,
+        )
+    )
+
+    def lost(text: str) -> None:
+        print(f"aetui: the script is not watched: {text}; it trains on", file=sys.stderr, flush=True)
+
+    def ended() -> None:
+        if _finder is not None and _finder.early:
+            print(
+                f"aetui: the script took {_finder.early} steps, too few for a run of it to begin", file=sys.stderr,
+                flush=True,
+            )  # fmt: skip
+
+    _finder = Finder(wishes, lost)
+    atexit.register(ended)
+    return _finder
+
+
+def note_end(error: BaseException) -> None:
+    """The script raised something: the journal says what."""
+    run = None if _finder is None else _finder.run
+    if run is not None and not run.closed and not isinstance(error, KeyboardInterrupt):
+        run._engine.note(
+            f"the script ended by {type(error).__name__}: {str(error).partition(chr(10))[0]}", warning=True
+        )
+
+
+def _read_from(typed: int, control: int | None) -> None:
+    """The terminal becomes the screen's: what the script reads from it comes by way of the command, which is told."""
+    if not os.isatty(0):
+        return
+    os.dup2(typed, 0)
+
+    def audit(event: str, _args: Any) -> None:
+        if event == "builtins.input":
+            _tell(control, {"asks": True})
+        elif event == "builtins.input/result":
+            _tell(control, {"asks": False})
+
+    sys.addaudithook(audit)
+
+
+def _tell(control: int | None, message: dict[str, Any]) -> None:
+    """To the command that started this process, which may be gone."""
+    if control is not None:
+        with suppress(OSError):
+            os.write(control, (json.dumps(message) + "\n").encode())
