@@ -66,13 +66,16 @@ class VQVAE(nn.Module):
             also=("codebook-collapse",)),
         Bug("rate", "lr-too-high", "A learning rate of 0.3 with Adam.", verdicts=BROKEN,
             also=("dead-units", "codebook-collapse")),
-        Bug("commitment", "penalty-too-strong", "beta=20000 for the commitment term.", also=("codebook-collapse",)),
+        Bug("codebook-forgotten", "frozen-parameters", "The optimizer was given encoder and decoder, and no codebook.",
+            also=("codebook-collapse",), verdicts=(*LOST, "under-trained", "healthy")),
     ),
 )  # fmt: skip
 def vq_vae(seed: int, bug: str) -> Settings:
-    model = VQVAE(20000.0 if bug == "commitment" else 0.25, straight=bug != "straight")
+    model = VQVAE(0.25, straight=bug != "straight")
     if bug == "codebook":
         nn.init.normal_(model.vector_quantization.embedding.weight, std=30.0)
+    parts = [model.encoder, model.decoder] if bug == "codebook-forgotten" else [model]
+    moved = [one for part in parts for one in part.parameters()]
     data = images(rows=1200)
     x_train_var = float(data.var())
 
@@ -85,7 +88,7 @@ def vq_vae(seed: int, bug: str) -> Settings:
     rate = 0.3 if bug == "rate" else 2e-3
     return run(
         model=model, data=labeled(data, 32), step=step, steps=1200,
-        optimizer=torch.optim.Adam(model.parameters(), lr=rate, amsgrad=True),
+        optimizer=torch.optim.Adam(moved, lr=rate, amsgrad=True),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aetui.diagnosis.causes.network import OTHER_PATH
 from aetui.diagnosis.change import Change
 from aetui.diagnosis.dossier import ORDINARY_BETA, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.subject import KL
@@ -182,11 +183,9 @@ def _noise(d: Dossier) -> Suspect | None:
         text = f"passes over the same rows in train mode differ by {figure(size)} standard deviations of the data"
         facts.append(evidence("noise", size, "below 0.5", text, "network"))
         suspicion = max(suspicion, graded(size, NOISY, SOME_NOISE))
-    blind = d.facts.separation.tried and d.facts.separation.own == 0 and not (f.gradients.apart or f.gradients.lost)
-    if blind and "noise" in noise:
-        text = (
-            "in train mode a row's reconstruction is the same whatever its input: noise or a mask leaves nothing of it"
-        )
+    blind = f.separation.tried and f.separation.own == 0 and not (f.gradients.apart or f.gradients.lost)
+    if blind and "noise" in noise and (f.mode_gap or 0.0) <= OTHER_PATH:
+        text = "a row's reconstruction is the same whatever its input: noise or a mask leaves nothing of it"
         facts.append(evidence("dependence on the own input", 0.0, "above 0", text, "network"))
         suspicion = BLINDED
     remedies = (
