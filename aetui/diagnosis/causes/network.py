@@ -14,6 +14,8 @@ GAINS = (0.1, 4.0)
 """Root mean square weight times the root of the fan in: PyTorch's default has 0.58, Glorot's about 1, He's 1.41."""
 UNTRAINED, HARDLY = ((0.97, 0.97), (0.2, 0.85), (0.04, 0.6)), 0.15
 """Suspicion by the share of the weights that do not train (above): biases alone are a few per cent; calibrated."""
+BOOK_LEFT = 0.7
+"""Suspicion where a codebook does not train: few of the weights, and all that the decoder gets; calibrated."""
 ODD, HARDLY_ODD = ((8.0, 0.85), (3.0, 0.6), (1.5, 0.4)), 0.2
 """Suspicion by how far initial weights lie outside of GAINS, as a factor (above); calibrated."""
 LONE_ODD = 0.8
@@ -138,10 +140,13 @@ def _frozen(d: Dossier) -> Suspect | None:
     elif g.apart and _blind(d):
         remedies = (Remedy(id="own-code", text="Give the decoder what the encoder makes of the same row."), *remedies)
     suspicion = graded(share, UNTRAINED, HARDLY)
+    # One that follows moving averages has no gradient.
+    left = any(one.where in (*g.outside, *g.unmoved) and g.norms.get(one.where) for one in d.codebooks)
+    suspicion = max(suspicion, BOOK_LEFT) if left else suspicion
     # What is chosen by size has no gradient that a probe could let through.
     return Suspect(
         "frozen-parameters", suspicion, tuple(facts), remedies, (Probe("everything trains", Change(unfreeze=True)),),
-        certain=rounded,
+        certain=rounded or left,
     )  # fmt: skip
 
 
