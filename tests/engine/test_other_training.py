@@ -99,7 +99,7 @@ class Tiny:
         return ""
 
     # measured
-    device, variational, held_out = torch.device("cpu"), False, None
+    device, variational, held_out, kl_weight = torch.device("cpu"), False, None, None
     loss = staticmethod(nn.functional.mse_loss)
     floors = p.Floors()
 
