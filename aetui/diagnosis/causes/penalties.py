@@ -18,6 +18,9 @@ WARM_UP = 1000
 """Steps over which a remedy lets the KL's weight grow."""
 KEPT, NO_DOUBT = ((0.3, 0.92), (0.6, 0.75), (0.8, 0.4)), 0.08
 """Suspicion by the share of what PCA explains that a linear VAE keeps (below), and where it keeps more; calibrated."""
+ORDINARY_COST = 0.45
+"""Suspicion at most where an ordinary weight of the KL keeps more than the least of these shares: that is what a VAE
+costs; calibrated."""
 PULLS, FAINT_PULL = ((3.0, 0.75), (1.0, 0.55), (0.2, 0.35)), 0.2
 """Suspicion by the KL's gradient over that of the reconstruction (above), where its weight is not known; calibrated."""
 DROPPED, FAINT_NOISE = ((0.7, 0.7), (0.45, 0.4)), 0.1
@@ -82,6 +85,8 @@ def _posterior(d: Dossier) -> Suspect | None:
             text += ", so that its weight is not what holds the model back"
         facts.append(evidence("weight of the KL (beta)", f.beta, "up to about 1", text, "loss"))
         suspicion = next((doubt for least, doubt in KEPT if kept < least), NO_DOUBT)
+        if f.beta <= ORDINARY_BETA and kept >= KEPT[0][0]:
+            suspicion = min(suspicion, ORDINARY_COST)
     else:
         pull = sum(f.term_norms.get(name, 0.0) for name in terms)
         push = f.term_norms.get("reconstruction", 0.0)
