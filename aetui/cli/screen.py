@@ -14,7 +14,8 @@ from aetui.cli.talk import reach
 from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase, Database
-from aetui.runs.folder import NameRefused, RunError, RunFolder
+from aetui.runs.folder import NameRefused, RunError, RunFolder, only_its_script
+from aetui.runs.summary import script_of
 from aetui.spec import Problem, RunSpec, SpecError, loads
 
 log = logging.getLogger(__name__)
@@ -43,13 +44,15 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     """Show a stored run where its record ends, and go on with it.
 
     Raises:
-        SpecError: there is no terminal to draw on, or the run is in training.
+        SpecError: there is no terminal to draw on, or the run is in training, or only its script trains it.
     """
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:
         way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
+    if script := script_of(folder):
+        raise SpecError([Problem("aetui resume", only_its_script(folder.name, script))])
     screen = Screen(folder, placement, theme)
     link = screen.engine()
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))
