@@ -68,7 +68,7 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
         ("step", _steps(one)),
         ("loss", "-" if one.loss is None else f"{one.loss:.4g}"),
         ("explained variance", _figure(one)),
-        ("data", one.source or "-"),
+        ("script" if one.script else "data", one.source or "-"),
         ("began", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created)) if one.created else "-"),
         ("changed", f"{duration(one.age)} ago"),
         ("size", f"{_size(one.size)} in {one.folder}"),

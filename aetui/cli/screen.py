@@ -46,13 +46,13 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     Raises:
         SpecError: there is no terminal to draw on, or the run is in training, or only its script trains it.
     """
+    if folder.holder() is None and (script := script_of(folder)):
+        raise SpecError([Problem("aetui resume", only_its_script(folder.name, script))])
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:
         way = folder.way_to_holder()
         raise SpecError([Problem("aetui resume", f"{folder.name} is in training by process {who}; {way}")])
-    if script := script_of(folder):
-        raise SpecError([Problem("aetui resume", only_its_script(folder.name, script))])
     screen = Screen(folder, placement, theme)
     link = screen.engine()
     return screen.show(link, spec_of_run(folder), start=start, open_folder=str(folder.path))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aetui import protocol as p
-from aetui.tui.session import Session
-from aetui.tui.shell import Shell
+
+if TYPE_CHECKING:
+    from aetui.tui.session import Session
+    from aetui.tui.shell import Shell
 
 
 class _App(Protocol):
@@ -28,4 +30,10 @@ def steers(action: Callable[..., None]) -> Callable[..., None]:
         else:
             action(app, *arguments)
 
+    vars(unless_read_only)["steers"] = True
     return unless_read_only
+
+
+def is_steering(app: object, command: str) -> bool:
+    """Whether an action of the app, by the name of its method, is one that steers."""
+    return getattr(getattr(app, f"action_{command}", None), "steers", False)

@@ -49,7 +49,7 @@ def test_a_loop_of_somebodys_own_is_told_while_it_trains_and_from_its_record(the
     again = "again, which begins a new run"
     assert again in said("runs", "show", "own") and again in said("stop", "own")
     assert again in said("steer", "own", "go", status=2)
-    assert again in said("resume", "own", "--headless", status=2)
+    assert again in said("resume", "own", status=2) and again in said("resume", "own", "--headless", status=2)
     assert ended["verdict_step"] == loop.steps and ended["verdict"] is not None
     assert ended["explained_variance"] is not None and ended["variance_ratio"]["features"] == 10
     assert f"of step {loop.steps:,}" in said("status", "own")
