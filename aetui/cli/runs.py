@@ -17,7 +17,8 @@ from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
-from aetui.runs.folder import RunError, RunFolder, run_again
+from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.own_script import run_again
 from aetui.runs.summary import RunSummary, summary, way_on
 from aetui.spec import Problem, SpecError
 from aetui.tui.figures import as_of

@@ -22,7 +22,7 @@ from aetui.engine import crash, sockets
 from aetui.engine.channel import Connection
 from aetui.engine.ending import AFTERMATH, is_alive, wait_for_end
 from aetui.engine.thread_link import ThreadLink
-from aetui.runs.folder import run_again
+from aetui.runs.own_script import run_again
 
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from aetui.engine.__main__ import main; main()"
 """Instead of -m, which would let a random.py or torch/ in the working folder take the place of the real one."""

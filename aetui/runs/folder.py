@@ -43,21 +43,6 @@ class Lock:
             self._descriptor = -1
 
 
-def no_spec(name: str, then: str) -> str:
-    """What can't be done with a run that no spec assembled."""
-    return f"the run {name} was trained by a script of its own, {then}"
-
-
-def run_again(script: str) -> str:
-    """What goes on with a run that this script trained, as a clause."""
-    return f"run {'the notebook' if script == 'notebook' else script} again, which begins a new run"
-
-
-def only_its_script(name: str, script: str) -> str:
-    """Why a run that no spec assembled can't be resumed."""
-    return no_spec(name, f"which alone can train it: {run_again(script or 'that')}")
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """Where one run is stored."""
@@ -109,9 +94,9 @@ class RunFolder:
                     unused = not RunFolder(path).exists and RunFolder(path).holder() is None
                     if name is not None and not unused:
                         # The record says whether a script trained it; a folder alone is known without one.
-                        from aetui.runs.summary import script_of
+                        from aetui.runs.own_script import script_of
 
-                        script = script_of(RunFolder(path))
+                        script = script_of(RunFolder(path).database)
                         whose = f"{script} trained it" if script else f"aetui resume {name} continues it"
                         hint = f"{whose}, aetui runs delete {name} deletes it"
                         raise NameRefused(f"there is a run {name!r} already; {hint}") from None
@@ -213,9 +198,9 @@ class RunFolder:
         """What can be done about a run that another process trains: one without a socket takes no screen."""
         if (self.path / "engine.sock").exists():
             return f"aetui attach {self.name} shows it, aetui stop {self.name} ends it"
-        from aetui.runs.summary import script_of
+        from aetui.runs.own_script import script_of
 
-        who, script = self.holder() or 0, script_of(self)
+        who, script = self.holder() or 0, script_of(self.database)
         ends = f"ends {script}" if script else "has it write a checkpoint and end"
         way = f"kill {who} {ends}" if who > 0 else "it has to end first"
         return f"it has no screen to attach; {way}"

@@ -14,9 +14,10 @@ from aetui import protocol as p
 from aetui.runs import rescue
 from aetui.runs.checkpoints import Checkpoints
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
-from aetui.runs.folder import Lock, RunError, RunFolder, only_its_script
+from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.runs.measured import Measured
+from aetui.runs.own_script import only_its_script
 from aetui.runs.replay import Progress
 from aetui.runs.restorer import Restorer
 from aetui.runs.targets import Targets

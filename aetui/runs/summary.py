@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
 from contextlib import closing
-from typing import Any
 
 from msgspec import Struct
 
 from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
-from aetui.runs.folder import RunFolder, run_again
+from aetui.runs.folder import RunFolder
 from aetui.runs.measured import Measured
+from aetui.runs.own_script import run_again, script_in, script_of
 from aetui.runs.tree import Tree
 
 
@@ -79,7 +78,7 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
             explained_step=explained_step,
             loss=database.loss_at(at.branch, at.step),
             source=meta.get("source", ""),
-            script=_script(meta),
+            script=script_in(meta),
             age=max(0.0, time.time() - meta.get("updated", meta["created"])),
             created=meta["created"],
             size=folder.size(),
@@ -91,20 +90,7 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
         )
 
 
-def script_of(folder: RunFolder) -> str:
-    """The script that trains a run which no spec assembled, '' for one of a spec and where the record can't be read."""
-    try:
-        with closing(Database(folder.database, write=False)) as database:
-            return _script(database.meta())
-    except (DamagedDatabase, sqlite3.Error, ValueError):
-        return ""
-
-
 def way_on(folder: RunFolder) -> str:
     """How to go on with a run that nothing trains at present, as a clause."""
-    script = script_of(folder)
+    script = script_of(folder.database)
     return run_again(script) if script else f"aetui resume {folder.name} goes on with it"
-
-
-def _script(meta: Mapping[str, Any]) -> str:
-    return "" if meta.get("spec") else meta.get("source", "")
