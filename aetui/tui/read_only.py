@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from aetui import protocol as p
-
-if TYPE_CHECKING:
-    from aetui.tui.session import Session
-    from aetui.tui.shell import Shell
+from aetui.tui.session import Session
+from aetui.tui.shell import Shell
 
 
 class _App(Protocol):
@@ -32,8 +30,3 @@ def steers(action: Callable[..., None]) -> Callable[..., None]:
 
     vars(unless_read_only)["steers"] = True
     return unless_read_only
-
-
-def is_steering(app: object, command: str) -> bool:
-    """Whether an action of the app, by the name of its method, is one that steers."""
-    return getattr(getattr(app, f"action_{command}", None), "steers", False)

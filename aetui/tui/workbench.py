@@ -26,7 +26,6 @@ from aetui.tui.panes.output_pane import OutputPane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.variance_pane import VariancePane
 from aetui.tui.panes.why_pane import WhyPane
-from aetui.tui.read_only import is_steering
 from aetui.tui.status import HeaderLine, Notice, StatusBar
 from aetui.tui.verdict_line import VerdictLine
 
@@ -131,7 +130,7 @@ class KeyLine(ClickLine):
     def texts(self) -> Iterable[tuple[str, Style, str]]:
         room = self.content_size.width
         for key, label, command in footer_items(self._keymap, room):
-            if self._read_only and is_steering(self.app, command):
+            if self._read_only and _is_steering(self.app, command):
                 continue
             if command == "run_pause":
                 label = "pause" if self._training else "run"
@@ -329,3 +328,8 @@ class WorkbenchScreen(Screen[None]):
         if panes:
             for pane in self.visible_panes:
                 pane.show(model)
+
+
+def _is_steering(app: object, command: str) -> bool:
+    """Whether an action of the app, by the name of its method, steers the run, as `read_only.steers` marks it."""
+    return getattr(getattr(app, f"action_{command}", None), "steers", False)
