@@ -1,5 +1,6 @@
 """Settings of every test: nothing depends on the clock, on chance or on the user's own files."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -17,6 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("aetui", deadline=None, derandomize=True)
 settings.load_profile("aetui")
+
+
+def pytest_collection_finish() -> None:
+    """What imports have made, some 300,000 objects, is looked through by no collection of garbage and no search."""
+    gc.freeze()
 
 
 def spec_fields(spec: RunSpec) -> Iterator[tuple[Field, Any]]:

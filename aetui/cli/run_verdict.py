@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from aetui import presets
@@ -22,22 +24,42 @@ COMMAND = "aetui diagnose"
 _PATIENCE = 20.0
 """Seconds to wait for a verdict on the present step; after that the last one is taken, with its step."""
 _GLANCE = 0.2
+_CLOSE, _LISTED = 2, 8
+"""Most names that an unknown one is close to, and most runs that are listed."""
 
 
 def stored_run(target: str | None) -> RunFolder | None:
-    """The run that TARGET names; None where it is left out, or names a preset, a spec, or nothing.
+    """The run that TARGET names; None where it is left out, or names a preset, a spec, or another file.
 
     Raises:
-        SpecError: it begins the names of several runs.
+        SpecError: it begins the names of several runs, or names nothing.
     """
     if target is None or not target or presets.is_preset(target) or target.lower().endswith(".toml"):
         return None
     try:
         return RunFolder.find(target)
     except RunError as error:
-        if any(folder.name.startswith(target) for folder in RunFolder.all()):
+        names = [folder.name for folder in RunFolder.all()]
+        if any(name.startswith(target) for name in names):
             raise SpecError([Problem(COMMAND, str(error))]) from None
-        return None
+        if Path(target).expanduser().exists():
+            return None
+        raise SpecError([Problem("target", _unknown(target, names))]) from None
+
+
+def _unknown(target: str, runs: list[str]) -> str:
+    """That neither a preset nor a run has this name, with the closest of both, or with what there is."""
+    known = {name.lower(): name for name in (*presets.names(), *presets.clinic_names(), *runs)}
+    close = get_close_matches(target.lower(), known, _CLOSE)
+    if close:
+        hint = f"did you mean {' or '.join(known[name] for name in close)}?"
+    else:
+        stored = ", ".join(runs[:_LISTED]) + (" and more (aetui runs)" if len(runs) > _LISTED else "")
+        hint = (
+            f"presets: {', '.join(presets.names())}, and those of aetui clinic; stored runs: {stored or 'none'}; "
+            "a path to a .toml file is taken too"
+        )
+    return f"there is no preset and no stored run {target!r}; {hint}"
 
 
 def diagnose_run(folder: RunFolder, *, probes: bool, as_json: bool) -> int:

@@ -18,7 +18,8 @@ from aetui.engine.sockets import SocketError
 from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunError, RunFolder
-from aetui.runs.summary import RunSummary, summary
+from aetui.runs.own_script import run_again
+from aetui.runs.summary import RunSummary, summary, way_on
 from aetui.spec import Problem, SpecError
 from aetui.tui.figures import as_of
 
@@ -58,19 +59,22 @@ def show_run(folder: RunFolder, *, as_json: bool) -> int:
     if as_json:
         print(msgspec.json.encode(one).decode())
         return 0
-    way = f"aetui attach {one.name}" if one.engine else f"aetui resume {one.name}"
+    if one.engine or not one.script:
+        way = ("goes on with", f"aetui attach {one.name}" if one.engine else f"aetui resume {one.name}")
+    else:
+        way = ("to go on", run_again(one.script))
     lines = [
         ("run", one.name),
         ("state", _state(one)),
         ("step", _steps(one)),
         ("loss", "-" if one.loss is None else f"{one.loss:.4g}"),
         ("explained variance", _figure(one)),
-        ("data", one.source or "-"),
+        ("script" if one.script else "data", one.source or "-"),
         ("began", time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created)) if one.created else "-"),
         ("changed", f"{duration(one.age)} ago"),
         ("size", f"{_size(one.size)} in {one.folder}"),
         ("branches", f"{one.branches}, {one.tweaks} tweaks, {one.checkpoints} checkpoints"),
-        ("goes on with", way),
+        way,
     ]
     for label, text in lines:
         print(f"{label:<20}{text}")
@@ -243,7 +247,7 @@ def found_run(name: str, command: str) -> RunFolder:
 def stop_run(folder: RunFolder) -> int:
     """Have the engine of a run write a checkpoint and end, and wait for it; status 1 where it had to be killed."""
     if folder.holder() is None:
-        print(f"{folder.name} is not in training; aetui resume {folder.name} goes on with it")
+        print(f"{folder.name} is not in training; {way_on(folder)}")
         return 0
     try:
         link = AttachLink(folder.path)

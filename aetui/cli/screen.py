@@ -15,6 +15,7 @@ from aetui.engine.links import PLACEMENTS, AttachLink, ProcessLink, ThreadLink
 from aetui.engine.logs import log_to
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.folder import NameRefused, RunError, RunFolder
+from aetui.runs.own_script import only_its_script, script_of
 from aetui.spec import Problem, RunSpec, SpecError, loads
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,10 @@ def resume_screen(folder: RunFolder, *, placement: str | None, start: bool, them
     """Show a stored run where its record ends, and go on with it.
 
     Raises:
-        SpecError: there is no terminal to draw on, or the run is in training.
+        SpecError: there is no terminal to draw on, or the run is in training, or only its script trains it.
     """
+    if folder.holder() is None and (script := script_of(folder.database)):
+        raise SpecError([Problem("aetui resume", only_its_script(folder.name, script))])
     _need_terminal("aetui resume", "--headless does the same without a screen")
     who = folder.holder()
     if who is not None:

@@ -11,6 +11,7 @@ from aetui import protocol as p
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.runs.folder import RunFolder
+from aetui.runs.summary import way_on
 from aetui.spec import Problem, SpecError
 
 PATIENCE = 60.0
@@ -35,7 +36,7 @@ def reach(folder: RunFolder, command: str, *, read_only: bool = False) -> Attach
         return AttachLink(folder.path, read_only=read_only)
     except SocketError as error:
         held = folder.holder() is not None
-        way = f"; {folder.way_to_holder()}" if held else f"; aetui resume {folder.name} goes on with it"
+        way = f"; {folder.way_to_holder() if held else way_on(folder)}"
         raise SpecError([Problem(command, f"{error}{way}")]) from None
 
 

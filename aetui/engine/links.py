@@ -22,6 +22,7 @@ from aetui.engine import crash, sockets
 from aetui.engine.channel import Connection
 from aetui.engine.ending import AFTERMATH, is_alive, wait_for_end
 from aetui.engine.thread_link import ThreadLink
+from aetui.runs.own_script import run_again
 
 _START = "import sys; sys.path.append(sys.argv.pop(1)); from aetui.engine.__main__ import main; main()"
 """Instead of -m, which would let a random.py or torch/ in the working folder take the place of the real one."""
@@ -67,6 +68,8 @@ class _Remote(ABC):
         self._name = name
         self._log_to(log_file)
         self._stored = False
+        self._script = ""
+        """What trains a run that no spec assembled."""
         self._ready = False
         self._reads = False
         """Whether the engine is past loading PyTorch, and hears what it is sent."""
@@ -145,7 +148,7 @@ class _Remote(ABC):
         info = getattr(reply, "info", None)
         if isinstance(info, p.RunInfo):
             self._ready, self._stored, self._farewell = True, bool(info.folder), ""
-            self._name = info.name or self._name
+            self._name, self._script = info.name or self._name, "" if info.spec else info.source
             if info.log and info.log != self._log_file:
                 self._log_to(info.log)
         self._reads = self._reads or not isinstance(reply, p.Hello | p.Loading)
@@ -158,7 +161,8 @@ class _Remote(ABC):
         return crash.last_place(self._log_file, self._log_begins)
 
     def _way_on(self) -> str:
-        saved = f"; the run is saved, `aetui resume {self._name}` goes on" if self._stored else ""
+        way = run_again(self._script) if self._script else f"`aetui resume {self._name}` goes on"
+        saved = f"; the run is saved, {way}" if self._stored else ""
         return f"{saved}; its log is {self._log_file}" if self._log_file else saved
 
     def _left_alone(self, reason: str) -> str:

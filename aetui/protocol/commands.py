@@ -95,7 +95,7 @@ class Look(Struct, frozen=True, tag_field="type", tag="look"):
     """First sample of the reconstructions wanted."""
 
 
-READ_ONLY = "this screen only watches (--read-only), and steers nothing; aetui attach without it does"
+READ_ONLY = "this screen only watches; aetui attach without --read-only steers"
 """Why a screen that only watches is refused."""
 
 

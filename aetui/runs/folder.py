@@ -43,11 +43,6 @@ class Lock:
             self._descriptor = -1
 
 
-def no_spec(name: str, then: str) -> str:
-    """What can't be done with a run that no spec assembled."""
-    return f"the run {name} was trained by a script of its own, {then}"
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """Where one run is stored."""
@@ -98,7 +93,12 @@ class RunFolder:
                 except FileExistsError:
                     unused = not RunFolder(path).exists and RunFolder(path).holder() is None
                     if name is not None and not unused:
-                        hint = f"aetui resume {name} continues it, aetui runs delete {name} deletes it"
+                        # The record says whether a script trained it; a folder alone is known without one.
+                        from aetui.runs.own_script import script_of
+
+                        script = script_of(RunFolder(path).database)
+                        whose = f"{script} trained it" if script else f"aetui resume {name} continues it"
+                        hint = f"{whose}, aetui runs delete {name} deletes it"
                         raise NameRefused(f"there is a run {name!r} already; {hint}") from None
                     if name is None:
                         continue
@@ -198,8 +198,11 @@ class RunFolder:
         """What can be done about a run that another process trains: one without a socket takes no screen."""
         if (self.path / "engine.sock").exists():
             return f"aetui attach {self.name} shows it, aetui stop {self.name} ends it"
-        who = self.holder() or 0
-        way = f"kill {who} has it write a checkpoint and end" if who > 0 else "it has to end first"
+        from aetui.runs.own_script import script_of
+
+        who, script = self.holder() or 0, script_of(self.database)
+        ends = f"ends {script}" if script else "has it write a checkpoint and end"
+        way = f"kill {who} {ends}" if who > 0 else "it has to end first"
         return f"it has no screen to attach; {way}"
 
     def check_private(self) -> None:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from aetui.data import DataError, Dataset
 from aetui.runs.database import Database
-from aetui.runs.folder import RunError, RunFolder, no_spec
+from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.lineage import Position, Tweak
+from aetui.runs.own_script import no_spec
 from aetui.runs.replay import never, read_state
 from aetui.runs.restorer import Restorer, newest_first
 from aetui.runs.tensorfile import DamagedFile

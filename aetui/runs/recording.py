@@ -14,9 +14,10 @@ from aetui import protocol as p
 from aetui.runs import rescue
 from aetui.runs.checkpoints import Checkpoints
 from aetui.runs.database import REPEAT, CheckpointKind, Database, SavedCheckpoint, SavedEvent
-from aetui.runs.folder import Lock, RunError, RunFolder, no_spec
+from aetui.runs.folder import Lock, RunError, RunFolder
 from aetui.runs.lineage import Fork, Position, Stretch, Tweak
 from aetui.runs.measured import Measured
+from aetui.runs.own_script import only_its_script
 from aetui.runs.replay import Progress
 from aetui.runs.restorer import Restorer
 from aetui.runs.targets import Targets
@@ -118,7 +119,7 @@ class Recording:
             meta = database.meta()
             if training is None:
                 if not meta.get("spec"):
-                    raise RunError(no_spec(folder.name, "which has to be started again"))
+                    raise RunError(only_its_script(folder.name, meta.get("source", "")))
                 trainer = Trainer(loads(meta["spec"]))
                 if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
                     remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")

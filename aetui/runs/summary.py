@@ -12,6 +12,7 @@ from aetui.runs import lineage
 from aetui.runs.database import DamagedDatabase, Database, UnreachableDatabase
 from aetui.runs.folder import RunFolder
 from aetui.runs.measured import Measured
+from aetui.runs.own_script import run_again, script_in, script_of
 from aetui.runs.tree import Tree
 
 
@@ -31,6 +32,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     """Step at which it was."""
     loss: float | None = None
     source: str = ""
+    script: str = ""
+    """The script that trains it, where no spec assembled it: nothing else can."""
     age: float = 0.0
     """Seconds since the record last changed."""
     created: float = 0.0
@@ -75,6 +78,7 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
             explained_step=explained_step,
             loss=database.loss_at(at.branch, at.step),
             source=meta.get("source", ""),
+            script=script_in(meta),
             age=max(0.0, time.time() - meta.get("updated", meta["created"])),
             created=meta["created"],
             size=folder.size(),
@@ -84,3 +88,9 @@ def _read(folder: RunFolder, engine: int | None) -> RunSummary:
             engine=engine,
             folder=str(folder.path),
         )
+
+
+def way_on(folder: RunFolder) -> str:
+    """How to go on with a run that nothing trains at present, as a clause."""
+    script = script_of(folder.database)
+    return run_again(script) if script else f"aetui resume {folder.name} goes on with it"

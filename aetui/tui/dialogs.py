@@ -157,8 +157,8 @@ def quit_while_training(stored: bool = False) -> Confirm:
     )
 
 
-def quit_or_detach(step: int, training: bool, screens: int, name: str) -> Confirm:
-    """How to leave a run that can go on without this screen: `detach`, `stop` or `stay`."""
+def quit_or_detach(step: int, training: bool, screens: int, name: str, script: str = "") -> Confirm:
+    """How to leave a run that can go on without this screen: `detach`, `stop` or `stay`. script: of its own loop."""
     others = screens - 1
     watched = f" {others} other screen{'s' * (others > 1)} watch{'es' * (others == 1)} it." if others > 0 else ""
     background = "keep training in the background" if training else "leave it paused in the background"
@@ -167,7 +167,7 @@ def quit_or_detach(step: int, training: bool, screens: int, name: str) -> Confir
         f"The run is {'training' if training else f'paused at step {step:,}'}.{watched}",
         [
             Choice("detach", "k", f"{background}; aetui attach {name}".rstrip()),
-            Choice("stop", "c", "write a checkpoint and stop"),
+            Choice("stop", "c", f"stop {script}, as Ctrl+C does" if script else "write a checkpoint and stop"),
             Choice("stay", "s", "stay"),
         ],
         cancel="stay",

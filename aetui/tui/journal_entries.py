@@ -62,7 +62,9 @@ def entry_of(event: p.Event) -> Entry | None:
             # Going elsewhere belongs to no branch: it is what parts them.
             return Entry(event.step, event.time, "state", event.text, seq=event.seq)
         case p.Ready():
-            return entry(event, "state", f"loaded {event.info.source}, {event.info.architecture}")
+            info = event.info
+            doing = "loaded" if info.spec else "watches"
+            return entry(event, "state", f"{doing} {info.source}, {info.architecture}")
         case p.Ended():
             return entry(event, "state", event.text)
         case p.Refused() | p.Failed():

@@ -42,8 +42,8 @@ class Leaving:
         elif asked:
             self._leave("detach" if free else "stop")
         elif free and (session.training or watched):
-            name = info.name if info else ""
-            self._ask(dialogs.quit_or_detach(status.step, session.training, status.screens, name))
+            name, script = (info.name, "" if info.spec else info.source) if info else ("", "")
+            self._ask(dialogs.quit_or_detach(status.step, session.training, status.screens, name, script))
         elif session.training:
             self._ask(dialogs.quit_while_training(stored=bool(info and info.folder)))
         else:

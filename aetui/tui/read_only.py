@@ -28,4 +28,5 @@ def steers(action: Callable[..., None]) -> Callable[..., None]:
         else:
             action(app, *arguments)
 
+    vars(unless_read_only)["steers"] = True
     return unless_read_only

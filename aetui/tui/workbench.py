@@ -114,22 +114,24 @@ class TabLine(ClickLine):
 
 
 class KeyLine(ClickLine):
-    """The keys of the footer, as many as fit; a click on one acts."""
+    """The keys of the footer, as many as fit, and none that this screen refuses; a click on one acts."""
 
     def __init__(self, keymap: Mapping[str, str]) -> None:
         super().__init__()
         self._keymap = keymap
-        self._training = False
+        self._training = self._read_only = False
 
     def show(self, model: RunModel) -> None:
-        training = model.status.state == "running"
-        if training != self._training:
-            self._training = training
+        now = model.status.state == "running", model.read_only
+        if now != (self._training, self._read_only):
+            self._training, self._read_only = now
             self.refresh()
 
     def texts(self) -> Iterable[tuple[str, Style, str]]:
         room = self.content_size.width
         for key, label, command in footer_items(self._keymap, room):
+            if self._read_only and _is_steering(self.app, command):
+                continue
             if command == "run_pause":
                 label = "pause" if self._training else "run"
             room -= len(key) + 1 + len(label)
@@ -326,3 +328,8 @@ class WorkbenchScreen(Screen[None]):
         if panes:
             for pane in self.visible_panes:
                 pane.show(model)
+
+
+def _is_steering(app: object, command: str) -> bool:
+    """Whether an action of the app, by the name of its method, steers the run, as `read_only.steers` marks it."""
+    return getattr(getattr(app, f"action_{command}", None), "steers", False)

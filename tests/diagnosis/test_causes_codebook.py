@@ -92,18 +92,18 @@ def test_what_is_picked_from_no_table_or_by_nothing_learned_is_no_codebook(rows:
 
 @pytest.mark.parametrize("lookup", ["embedding", "ones"])
 def test_a_codebook_of_one_entry_is_named(rows: Tensor, lookup: str):
-    report = diagnose(Quantized(lookup, "far"), rows, step=step, lr=2e-3, steps=300, probes=False)
+    report = diagnose(Quantized(lookup, "far"), rows, step=step, lr=2e-3, steps=200, probes=False)
     assert report.verdict not in FINE and report.cause == "codebook-collapse", str(report)
     finding = report.findings[0]
     shown = {one.measure: one.value for one in finding.evidence}
     assert shown["entries in use"] == 1 and shown["perplexity"] == 1
-    assert any("at step 0" in one.text and "at step 300" in one.text for one in finding.evidence)
+    assert any("at step 0" in one.text and "at step 200" in one.text for one in finding.evidence)
     assert "model.book.weight.data[unused]" in finding.remedies[0].python
     assert "test_causes_codebook.py:" in finding.remedies[0].line
 
 
 def test_one_that_works_is_healthy_and_measured_by_its_bits(rows: Tensor):
-    report = diagnose(Quantized(), rows, step=step, lr=3e-3, steps=500, probes=False)
+    report = diagnose(Quantized(), rows, step=step, lr=5e-3, steps=300, probes=False)
     assert report.verdict == "healthy" and report.findings == (), str(report)
     assert "a discrete code of 24 bits a row" in report.notes[0] and "of 64 entries in use" in report.notes[0]
 
@@ -117,7 +117,7 @@ def test_few_bits_are_no_fault_of_the_training(rows: Tensor):
             self.encoder[2], self.decoder[0] = nn.Linear(32, 4), nn.Linear(4, 32)
             self.book.weight.data.normal_()
 
-    report = diagnose(Coarse(), rows, step=step, lr=3e-3, steps=800, probes=False)
+    report = diagnose(Coarse(), rows, step=step, lr=5e-3, steps=400, probes=False)
     assert report.verdict in FINE, str(report)
     assert "4 bits a row" in report.headline
     assert report.explained_variance.whole is not None and report.explained_variance.linear is not None

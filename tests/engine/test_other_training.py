@@ -101,7 +101,7 @@ class Tiny:
     # measured
     device, variational, held_out, kl_weight = torch.device("cpu"), False, None, None
     loss = staticmethod(nn.functional.mse_loss)
-    floors = p.Floors()
+    floors, kl_weight = p.Floors(), None
 
     def build_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.SGD(module.parameters(), lr=self.lr)

@@ -80,7 +80,7 @@ def test_the_exit_code_is_that_of_the_script_which_the_user_ends(start, file: Pa
     screen = start("watch", "--name", "mine", str(file), "1000000000")
     screen.wait_for("RUNNING", "mine.py")
     screen.press("q")
-    screen.wait_for("write a checkpoint and stop")
+    screen.wait_for("as Ctrl+C does")
     screen.press("c")
     assert "saved by the script" in screen.ended(3)
 

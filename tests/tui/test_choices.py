@@ -15,6 +15,8 @@ from aetui.tui.form_fields import rows_of
 from aetui.tui.journal_entries import Entry
 from aetui.tui.tweak_effect import comparison
 
+pytestmark = pytest.mark.usefixtures("plain_backdrop")
+
 SIZES = [(80, 24), (120, 40), (200, 50)]
 
 

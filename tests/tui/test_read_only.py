@@ -46,6 +46,8 @@ async def test_the_status_line_says_that_it_only_watches(size, workbench: Make, 
             await pilot.pause()
             app.watched.replies.take(link.view(app.model.look([], 0)))
             assert ("READ-ONLY" in app.bench.status.render_line(0).text) == read_only
+            shown = {command for _, _, command in app.bench.keys.texts()}
+            assert "quit" in shown and ("run_pause" not in shown) == ("lr_down" not in shown) == read_only
 
 
 async def test_leaving_asks_nothing_and_leaves_the_run_alone(workbench: Make, opened: Open) -> None:

@@ -8,6 +8,8 @@ from aetui.spec import RunSpec, changed, differences, loads
 from aetui.tui.actions import PANES
 from aetui.tui.dialogs import Dialog
 
+pytestmark = pytest.mark.usefixtures("plain_backdrop")
+
 MINE = changed(RunSpec(), {"data.scaling": "none", "model.code": 3, "optim.lr": 0.0007, "train.steps": 300})
 """Differs from the defaults in every kind of setting."""
 WORKBENCH_KEYS = ("space", "s", "u", "U", "minus", "plus", "l", "w", "m", "right_square_bracket", "left_square_bracket")

@@ -139,15 +139,15 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "aetui", "watch", "--headless", *words]
 
 
-def both(tmp_path: Path, source: str, *words: str) -> tuple[Any, Any]:
-    """A script under Python and under the runner."""
+def ran(tmp_path: Path, source: str, *words: str, start: list[str]) -> Any:
     file = tmp_path / "mine.py"
     file.write_text(source)
-    ran = [
-        subprocess.run([*start, str(file), *words], capture_output=True, text=True, cwd=tmp_path, input="typed\n")
-        for start in ([sys.executable], command())
-    ]
-    return ran[0], ran[1]
+    return subprocess.run([*start, str(file), *words], capture_output=True, text=True, cwd=tmp_path, input="typed\n")
+
+
+def both(tmp_path: Path, source: str, *words: str) -> tuple[Any, Any]:
+    """A script under Python and under the runner."""
+    return ran(tmp_path, source, *words, start=[sys.executable]), ran(tmp_path, source, *words, start=command())
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ for _ in range(6):
 
 
 def test_a_script_that_ends_too_early_says_so(tmp_path: Path):
-    _, watched = both(tmp_path, (SCRIPTS / "plain.py").read_text().replace("range(40)", "range(2)"))
+    watched = ran(tmp_path, (SCRIPTS / "plain.py").read_text().replace("range(40)", "range(2)"), start=command())
     assert "took 2 steps, too few for a run of it to begin" in watched.stderr
     assert watched.returncode == 0
 
