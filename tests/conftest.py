@@ -20,6 +20,12 @@ settings.register_profile("aetui", deadline=None, derandomize=True)
 settings.load_profile("aetui")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests on terminals wait for programs half of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """What imports have made, some 300,000 objects, is looked through by no collection of garbage and no search."""
     gc.freeze()
