@@ -412,6 +412,10 @@ def portable(svg: str) -> str:
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
 
 
+def _under_way(app: Any) -> bool:
+    return app.model.status.step >= 300
+
+
 def _judged(app: Any) -> bool:
     """Whether a verdict stands, and every visible pane shows the step of the pause."""
     diagnosis = app.model.diagnosis
@@ -456,7 +460,7 @@ async def pictures() -> None:
     await picture("collapse", noise, (120, 40), ["f5", 100])
     await picture("collapse-narrow", noise, (80, 24), ["f5", 100, "2", 100], theme="high-contrast")
     rate = presets.load("clinic/high-rate")
-    await own_loop("own-loop", ROOT / "examples" / "own_loop.py", (120, 40), [600, "f5", _judged, "y", "z"])
+    await own_loop("own-loop", ROOT / "examples" / "own_loop.py", (120, 40), [_under_way, "f5", _judged, "y", "z"])
     await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
 
 

@@ -86,8 +86,13 @@ def test_a_collapsed_run_says_so_in_the_journal_and_names_the_cause(watch):
     report = watched.until(lambda shown: shown.step == 600 and shown.report.verdict == "collapsed").report
     assert report.findings[0].cause == "lr-too-high"
     assert report.findings[0].remedies[0].set["optim.lr"] < 1.0
-    noted = [event.text for event in watched.events if isinstance(event, p.Noted)]
-    assert any("collapsed" in text and "learning rate too high" in text for text in noted)
+
+    def noted() -> bool:
+        texts = [event.text for event in watched.events if isinstance(event, p.Noted)]
+        return any("collapsed" in text and "learning rate too high" in text for text in texts)
+
+    # What a screen can look at is there before the journal's line.
+    watched.until(lambda _: noted())
 
 
 def test_probes_pause_the_run_and_their_outcome_joins_the_evidence(watch):
