@@ -78,9 +78,9 @@ def _shaping(loop: Loop, names: list[str], push: float) -> dict[str, bool]:
     """Those that shape the reconstruction, and whether its gradient reaches them where they were moved to: units that
     are off get one once they are on, what is rounded or chosen never."""
     rows = _rows(loop)
-    before = _made(loop, rows)
+    before = loop.made(rows, train=True)
     largest = float(before.abs().max())
-    if float((_made(loop, rows) - before).abs().max()) > MOVED * largest:
+    if float((loop.made(rows, train=True) - before).abs().max()) > MOVED * largest:
         return {}
     named = dict(loop.model.named_parameters())
     found: dict[str, bool] = {}
@@ -89,13 +89,8 @@ def _shaping(loop: Loop, names: list[str], push: float) -> dict[str, bool]:
         kept = weight.clone()
         noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)).to(weight)
         weight.add_(noise * push * max(float(weight.square().mean().sqrt()), 1e-3))
-        made = _made(loop, rows)
+        made = loop.made(rows, train=True)
         if made.shape == before.shape and float((made - before).abs().max()) > MOVED * largest:
             found[name] = any(grad is not None and bool(grad.any()) for _, grad in _gradients(loop, [name]))
         weight.copy_(kept)
     return found
-
-
-def _made(loop: Loop, rows: Tensor) -> Tensor:
-    with loop.looking(train=True), unchanged(loop.model):
-        return loop.forward(loop.inputs[rows].clone(), loop.targets[rows]).reconstruction.detach().float()

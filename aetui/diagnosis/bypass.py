@@ -14,7 +14,7 @@ from aetui.diagnosis.change import Change
 from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.touched import tensors_in
-from aetui.models.ownstate import unchanged
+from aetui.models.base import hooked
 
 FEW = 32
 """Rows of the batch that is tried."""
@@ -58,10 +58,7 @@ def measure_bypass(subject: Subject) -> Bypass | None:
 
 
 def _made(loop: Loop, count: int) -> Tensor:
-    rows = torch.arange(count, device=loop.inputs.device)
-    with loop.looking(), unchanged(loop.model):
-        made = loop.forward(loop.inputs[rows].clone(), loop.targets[rows]).reconstruction
-    return made.detach().float().reshape(count, -1)
+    return loop.made(torch.arange(count, device=loop.inputs.device)).reshape(count, -1)
 
 
 @contextmanager
@@ -77,9 +74,5 @@ def _held(model: nn.Module, rows: int, width: int) -> Iterator[list[str]]:
         return output[:1].expand(output.shape).clone()
 
     leaves = [module for module in names if next(module.children(), None) is None]
-    hooks = [module.register_forward_hook(hold) for module in leaves]
-    try:
+    with hooked(leaves, hold):
         yield where
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -40,6 +40,7 @@ from aetui.diagnosis.ruled_out import ruled_out
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.verdict import Verdict, judge, lost_units, still
 from aetui.diagnosis.weighing import weigh
+from aetui.models.base import hooked
 from aetui.models.units import weight_layers
 from aetui.report import FINE, LEARNING, Explained, Finding, Report
 
@@ -183,12 +184,9 @@ def planned_steps(subject: Subject) -> int:
     loop = Loop(subject)
     layers = [module for _, module in weight_layers(loop.model)]
     layers += [module for module in loop.model.modules() if isinstance(module, torch.nn.RNNBase)]
-    hooks = [module.register_forward_hook(count) for module in layers]
     rows = min(2 if subject.stepped is None else loop.chunk, subject.rows)
-    with loop.looking():
+    with hooked(layers, count), loop.looking():
         loop.forward(subject.inputs[:rows].clone(), subject.targets[:rows])
-    for hook in hooks:
-        hook.remove()
     counted = 3 * sum(sizes.values()) / rows * batch
     return int(max(SHORTEST, min(LONGEST, WORK / max(counted, 1.0))))
 

@@ -305,6 +305,11 @@ class Loop:
         finally:
             self._mode.tap = self._mode.tapped = None
 
+    def made(self, rows: Tensor, *, train: bool = False) -> Tensor:
+        """The reconstruction of rows by number in one batch, as the model returns it, in float32."""
+        with self.looking(train=train), unchanged(self.model):
+            return self.forward(self.inputs[rows].clone(), self.targets[rows]).reconstruction.detach().float()
+
     def reconstruct(self, x: Tensor, target: Tensor, *, train: bool = False) -> Tensor:
         """What the model makes of rows in the caller's units, compared with `target`: [rows, features].
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aetui.diagnosis.observe import fit, probe_rows
+from aetui.models.base import hooked
 
 RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, math.inf), "softmax": (0.0, 1.0),
@@ -80,12 +81,8 @@ def recurrent_outputs(model: nn.Module) -> Iterator[list[Tensor]]:
             found.extend(one for one in _tensors(output))
 
     kinds = (nn.RNNBase, nn.RNNCellBase)
-    hooks = [module.register_forward_hook(note) for module in model.modules() if isinstance(module, kinds)]
-    try:
+    with hooked((module for module in model.modules() if isinstance(module, kinds)), note):
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _tensors(value: Any) -> list[Tensor]:

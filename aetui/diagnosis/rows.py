@@ -17,6 +17,7 @@ from aetui.diagnosis.loop import Loop
 from aetui.diagnosis.subject import Subject
 from aetui.diagnosis.taken import fitted, judged
 from aetui.diagnosis.touched import tensors_in
+from aetui.models.base import hooked
 from aetui.models.ownstate import unchanged
 
 FEW = 7
@@ -239,12 +240,8 @@ def returned_by(model: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
         if first is not None and first.is_floating_point():
             found.append((names[module], first.detach().clone()))
 
-    hooks = [module.register_forward_hook(leave) for module in names]
-    try:
+    with hooked(names, leave):
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _alone(base: _Pass, changed: _Pass, place: int, size: int) -> bool:

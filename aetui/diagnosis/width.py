@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aetui.diagnosis.isolate import Randomness, clone
 from aetui.diagnosis.observe import watching
 from aetui.diagnosis.outputs import Output, OutputError
+from aetui.models.base import hooked
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,11 @@ def find_code(
             found.append(Code(output[0].numel(), tuple(output.shape), where))
 
     leaves = [module for module in copy.modules() if next(module.children(), None) is None]
-    hooks = [module.register_forward_hook(note) for module in leaves]
     try:
-        with Randomness(seed, device).own(), torch.no_grad(), watching(copy) as watcher:
+        with hooked(leaves, note), Randomness(seed, device).own(), torch.no_grad(), watching(copy) as watcher:
             output = run(copy)
     except OutputError:
         return None
-    finally:
-        for hook in hooks:
-            hook.remove()
     for call in watcher.calls:
         add(call.output, f"{call.kind} in {call.where}" if call.where else f"{call.kind} in forward")
     for where, result in watcher.sums:
