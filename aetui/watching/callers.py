@@ -11,6 +11,8 @@ from torch import nn
 
 _FRAMES = 40
 """How far up the stack is looked."""
+_NOT_SCRIPT = ("torch", "aetui", "accelerate", "lightning", "pytorch_lightning", "lightning_fabric", "transformers")
+"""Packages whose frames tell nothing of where in a script a loss is made: all of its backwards go through them."""
 
 
 def objects(depth: int) -> Iterator[Any]:
@@ -56,8 +58,8 @@ def variable(module: nn.Module) -> str:
 
 
 def site(depth: int) -> tuple[Any, int]:
-    """The place in the script that calls; frames of PyTorch and of ours are none of it."""
+    """The place in the script that calls; frames of PyTorch, of trainers and of ours are none of it."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("torch", "aetui"):
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_SCRIPT:
         frame = frame.f_back
     return (None, 0) if frame is None else (frame.f_code, frame.f_lasti)

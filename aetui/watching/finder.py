@@ -23,12 +23,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from aetui.diagnosis.paths import items_of
 from aetui.diagnosis.touched import tensors_in
-from aetui.watching import gradients
 from aetui.watching.callers import is_named, root_of, site
-from aetui.watching.gathering import Candidate, Gathering, Round, parameters
+from aetui.watching.gathering import Candidate, Gathering, Round
+from aetui.watching.gradients import parameters
+from aetui.watching.past import Past
 from aetui.watching.patches import patch
-from aetui.watching.reading import Backward, Call, Whole, backward_of
+from aetui.watching.reading import Backward, Call, backward_of, divided_by
 from aetui.watching.told import Told
+from aetui.watching.whole import Whole
 
 log = logging.getLogger("aetui.watching")
 
@@ -55,13 +57,14 @@ class Finder:
         self._names: dict[int, str] = {}
         self._moved: set[int] = set()
         self._round = Round()
-        self._closure = self._in_backward = False
+        self._in_backward = False
         self._scaled: tuple[weakref.ref[Tensor], Tensor] | None = None
         self._scaler: Any = None
-        self._sites: set[tuple[Any, int]] = set()
-        self._times = 1.0
-        self._past: list[tuple[int, list[Backward], Any]]
-        """The steps before the run begins: optimizer, losses and gradient norm."""
+        self._sites: set[Any] = set()
+        self._last_site: Any = None
+        self._depth = 0
+        """Places of the backwards whose loss is the step's; how many divisions of it are by the batches of a step."""
+        self._optimizer: Any = None
         self._handles: list[Any] = []
         self._known: set[int] = set()
         """Optimizers that have stepped."""
@@ -75,7 +78,7 @@ class Finder:
     # --- where it hangs -------------------------------------------------------------------------
 
     def _look_on(self) -> None:
-        self._gathering, self._past, self._rounds = Gathering(self._told.probe_rows), [], 0
+        self._gathering, self._past, self._rounds = Gathering(self._told.probe_rows), Past(), 0
         self._handles = [
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
@@ -114,7 +117,7 @@ class Finder:
     def _rest(self, text: str) -> None:
         """This training can't be watched: said once, until another optimizer begins to step."""
         self._stop_looking()
-        self._past = []
+        self._past = Past()
         self._lost(text)
 
     def _failed(self, error: Exception) -> None:
@@ -247,9 +250,14 @@ class Finder:
             for handle in self._step_handles:
                 handle.remove()
             self._step_handles = []
-        if not self._sites or site(2) in self._sites:
-            value = loss.detach()
-            self.run.log(value * self._times if self._times != 1 else value)
+        here, optimizer = site(2), self.run._training.optimizers[0]
+        if optimizer is not self._optimizer:
+            # Another part of the script goes on with the training, by a loop of its own.
+            self._optimizer, self._sites = optimizer, self._sites and {self._last_site}
+        self._last_site = here
+        if not self._sites or here in self._sites:
+            times = divided_by(loss, self._depth)
+            self.run.log(loss.detach() * times if times != 1 else loss)
 
     # --- steps ----------------------------------------------------------------------------------
 
@@ -262,9 +270,10 @@ class Finder:
             return
         self._known.add(id(optimizer))
         try:
-            self._closure = callable(kwargs.get("closure")) or (len(args) > 1 and callable(args[1]))
             again = id(optimizer) in self._round.stepped
-            if not self._closure and (again or self._all_moved(optimizer)):
+            if callable(kwargs.get("closure")) or (len(args) > 1 and callable(args[1])):
+                self._round.inside_from[id(optimizer)] = len(self._round.backs)
+            elif again or self._all_moved(optimizer):
                 self._end_touch()
         except Exception as error:  # noqa: BLE001 - whatever it is, the script trains on
             self._failed(error)
@@ -291,7 +300,7 @@ class Finder:
             if not self._round.calls and threading.get_ident() != self._thread:
                 # Another thread trains than the one whose forward was seen first.
                 self._thread = 0
-            self._remember(optimizer)
+            self._past.remember(optimizer, self._round)
             whole = self._all_moved(optimizer)
             again = id(optimizer) in self._round.stepped
             self._round.stepped.add(id(optimizer))
@@ -306,27 +315,6 @@ class Finder:
                 self._decide()
         except Exception as error:  # noqa: BLE001 - whatever it is, the script trains on
             self._failed(error)
-
-    def _remember(self, optimizer: torch.optim.Optimizer) -> None:
-        now, key = self._round, id(optimizer)
-        fresh = [Backward(one.loss, one.site, None, None) for one in now.backs[now.told.get(key, 0) :]]
-        now.told[key] = len(now.backs)
-        self._past.append((key, fresh, gradients.joint_norm(gradients.of_optimizer(optimizer))))
-
-    def _recall(self, optimizer: torch.optim.Optimizer) -> int:
-        """Have the steps that were taken before the run began in its record; how many there were."""
-        steps, taken = self.run._training.steps, 0
-        for key, backs, norm in self._past:
-            losses = [one.loss for one in backs if not self._sites or one.site in self._sites]
-            if key != id(optimizer):
-                continue
-            for loss in losses[:1] if self._closure else losses:
-                steps.log(loss * self._times, {})
-            steps.add(0.0 if norm is None else float(norm) if norm.device.type == "cpu" else norm, 0.0)
-            taken += 1
-        steps.close()
-        self._past = []
-        return taken
 
     def _decide(self) -> None:
         ready = self._gathering.decide()
@@ -364,11 +352,9 @@ class Finder:
             self._rest(_ARGUMENT.sub(r"--\1", str(error)))
             return
         if back is not None:
-            self._sites, self._times = {back.site}, back.times
-        count = self._recall(chosen.optimizer)
-        if self._closure:
-            # From now on the closure's own value is the loss of a step.
-            self._sites = {(None, 0)}
+            self._sites, self._depth = {back.site}, back.depth
+        self._optimizer = chosen.optimizer
+        count = self._past.recall(chosen.optimizer, self.run._training.steps, self._sites, self._depth)
         for line in given.lines(len(gathered.rows), count, type(chosen.optimizer).__name__):
             self.run._engine.note(line)
 

@@ -11,9 +11,11 @@ from torch.optim import Optimizer
 
 from aetui.diagnosis.touched import tensors_in
 from aetui.watching.callers import variable
+from aetui.watching.gradients import parameters
 from aetui.watching.measured import unwrapped
 from aetui.watching.programs import Seen, packed
-from aetui.watching.reading import Backward, Call, Reading, Whole, read
+from aetui.watching.reading import Backward, Call, Reading, read
+from aetui.watching.whole import Whole
 
 _BATCHES, _SMALL_BATCHES, _FEW = 16, 64, 64
 """Batches that are waited for; more of them as long as the rows are few."""
@@ -33,6 +35,8 @@ class Round:
     stepped: set[int] = field(default_factory=set)
     told: dict[int, int] = field(default_factory=dict)
     """Backwards that an optimizer's last step has seen already."""
+    inside_from: dict[int, int] = field(default_factory=dict)
+    """Backwards before an optimizer's step that has got a closure; those after it are of the closure."""
     roots: dict[int, nn.Module] = field(default_factory=dict)
     """The module whose method called an outermost forward, by the id of the module called."""
 
@@ -158,7 +162,3 @@ def _watched(reading: Reading, held: dict[str, nn.Module], names: dict[nn.Module
     used = {names[one].partition(".")[0] for one in reading.modules}
     shapes = [(one.shape[1:], one.dtype) for one in reading.inputs]
     return Seen({name: one for name, one in held.items() if name in used}, reading.program, shapes)
-
-
-def parameters(optimizer: Optimizer) -> set[int]:
-    return {id(one) for group in optimizer.param_groups for one in group["params"]}

@@ -28,6 +28,11 @@ def of_optimizer(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     ]
 
 
+def parameters(optimizer: torch.optim.Optimizer) -> set[int]:
+    """All that it steps, by id."""
+    return {id(one) for group in optimizer.param_groups for one in group["params"]}
+
+
 def joint_norm(grads: Sequence[Tensor]) -> Tensor | None:
     """Of all of them, 0-dim, in float32 or better; None where there are none."""
     if not grads:

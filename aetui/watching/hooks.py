@@ -43,17 +43,24 @@ class Hooks:
         between: Callable[[], None],
         fault: Callable[[Exception], None],
     ) -> None:
-        """found: told of the first optimizer that steps parameters of the module, before it does."""
+        """found: told of the first optimizer that steps parameters of the module, before it does, and of one that has
+        taken the place of that which was watched."""
         self._module, self._settings, self._steps = module, settings, steps
         self._found, self._between, self._fault = found, between, fault
         self._optimizers: list[torch.optim.Optimizer] = []
         self._handles: list[RemovableHandle] = []
+        self._looks: RemovableHandle | None = None
+        self._seeks = False
+        self._other: tuple[int, str] | None = None
+        """Number and kind of an optimizer that steps all that the watched one does, and came after its last step."""
         self._strangers: set[int] = set()
         self._round: dict[int, tuple[Figure, Figure]] = {}
         """Norm and clipped of each optimizer's step since the last whole one."""
         self._clipped: tuple[Figure, Figure] | None = None
         """What `clip` found since the last step."""
         self._skipped: Figure = 0.0
+        self._repeated = False
+        """Whether a closure is being called that was called in this step before."""
         self._process = os.getpid()
         self._thread = 0
         self.over = False
@@ -64,21 +71,26 @@ class Hooks:
 
     def watch(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         """Take the steps of these for the training's."""
-        self._optimizers = list(optimizers)
+        for handle in self._handles:
+            handle.remove()
+        self._optimizers, self._handles = list(optimizers), []
         for one in optimizers:
             self._handles.append(one.register_step_pre_hook(self._before))
             self._handles.append(one.register_step_post_hook(self._after))
+        if self._looks is None:
+            self._looks = register_optimizer_step_pre_hook(self._look)
 
     def seek(self) -> None:
         """Wait for the first optimizer that steps parameters of the module, whoever makes it."""
-        self._handles.append(register_optimizer_step_pre_hook(self._look))
+        self._seeks = True
+        self._looks = register_optimizer_step_pre_hook(self._look)
 
     def remove(self) -> None:
         """Take all hooks away; from without a step only, since PyTorch walks through them."""
         self.over = True
-        for handle in self._handles:
+        for handle in (*self._handles, *([self._looks] if self._looks is not None else ())):
             handle.remove()
-        self._handles = []
+        self._handles, self._looks = [], None
 
     @property
     def present(self) -> bool:
@@ -91,19 +103,42 @@ class Hooks:
         return threading.get_ident() == self._thread
 
     def _look(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if not self.present or optimizer in self._optimizers or id(optimizer) in self._strangers:
+        if any(one is optimizer for one in self._optimizers):
+            if self._other is not None:
+                # They take turns.
+                self._note_other(*self._other)
+            return
+        if not self.present or id(optimizer) in self._strangers:
             return
         try:
-            mine = {id(parameter) for parameter in self._module.parameters()}
-            if not any(id(one) in mine for group in optimizer.param_groups for one in group["params"]):
+            mine = {id(parameter) for parameter in self._module.parameters()} & gradients.parameters(optimizer)
+            if not mine:
                 self._strangers.add(id(optimizer))
-            elif self._optimizers:
-                self._strangers.add(id(optimizer))
-                self.others.add(type(optimizer).__name__)
-            else:
+            elif not self._optimizers:
                 self._found(optimizer)
+            elif len(self._optimizers) == 1 and self._moved_by(optimizer):
+                # Another phase, or what a search for a rate was made for: the one before steps no more.
+                other = (id(optimizer), type(optimizer).__name__)
+                if self._other == other:
+                    self._other = None
+                    self._round.clear()
+                    self._found(optimizer)
+                else:
+                    self._other = other
+            else:
+                self._note_other(id(optimizer), type(optimizer).__name__)
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
             self._give_up(error)
+
+    def _moved_by(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether it steps all that the watched optimizer does."""
+        return gradients.parameters(self._optimizers[0]) <= gradients.parameters(optimizer)
+
+    def _note_other(self, number: int, kind: str) -> None:
+        self._other = None
+        self._strangers.add(number)
+        if self._seeks:
+            self.others.add(kind)
 
     def _give_up(self, error: Exception) -> None:
         self.over = True
@@ -143,7 +178,11 @@ class Hooks:
 
         def watched() -> Any:
             nonlocal first
-            value = closure()
+            self._repeated = not first
+            try:
+                value = closure()
+            finally:
+                self._repeated = False
             if self.present:
                 try:
                     # A line search asks several times; the loss of the step is that of the weights it began with.
@@ -204,7 +243,7 @@ class Hooks:
 
     def log(self, loss: Any, parts: dict[str, Any]) -> None:
         """Take note of a loss of the step that was just taken, or that is about to be."""
-        if not self.present:
+        if not self.present or self._repeated:
             return
         try:
             self._steps.log(loss, parts)

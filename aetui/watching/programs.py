@@ -25,6 +25,13 @@ class RowCount:
 
 
 @dataclass(frozen=True)
+class Other:
+    """A tensor with a row for each of the inputs', on which the reconstruction does not depend."""
+
+    rows: Tensor
+
+
+@dataclass(frozen=True)
 class Forward:
     """What a module, by its name in the model, returns; or one of the modules within it does, at a path."""
 
@@ -80,6 +87,8 @@ class Seen(nn.Module):
             return given[node.number]
         if isinstance(node, RowCount):
             return len(given[0])
+        if isinstance(node, Other):
+            return node.rows[torch.arange(len(given[0]), device=node.rows.device) % len(node.rows)]
         if isinstance(node, Forward):
             return self._forward(node, given, memo)
         if isinstance(node, Function):

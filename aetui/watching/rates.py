@@ -41,6 +41,16 @@ def put(holder: Any, key: Any, value: float) -> None:
         holder[key] = value
 
 
+def own(optimizer: Any) -> Any:
+    """The optimizer whose step does the work, within what a trainer put around it, which has no hooks."""
+    while isinstance(optimizer, torch.optim.Optimizer) and "_optimizer_step_pre_hooks" not in vars(optimizer):
+        inner = getattr(optimizer, "optimizer", None)
+        if not isinstance(inner, torch.optim.Optimizer):
+            break
+        optimizer = inner
+    return optimizer
+
+
 def schedulers_of(optimizers: Sequence[torch.optim.Optimizer], given: Iterable[Any] = ()) -> list[Any]:
     """Every scheduler of these optimizers: those given, those that live anywhere else, and what they are made of."""
     mine = {id(optimizer) for optimizer in optimizers}
@@ -51,7 +61,7 @@ def schedulers_of(optimizers: Sequence[torch.optim.Optimizer], given: Iterable[A
     named = {id(one) for one in given}
     while waiting:
         one = waiting.pop(0)
-        if id(one) in found or (id(one) not in named and id(getattr(one, "optimizer", None)) not in mine):
+        if id(one) in found or (id(one) not in named and id(own(getattr(one, "optimizer", None))) not in mine):
             continue
         found[id(one)] = one
         parts = getattr(one, "_schedulers", None)

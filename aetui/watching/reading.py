@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -16,7 +19,8 @@ from aetui.diagnosis.parted import SPREADS, Gaussian, Parts, addends, parts_of
 from aetui.diagnosis.paths import Path, item_text, items_of
 from aetui.diagnosis.taken import Look, main_comparison, source_of, whole
 from aetui.diagnosis.touched import ALIKE, DATA, WEIGHTS, Comparison, Touch, tensors_in
-from aetui.watching.programs import Forward, Function, Input, RowCount
+from aetui.watching.programs import Forward, Function, Input, Other, RowCount
+from aetui.watching.whole import Whole
 
 _SHAPES = ("view", "reshape", "expand", "unflatten", "broadcast_to")
 """Calls that take sizes, of which one may be the number of rows."""
@@ -28,26 +32,6 @@ _SAME_VALUE = 1e-3
 
 class NotFollowed(Exception):
     """A tensor whose way can't be run again; one sentence."""
-
-
-class Whole(Touch):
-    """As `Touch`, where nobody says what the data are: all that was there before the forward and is no part of a model.
-
-    Tensors of one number, such as a factor, are not data.
-    """
-
-    def __init__(self) -> None:
-        super().__init__((), ())
-        self.own: set[int] = set()
-        """Buffers of modules, by id."""
-
-    def depends(self, tensor: Tensor) -> int:
-        found = self._flags.get(id(tensor))
-        if found is not None:
-            return found
-        if isinstance(tensor, nn.Parameter):
-            return WEIGHTS
-        return DATA if tensor.ndim and not tensor.requires_grad and id(tensor) not in self.own else 0
 
 
 @dataclass
@@ -66,22 +50,31 @@ class Call:
 class Backward:
     """A backward that ran: its loss as it was before a scaler, and what the loss is made of.
 
-    main: the comparison that is the reconstruction. times: what the loss was divided by, 1 where it was not. term:
-    what the comparison adds to the loss, None where that can't be told. more: whether anything else is in the loss.
+    main: the comparison that is the reconstruction. divisors: numbers that the loss was divided by, the last first.
+    term: what the comparison adds to the loss, None where that can't be told. more: whether anything else is in the
+    loss.
     """
 
     loss: Tensor
     site: tuple[Any, int]
     main: Comparison | None
     parts: Parts | None
-    times: float = 1.0
+    divisors: tuple[float, ...] = ()
     term: Tensor | None = None
     more: bool = False
+    depth: int = 0
+    """How many of the divisors are there since the loss is that of one of several batches of a step."""
 
     def settle(self, others: Sequence[Backward]) -> None:
         """A division by a number is one by the batches of a step, where it has so many."""
-        if self.times != sum(one.site == self.site for one in others):
-            self.times = 1.0
+        batches = sum(one.site == self.site for one in others)
+        # A trainer divides by 1 too, and a loss is divided by numbers of its own before that.
+        divided = list(accumulate(self.divisors, mul))
+        self.depth = divided.index(batches) + 1 if batches in divided else 0
+
+    def times(self, depth: int) -> float:
+        """What the loss was divided by, as far as `depth` divisors go."""
+        return math.prod(self.divisors[:depth])
 
 
 def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
@@ -100,16 +93,28 @@ def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
             parts = parts_of(touch, single, main.number)
         except RuntimeError:
             parts = None
-    record = touch.records.get(id(loss))
-    times = 1.0
-    if (
-        record is not None
-        and record.name == "div"
-        and len(record.args) == 2
-        and isinstance(record.args[1], int | float)
-    ):
-        times = float(record.args[1])
-    return Backward(loss.detach(), site, main, parts, times, term, more)
+    return Backward(loss.detach(), site, main, parts, tuple(_divisors(touch, loss)), term, more)
+
+
+def _divisors(touch: Touch, loss: Tensor) -> Iterator[float]:
+    """Numbers that a loss was divided by, one after the other, the last first."""
+    while (record := touch.records.get(id(loss))) is not None and record.name == "div" and len(record.args) == 2:
+        loss, by = record.args
+        if not isinstance(loss, Tensor) or not isinstance(by, int | float):
+            return
+        yield float(by)
+
+
+def divided_by(loss: Tensor, depth: int) -> float:
+    """What a loss was divided by in its last `depth` calls, as its graph tells; an epoch may end with fewer batches."""
+    product, node = 1.0, loss.grad_fn
+    for _ in range(depth):
+        by = getattr(node, "_saved_other", None)
+        if node is None or not isinstance(by, Tensor) or by.numel() != 1:
+            break
+        product *= float(by)
+        node = node.next_functions[0][0]
+    return product
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -140,9 +145,12 @@ class Reading:
 class Reader:
     """Reads the calls of one step."""
 
-    def __init__(self, touch: Touch, calls: Sequence[Call], names: Mapping[nn.Module, str]) -> None:
-        """names: of the modules within the one that is watched, or held together."""
-        self.touch, self.calls, self.names = touch, calls, names
+    def __init__(
+        self, touch: Touch, calls: Sequence[Call], names: Mapping[nn.Module, str], sources: set[int] | None
+    ) -> None:
+        """names: of the modules within the one that is watched, or held together. sources: tensors that what is
+        looked for depends on, by id, None where they are not known."""
+        self.touch, self.calls, self.names, self._sources = touch, calls, names, sources
         self.inputs: list[Tensor] = []
         self._rows = 0
         self._count = 0
@@ -197,6 +205,8 @@ class Reader:
             self._rows = len(tensor)
         if tensor.ndim == 0 or len(tensor) != self._rows:
             return tensor.detach()
+        if self._sources is not None and id(tensor) not in self._sources:
+            return Other(tensor.detach().clone())
         for number, one in enumerate(self.inputs):
             if one is tensor:
                 return Input(number)
@@ -232,7 +242,8 @@ def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Se
         return None
     made, wanted, mask = whole(touch, main)
     gaussian = None if back.parts is None else back.parts.gaussian
-    reader = Reader(touch, calls, names)
+    ends = (made,) if gaussian is None else (made, gaussian.mean, gaussian.spread)
+    reader = Reader(touch, calls, names, touch.sources(ends) if isinstance(touch, Whole) else None)
     try:
         program: dict[str, Any] = {"reconstruction": reader.node(made, gaussian)}
         if gaussian is not None:
@@ -299,6 +310,9 @@ def _is_input(touch: Touch, wanted: Tensor, given: Tensor) -> bool:
         return False
     if wanted.data_ptr() == given.data_ptr() and wanted.is_contiguous() and given.is_contiguous():
         return wanted.dtype == given.dtype
+    if wanted.dtype == given.dtype and torch.equal(wanted.reshape(-1), given.reshape(-1)):
+        # A loader that gives the rows a second time, as the target.
+        return True
     from_one, from_other = (
         {id(one) for one, through in touch.chain(tensor) if not through} for tensor in (wanted, given)
     )
@@ -338,7 +352,7 @@ def _named_loss(touch: Touch, back: Backward, made: Tensor, wanted: Tensor, *, m
     with torch.no_grad():
         output, target = made.detach().reshape(wanted.shape), wanted.detach()
         target = target if target.is_floating_point() else target.to(output.dtype)
-        value = float(back.term) * back.times
+        value = float(back.term) * back.times(back.depth)
         for name in (kind, f"{kind}_sum"):
             known = float(losses.resolve(name).call(output, target))
             if abs(known - value) <= _SAME_VALUE * abs(known):

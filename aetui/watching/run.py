@@ -22,7 +22,7 @@ from aetui.engine.worker import Engine
 from aetui.report import Report
 from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import sections as s
-from aetui.watching import gradients, prepared
+from aetui.watching import gradients, prepared, rates
 from aetui.watching.aside import Aside
 from aetui.watching.hooks import Hooks
 from aetui.watching.measured import WatchedMeasured, rows_of, unwrapped
@@ -86,6 +86,7 @@ def watch(
     for one in optimizers:
         if not isinstance(one, torch.optim.Optimizer):
             raise TypeError(f"optimizer: {type(one).__name__} is not allowed; it takes a torch.optim.Optimizer")
+    optimizers = [rates.own(one) for one in optimizers]
     for word, given in (("scaler", scaler), *(("scheduler", one) for one in _listed(scheduler))):
         if given is not None and not callable(getattr(given, "state_dict", None)):
             raise TypeError(f"{word}: {type(given).__name__} is not allowed; it has no state_dict")
@@ -235,9 +236,13 @@ class Run:
 
     def _found(self, optimizer: torch.optim.Optimizer) -> None:
         assert self._training is not None
+        again = bool(self._training.optimizers)
         self._training.of([optimizer], self._schedulers)
         self._hooks.watch([optimizer])
-        self._start()
+        if again:
+            self._say(f"the script goes on with another optimizer, {type(optimizer).__name__}, with rates of its own")
+        else:
+            self._start()
 
     def _start(self) -> None:
         self._engine.submit(p.Run(id=0))

@@ -209,7 +209,7 @@ class WatchedSettings:
         start = 0
         for optimizer in self._optimizers:
             count = len(optimizer.param_groups)
-            if getattr(scheduler, "optimizer", None) is optimizer:
+            if rates.own(getattr(scheduler, "optimizer", None)) is optimizer:
                 return list(range(start, start + count))
             start += count
         return list(range(start)) if len(self._optimizers) == 1 else []
