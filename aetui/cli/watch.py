@@ -23,6 +23,7 @@ from aetui.engine.sockets import SocketError
 from aetui.openmp import unbound
 from aetui.runs.folder import RunFolder
 from aetui.spec import Problem, RunSpec, SpecError
+from aetui.watching.prepared import off
 from aetui.watching.script import command
 
 _VALUED = (
@@ -78,11 +79,7 @@ def watch_script(
     for option in ("reconstruct", "target"):
         _check_function(f"--{option}", told[option])
     unbound(os.environ)
-    if (
-        headless
-        or not _has_terminal()
-        or os.environ.get("AETUI_WATCH", "1").strip().lower() in ("0", "false", "no", "off")
-    ):
+    if headless or not _has_terminal() or off():
         words = command(told, given)
         sys.stdout.flush()
         sys.stderr.flush()

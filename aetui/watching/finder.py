@@ -48,7 +48,7 @@ class Finder:
 
     def __init__(self, told: Told, lost: Callable[[str], None]) -> None:
         """lost: gets a sentence where nothing can be watched."""
-        self._told, self._lost = told, lost
+        self._told, self._lost, self.within = told, lost, told.within
         self.run: Any = None
         self._over = False
         self._process, self._thread = os.getpid(), 0
@@ -118,7 +118,7 @@ class Finder:
         """This training can't be watched: said once, until another optimizer begins to step."""
         self._stop_looking()
         self._past = Past()
-        self._lost(text)
+        self._lost(self._told.worded(text))
 
     def _failed(self, error: Exception) -> None:
         log.debug("the finder failed", exc_info=error)
@@ -356,7 +356,7 @@ class Finder:
         self._optimizer = chosen.optimizer
         count = self._past.recall(chosen.optimizer, self.run._training.steps, self._sites, self._depth)
         for line in given.lines(len(gathered.rows), count, type(chosen.optimizer).__name__):
-            self.run._engine.note(line)
+            self.run._engine.note(self._told.worded(line))
 
 
 def _compiled(module: nn.Module) -> bool:

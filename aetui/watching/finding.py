@@ -12,6 +12,7 @@ from typing import Any
 
 from aetui.watching import prepared
 from aetui.watching.finder import Finder
+from aetui.watching.prepared import off
 from aetui.watching.told import Told
 
 _finder: Finder | None = None
@@ -35,19 +36,41 @@ def begin(told: dict[str, Any]) -> Finder:
         )
     )
 
-    def lost(text: str) -> None:
-        print(f"aetui: the script is not watched: {text}; it trains on", file=sys.stderr, flush=True)
-
-    def ended() -> None:
-        if _finder is not None and _finder.early:
-            print(
-                f"aetui: the script took {_finder.early} steps, too few for a run of it to begin", file=sys.stderr,
-                flush=True,
-            )  # fmt: skip
-
-    _finder = Finder(wishes, lost)
-    atexit.register(ended)
+    _finder = Finder(wishes, lambda text: _say(f"the script is not watched: {text}; it trains on"))
+    atexit.register(_say_if_early)
     return _finder
+
+
+def begin_within(told: Told) -> Finder | None:
+    """Look on from within a script, on the training that is about to begin; None where the runner does so already."""
+    global _finder
+    if off() or (_finder is not None and not _finder.within):
+        return None
+    if _finder is not None:
+        # A training that broke off told nobody that it is over.
+        end_within(_finder)
+    _finder = Finder(told, lambda text: _say(f"this training is not watched: {text}; it trains on"))
+    return _finder
+
+
+def end_within(finder: Finder) -> None:
+    """That training is over."""
+    global _finder
+    if finder is _finder:
+        _say_if_early()
+        _finder = None
+    finder.remove()
+    if finder.run is not None:
+        finder.run.close()
+
+
+def _say_if_early() -> None:
+    if _finder is not None and _finder.early:
+        _say(f"the script took {_finder.early} steps, too few for a run of it to begin")
+
+
+def _say(text: str) -> None:
+    print(f"aetui: {text}", file=sys.stderr, flush=True)
 
 
 def note_end(error: BaseException) -> None:

@@ -61,10 +61,10 @@ def arguments(told: Told, module: nn.Module, reading: Reading | None, rows: Tens
         options["kl"] = reading.variational
     if told.reconstruct:
         options["reconstruct"] = function_of(told.reconstruct, "--reconstruct")
-        about.append(f"reconstruction: {told.reconstruct}, as --reconstruct says")
+        about.append(f"reconstruction: {_said(told.reconstruct)}, as --reconstruct says")
     if told.target:
         options["target"] = function_of(told.target, "--target")
-        about.append(f"target: {told.target}, as --target says")
+        about.append(f"target: {_said(told.target)}, as --target says")
     if told.loss:
         about.append(f"loss: {told.loss}, as --loss says")
     if "reconstruct" not in options and not (reading is not None and reading.variational):
@@ -95,12 +95,18 @@ def _code(module: nn.Module, rows: Tensor) -> str | None:
     return name if name in dict(module.named_modules()) else None
 
 
-def function_of(text: str, option: str) -> Callable[..., Any]:
-    """`file.py:name`, whose code is run.
+def _said(told: Any) -> str:
+    return told if isinstance(told, str) else getattr(told, "__name__", type(told).__name__)
+
+
+def function_of(text: str | Callable[..., Any], option: str) -> Callable[..., Any]:
+    """`file.py:name`, whose code is run; a function as it is.
 
     Raises:
         ValueError: there is no such file, or no such name in it.
     """
+    if not isinstance(text, str):
+        return text
     file, _, name = text.rpartition(":")
     if not file.endswith(".py") or not Path(file).is_file():
         raise ValueError(f"{option}: {text!r} is not allowed; it takes file.py:name, and there is no such file")

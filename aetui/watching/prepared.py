@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def off() -> bool:
+    """Whether the environment says that nothing is watched."""
+    return os.environ.get("AETUI_WATCH", "1").strip().lower() in ("0", "false", "no", "off")
 
 
 @dataclass

@@ -30,7 +30,6 @@ from aetui.watching.training import WatchedTraining
 
 log = logging.getLogger("aetui.watching")
 
-_OFF = ("0", "false", "no", "off")
 _watched: weakref.WeakValueDictionary[int, Run] = weakref.WeakValueDictionary()
 """The runs that are watched, by the number of their model."""
 
@@ -72,7 +71,7 @@ def watch(
     Raises:
         TypeError, ValueError: an argument does not fit, or the model is watched already; one sentence.
     """
-    if os.environ.get("AETUI_WATCH", "1").strip().lower() in _OFF:
+    if prepared.off():
         return Run(None, None)
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: {type(model).__name__} is not allowed; it takes a torch.nn.Module")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,70 +12,10 @@ import pytest
 import torch
 
 from aetui.runs.folder import RunFolder
-from aetui.watching import finder, finding, gathering, opening, prepared, reading, script, steps
+from aetui.watching import finder, gathering, opening, reading, steps
+from tests.watching.running import SCRIPTS, run_script
 
-SCRIPTS = Path(__file__).parent / "scripts"
-
-
-@dataclass
-class Ended:
-    """What a script printed, and what was found in it."""
-
-    printed: str
-    run: Any
-    said: str
-    notes: str = ""
-
-    @property
-    def losses(self) -> list[float]:
-        return self.run._engine.run.history.since(0).loss.numpy().tolist()
-
-
-@contextlib.contextmanager
-def as_python_does(arguments: list[str]) -> Iterator[None]:
-    """What a script's run changes in this process is put back."""
-    before = sys.argv, list(sys.path), sys.modules["__main__"], os.getcwd(), sys.excepthook
-    random = torch.get_rng_state()
-    os.chdir(SCRIPTS)
-    sys.argv = ["", *arguments]
-    try:
-        yield
-    finally:
-        sys.argv, sys.path[:], sys.modules["__main__"], where, sys.excepthook = before
-        os.chdir(where)
-        torch.set_rng_state(random)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "packaged"]:
-            del sys.modules[name]
-
-
-@pytest.fixture
-def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]]:
-    def run(what: str, /, *arguments: str, watched: bool = True, **told: Any) -> Ended:
-        monkeypatch.setenv("AETUI_WATCH", "1" if watched else "0")
-        finding._finder = None
-        key = "script" if what.endswith(".py") else "module"
-        printed, said = io.StringIO(), io.StringIO()
-        with as_python_does(list(arguments)), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
-            script.become({key: what, **told})
-        found: Any = finding._finder
-        ended = Ended(printed.getvalue(), None if found is None else found.run, said.getvalue())
-        if found is not None:
-            found.remove()
-            if found.run is not None:
-                found.run.close()
-                ended.notes = "\n".join(text for text in _notes(found.run))
-            prepared._waiting.clear()
-        return ended
-
-    yield run
-    finding._finder = None
-
-
-def _notes(run: Any) -> list[str]:
-    heard: list[Any] = []
-    run._engine.join(heard.append)
-    events = [event for one in heard for event in getattr(one, "events", [one])]
-    return [event.text for event in events if getattr(event, "text", "")]
+__all__ = ["run_script"]
 
 
 CASES = [
