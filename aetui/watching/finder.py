@@ -37,8 +37,6 @@ log = logging.getLogger("aetui.watching")
 _ARGUMENT = re.compile(r"\b(target|reconstruct|loss)=")
 """What the options of the command line are called in sentences of `watch`."""
 
-_ROUNDS = 3
-"""Rounds of steps after which a reconstruction that was not seen is not waited for."""
 _CALLS, _BACKWARDS = 64, 3
 """Forwards without a backward, and backwards without a step, that are held in memory."""
 
@@ -78,7 +76,7 @@ class Finder:
     # --- where it hangs -------------------------------------------------------------------------
 
     def _look_on(self) -> None:
-        self._gathering, self._past, self._rounds = Gathering(self._told.probe_rows), Past(), 0
+        self._gathering, self._past = Gathering(self._told.probe_rows), Past()
         self._handles = [
             register_module_forward_pre_hook(self._enter),
             register_module_forward_hook(self._leave, with_kwargs=True, always_call=True),
@@ -307,20 +305,20 @@ class Finder:
             self._moved = {*self._moved, *parameters(optimizer)}
             if whole or again:
                 self._end_touch()
-            self._gathering.consider(optimizer, self._round, last=self._rounds + 1 >= _ROUNDS)
+            self._gathering.consider(optimizer, self._round)
             if whole or again:
+                stepped = self._round.stepped
                 self._round, self._moved = Round(), set()
                 self._stack = []
-                self._rounds += 1
-                self._decide()
+                self._decide(stepped)
         except Exception as error:  # noqa: BLE001 - whatever it is, the script trains on
             self._failed(error)
 
-    def _decide(self) -> None:
-        ready = self._gathering.decide()
+    def _decide(self, stepped: set[int]) -> None:
+        ready = self._gathering.decide(stepped)
         if ready is not None:
             self._watch(ready)
-        elif self._gathering.chosen is None and self._rounds >= _ROUNDS:
+        elif self._gathering.in_vain:
             what = self._told.model_is or "a model"
             self._rest(
                 f"no forward of {what} was seen between two steps of an optimizer that moves it; "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,10 @@ from aetui.watching.whole import Whole
 
 _BATCHES, _SMALL_BATCHES, _FEW = 16, 64, 64
 """Batches that are waited for; more of them as long as the rows are few."""
+_ROUNDS = 3
+"""Rounds of steps after which a reconstruction that was not seen is not waited for, where a module could make one."""
+_LAST = 2 * _ROUNDS
+"""The same for what makes none, such as a critic, which may take several steps before the model takes one."""
 _PATIENCE = 5.0
 """Seconds from the first step on after which the rows that there are have to do."""
 
@@ -57,13 +63,14 @@ class Gathering:
         """wanted: rows to measure on."""
         self._wanted = wanted
         self._candidates: list[Candidate] = []
+        self._rounds = 0
         self.chosen: Candidate | None = None
         self.rows: list[Tensor] = []
         self.targets: list[Tensor] = []
         self._began = 0.0
 
-    def consider(self, optimizer: Optimizer, now: Round, *, last: bool) -> None:
-        """What an optimizer's step is the training of. last: a reconstruction that was not seen is not waited for."""
+    def consider(self, optimizer: Optimizer, now: Round) -> None:
+        """What an optimizer's step is the training of."""
         self._began = self._began or time.monotonic()
         moved = parameters(optimizer)
         calls = [one for one in now.calls if any(id(part) in moved for part in one.module.parameters())]
@@ -82,22 +89,35 @@ class Gathering:
                 if found is not None and (best is None or best.reading is None or found.score > best.reading.score):
                     rows = packed([one.detach() for one in found.inputs]).clone()
                     best = Candidate(optimizer, _watched(found, held, names), found, back, rows)
-        if best is None and last and self.chosen is None:
-            best = _without_loss(optimizer, calls, now.backs)
+        if best is None and self._rounds + 1 >= _ROUNDS and self.chosen is None:
+            best = _without_loss(optimizer, calls, now.backs, alike=self._rounds + 1 < _LAST)
         if best is not None:
             self._candidates.append(best)
 
-    def decide(self) -> Candidate | None:
-        """After a round of steps: choose what is watched, and keep rows of it; returned once there are enough."""
-        found, self._candidates = self._candidates, []
+    @property
+    def in_vain(self) -> bool:
+        """Whether nothing that could be watched has been seen for so long that nothing will be."""
+        return self.chosen is None and not self._candidates and self._rounds >= _LAST
+
+    def decide(self, stepped: Collection[int]) -> Candidate | None:
+        """After a round of steps: choose what is watched, and keep rows of it; returned once there are enough.
+
+        stepped: the optimizers of the round, by id.
+        """
+        self._rounds += 1
         if self.chosen is None:
-            if not found:
+            best = max(self._candidates, key=_score, default=None)
+            # A critic compares its outputs with what is no data.
+            if best is None or (best.reading is not None and not best.reading.score[0] and self._rounds < _LAST):
                 return None
-            seen = [one for one in found if one.reading is not None]
-            self.chosen = max(seen, key=lambda one: one.reading.score if one.reading else (), default=found[0])
-            found = [self.chosen]
+            self.chosen = best
+        found = [one for one in self._candidates if one.optimizer is self.chosen.optimizer]
+        found.sort(key=lambda one: one is not self.chosen)
+        self._candidates = []
         for one in found:
             self._keep(one)
+        if not found and id(self.chosen.optimizer) not in stepped and time.monotonic() - self._began <= _PATIENCE:
+            return None
         had = sum(map(len, self.rows))
         many = len(self.rows) >= (_BATCHES if had >= _FEW else _SMALL_BATCHES)
         enough = had >= self._wanted or many or self._drop_repeated()
@@ -125,11 +145,19 @@ class Gathering:
         return True
 
 
-def _without_loss(optimizer: Optimizer, calls: list[Call], backs: list[Backward]) -> Candidate | None:
-    """The first forward that takes rows; what its output is compared with was not seen."""
+def _score(one: Candidate) -> tuple[Any, ...]:
+    return () if one.reading is None else one.reading.score
+
+
+def _without_loss(optimizer: Optimizer, calls: list[Call], backs: list[Backward], *, alike: bool) -> Candidate | None:
+    """The first forward that takes rows; what its output is compared with was not seen.
+
+    alike: only one that makes as many values as it is given.
+    """
     for call in calls:
         given = [one for one in tensors_in((call.args, call.kwargs)) if one.ndim and len(one) > 1]
-        if given:
+        made = {one.numel() for one in tensors_in(call.output)}
+        if given and (given[0].numel() in made or not alike):
             return Candidate(optimizer, call.module, None, backs[-1] if backs else None, given[0].detach().clone())
     return None
 
