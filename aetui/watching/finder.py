@@ -23,12 +23,13 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from aetui.diagnosis.paths import items_of
 from aetui.diagnosis.touched import tensors_in
+from aetui.watching.backwards import Backward, backward_of, divided_by
 from aetui.watching.callers import is_named, root_of, site
 from aetui.watching.gathering import Candidate, Gathering, Round
 from aetui.watching.gradients import parameters
 from aetui.watching.past import Past
 from aetui.watching.patches import patch
-from aetui.watching.reading import Backward, Call, backward_of, divided_by
+from aetui.watching.reading import Call
 from aetui.watching.told import Told
 from aetui.watching.whole import Whole
 

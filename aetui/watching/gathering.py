@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from aetui.diagnosis.touched import tensors_in
+from aetui.watching.backwards import Backward
 from aetui.watching.callers import variable
 from aetui.watching.gradients import parameters
 from aetui.watching.measured import unwrapped
 from aetui.watching.programs import Seen, packed
-from aetui.watching.reading import Backward, Call, Reading, read
+from aetui.watching.reading import Call, Reading, read
 from aetui.watching.whole import Whole
 
 _BATCHES, _SMALL_BATCHES, _FEW = 16, 64, 64

@@ -8,8 +8,8 @@ from typing import Any
 from torch.optim import Optimizer
 
 from aetui.watching import gradients
+from aetui.watching.backwards import Backward
 from aetui.watching.gathering import Round
-from aetui.watching.reading import Backward
 from aetui.watching.steps import WatchedSteps
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from operator import mul
 from typing import Any
 
 import torch
@@ -15,15 +12,18 @@ from torch import Tensor, nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.intake import loss_kind
-from aetui.diagnosis.parted import SPREADS, Gaussian, Parts, addends, parts_of
+from aetui.diagnosis.parted import SPREADS, Gaussian, Parts
 from aetui.diagnosis.paths import Path, item_text, items_of
-from aetui.diagnosis.taken import Look, main_comparison, source_of, whole
+from aetui.diagnosis.taken import Look, source_of, whole
 from aetui.diagnosis.touched import ALIKE, DATA, WEIGHTS, Comparison, Touch, tensors_in
+from aetui.watching.backwards import Backward
 from aetui.watching.programs import Forward, Function, Input, Other, RowCount
 from aetui.watching.whole import Whole
 
 _SHAPES = ("view", "reshape", "expand", "unflatten", "broadcast_to")
 """Calls that take sizes, of which one may be the number of rows."""
+_IN_ORDER = ("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze", "view_as", "reshape_as", "to", "float")
+"""Calls that leave the values in their order."""
 _MOST = 400
 """Calls in a way from the inputs to the reconstruction; a longer one is not followed."""
 _SAME_VALUE = 1e-3
@@ -44,77 +44,6 @@ class Call:
     output: Any
     inner: dict[int, tuple[str, Path]] = field(default_factory=dict)
     """Tensors that a module within returned: its name, and the way into what it returned."""
-
-
-@dataclass
-class Backward:
-    """A backward that ran: its loss as it was before a scaler, and what the loss is made of.
-
-    main: the comparison that is the reconstruction. divisors: numbers that the loss was divided by, the last first.
-    term: what the comparison adds to the loss, None where that can't be told. more: whether anything else is in the
-    loss.
-    """
-
-    loss: Tensor
-    site: tuple[Any, int]
-    main: Comparison | None
-    parts: Parts | None
-    divisors: tuple[float, ...] = ()
-    term: Tensor | None = None
-    more: bool = False
-    depth: int = 0
-    """How many of the divisors are there since the loss is that of one of several batches of a step."""
-
-    def settle(self, others: Sequence[Backward]) -> None:
-        """A division by a number is one by the batches of a step, where it has so many."""
-        batches = sum(one.site == self.site for one in others)
-        # A trainer divides by 1 too, and a loss is divided by numbers of its own before that.
-        divided = list(accumulate(self.divisors, mul))
-        self.depth = divided.index(batches) + 1 if batches in divided else 0
-
-    def times(self, depth: int) -> float:
-        """What the loss was divided by, as far as `depth` divisors go."""
-        return math.prod(self.divisors[:depth])
-
-
-def backward_of(touch: Touch, loss: Tensor, site: tuple[Any, int]) -> Backward:
-    """Take a loss apart; to be called before its backward frees the graph."""
-    single = loss if loss.ndim == 0 else loss.mean()
-    main = main_comparison(touch, loss)
-    parts = term = None
-    more = False
-    if main is not None:
-        found = addends(touch, loss)
-        mine = [one for one in found if touch.compared_in(one.core) >> main.number & 1]
-        more = any(touch.depends(one.core) & WEIGHTS for one in found if not any(one is other for other in mine))
-        if mine:
-            term = torch.stack([one.value.detach().mean() for one in mine]).sum()
-        try:
-            parts = parts_of(touch, single, main.number)
-        except RuntimeError:
-            parts = None
-    return Backward(loss.detach(), site, main, parts, tuple(_divisors(touch, loss)), term, more)
-
-
-def _divisors(touch: Touch, loss: Tensor) -> Iterator[float]:
-    """Numbers that a loss was divided by, one after the other, the last first."""
-    while (record := touch.records.get(id(loss))) is not None and record.name == "div" and len(record.args) == 2:
-        loss, by = record.args
-        if not isinstance(loss, Tensor) or not isinstance(by, int | float):
-            return
-        yield float(by)
-
-
-def divided_by(loss: Tensor, depth: int) -> float:
-    """What a loss was divided by in its last `depth` calls, as its graph tells; an epoch may end with fewer batches."""
-    product, node = 1.0, loss.grad_fn
-    for _ in range(depth):
-        by = getattr(node, "_saved_other", None)
-        if node is None or not isinstance(by, Tensor) or by.numel() != 1:
-            break
-        product *= float(by)
-        node = node.next_functions[0][0]
-    return product
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -152,7 +81,7 @@ class Reader:
         looked for depends on, by id, None where they are not known."""
         self.touch, self.calls, self.names, self._sources = touch, calls, names, sources
         self.inputs: list[Tensor] = []
-        self._rows = 0
+        self.rows = 0
         self._count = 0
         self._places: dict[int, tuple[Call, Path, str]] = {}
         for call in reversed(calls):
@@ -201,9 +130,9 @@ class Reader:
         return next((one for one in record.tensors if id(one) in means), None)
 
     def _input(self, tensor: Tensor) -> Any:
-        if not self._rows and tensor.ndim and tensor.numel() > 1:
-            self._rows = len(tensor)
-        if tensor.ndim == 0 or len(tensor) != self._rows:
+        if not self.rows and tensor.ndim and tensor.numel() > 1:
+            self.rows = len(tensor)
+        if tensor.ndim == 0 or len(tensor) != self.rows:
             return tensor.detach()
         if self._sources is not None and id(tensor) not in self._sources:
             return Other(tensor.detach().clone())
@@ -228,7 +157,7 @@ class Reader:
             return type(values)([self._template(one, gaussian, sizes) for one in values])
         if isinstance(values, dict):
             return {name: self._template(one, gaussian, sizes) for name, one in values.items()}
-        if sizes and isinstance(values, int) and values == self._rows and self._rows > 1:
+        if sizes and isinstance(values, int) and values == self.rows and self.rows > 1:
             return RowCount()
         if any(True for _ in tensors_in(values)):
             raise NotFollowed(f"an argument is a {type(values).__name__}")
@@ -246,6 +175,10 @@ def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Se
     reader = Reader(touch, calls, names, touch.sources(ends) if isinstance(touch, Whole) else None)
     try:
         program: dict[str, Any] = {"reconstruction": reader.node(made, gaussian)}
+        if (apart := _by_rows(touch, made, reader.rows)) is not None and wanted.numel() == made.numel():
+            beside = _by_rows(touch, wanted, reader.rows)
+            made, wanted = apart, wanted.reshape(apart.shape) if beside is None else beside
+            program = {"reconstruction": reader.node(made, gaussian)}
         if gaussian is not None:
             try:
                 program["mu"] = reader.node(gaussian.mean, gaussian)
@@ -273,6 +206,18 @@ def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Se
         words=_words(touch, calls, program, names, main, made, wanted, same, about, more=back.more),
         score=(bool(touch.depends(wanted) & DATA), wanted.is_floating_point(), made[0].numel() if made.ndim else 0),
     )
+
+
+def _by_rows(touch: Touch, tensor: Tensor, rows: int) -> Tensor | None:
+    """What a tensor was before its rows were run together; None where they were not."""
+    one = tensor
+    while len(one) != rows:
+        record = touch.records.get(id(one))
+        before = record.args[0] if record is not None and record.name in _IN_ORDER and record.args else None
+        if not isinstance(before, Tensor) or not before.ndim:
+            return None
+        one = before
+    return None if one is tensor else one
 
 
 def _log_variance(node: Any, gaussian: Gaussian) -> Any:

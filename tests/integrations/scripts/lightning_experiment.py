@@ -72,7 +72,7 @@ class VAEXperiment(pl.LightningModule):
     def forward(self, input, **kwargs):
         return self.model(input, **kwargs)
 
-    def training_step(self, batch, batch_idx, optimizer_idx=0):
+    def training_step(self, batch, batch_idx):
         real_img, labels = batch
         self.curr_device = real_img.device
         results = self.forward(real_img, labels=labels)
@@ -80,7 +80,7 @@ class VAEXperiment(pl.LightningModule):
         self.log_dict({key: val.item() for key, val in train_loss.items()}, sync_dist=True)
         return train_loss["loss"]
 
-    def validation_step(self, batch, batch_idx, optimizer_idx=0):
+    def validation_step(self, batch, batch_idx):
         real_img, labels = batch
         results = self.forward(real_img, labels=labels)
         val_loss = self.model.loss_function(*results, M_N=1.0, batch_idx=batch_idx)
