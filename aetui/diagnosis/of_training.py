@@ -29,8 +29,8 @@ def subject_of_training(training: Training, initial: nn.Module) -> Subject:
     return Subject(
         model=initial,
         inputs=probe.inputs,
-        targets=probe.targets,
-        held_out=None if held_out is None else (held_out.inputs, held_out.targets),
+        targets=probe.wanted,
+        held_out=None if held_out is None else (held_out.inputs, held_out.wanted),
         loss=losses.resolve(measured.loss),
         build_optimizer=build,
         optimizer="" if build is _unknown else type(build(initial)).__name__.lower(),

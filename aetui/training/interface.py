@@ -38,12 +38,21 @@ class Rows:
 
     inputs: [rows, ...], as the module takes them. targets: [rows, features], as the loss compares them; the same
     tensor where the inputs are the targets. labels: the class of each row, or (). titles: a name for each, or ().
+    shape: of an output, which the loss compares with a target, where it is not (features,).
     """
 
     inputs: Tensor
     targets: Tensor
     labels: tuple[int, ...] = ()
     titles: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+
+    @property
+    def wanted(self) -> Tensor:
+        """The targets in the shape of the outputs, [rows, ...]; the inputs themselves where they are the targets."""
+        wanted = self.targets.reshape(len(self.targets), *self.shape) if self.shape else self.targets
+        same = wanted.data_ptr() == self.inputs.data_ptr() and wanted.shape == self.inputs.shape
+        return self.inputs if same and wanted.dtype == self.inputs.dtype else wanted
 
 
 @dataclass(frozen=True)

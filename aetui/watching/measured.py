@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -116,6 +117,7 @@ class WatchedMeasured:
             inputs[few], self.probe.targets[few], titles=tuple(f"probe row {index}" for index in few.tolist())
         )
         found = self._tried(inputs[:2])
+        self.probe = replace(self.probe, shape=tuple(found.reconstruction.shape[1:]))
         first = self.predict(self.samples).kl
         self._kl_at_first = 0.0 if first is None else float(first.sum())
         self.variational = bool(kl) or found.variational

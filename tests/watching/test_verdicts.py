@@ -35,6 +35,18 @@ def standardized() -> Tensor:
     return (rows - rows.mean(0)) / rows.std(0).clamp(min=1e-3)
 
 
+def images() -> Tensor:
+    return digits().reshape(-1, 1, 8, 8)
+
+
+def convolutional() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(128, 8), nn.Linear(8, 128), nn.ReLU(),
+        nn.Unflatten(1, (8, 4, 4)), nn.ConvTranspose2d(8, 1, 3, 2, 1, 1),
+    )  # fmt: skip
+
+
 class Vae(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -68,6 +80,7 @@ def frozen() -> nn.Module:
 CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor], Step, dict[str, Any], tuple[str, ...]]] = {
     "high-rate": (mlp, digits, plain, {"lr": 1.0}, ("lr-too-high",)),
     "low-rate": (mlp, digits, plain, {"lr": 1e-7}, ("lr-too-low",)),
+    "low-rate-of-images": (convolutional, images, plain, {"lr": 1e-7}, ("lr-too-low",)),
     "raw-into-sigmoid": (lambda: mlp(nn.Sigmoid()), standardized, plain, {}, ("output-range",)),
     "negative-bias": (lambda: mlp(bias=-20.0), digits, plain, {}, ("dead-units",)),
     "kl-against-mean": (Vae, digits, with_kl, {}, ("posterior-collapse",)),
