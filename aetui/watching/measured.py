@@ -30,13 +30,14 @@ _LEAST_KL = 0.02
 """Nats of a row from which the KL of the probe rows says what it weighs; that of a collapsed code is noise."""
 _MOVED = 0.5
 """Share by which its weight has to differ to be another, as with a warm-up; probe rows are not those of the batch."""
-_LIBRARY_WRAPPERS = ("_orig_mod", "module")
-"""Where `torch.compile` and the data-parallel wrappers keep the module that the user wrote."""
+_LIBRARY_WRAPPERS = ("_orig_mod", "module", "_original_module")
+"""Where `torch.compile`, the data-parallel wrappers and Fabric keep the module that the user wrote."""
+_LIBRARIES = ("torch", "lightning", "lightning_fabric")
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module that the user wrote, within what PyTorch put around it."""
-    while type(module).__module__.startswith("torch."):
+    """The module that the user wrote, within what PyTorch or Fabric put around it."""
+    while type(module).__module__.partition(".")[0] in _LIBRARIES:
         inner = next((found for name in _LIBRARY_WRAPPERS if (found := vars(module).get(name) or
                       module._modules.get(name)) is not None), None)  # fmt: skip
         if not isinstance(inner, nn.Module):

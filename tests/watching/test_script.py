@@ -30,6 +30,8 @@ CASES = [
     ("conditional.py", (), "Seen", "LBFGS", "smooth_l1", "'decoded' of what cae returns", "the input itself", 8),
     ("sampled_outside.py", (), "Seen", "Adam", "mse times 4.5", "what dec returns", "the input itself", 40),
     ("module_with_steps.py", (), "Seen", "Adam", "mse", "what m.decoder returns", "the input itself", 24),
+    ("critic_first.py", (), "Seen", "Adam", "mse", "what netG returns", "the input itself", 20),
+    ("with_labels.py", (), "Seen", "Adam", "smooth_l1", "'recon' of what model returns", "the input itself", 24),
 ]
 
 
@@ -58,6 +60,13 @@ def test_the_curve_is_the_loss_that_the_script_prints(run_script):
     ended = run_script("plain.py")
     printed = [float(line.rpartition(" ")[2]) for line in ended.printed.splitlines() if line.startswith("step")]
     assert [ended.losses[step] for step in (0, 10, 20, 30)] == pytest.approx(printed, abs=1e-6)
+
+
+def test_what_only_the_loss_needs_is_no_part_of_the_rows(run_script):
+    ended = run_script("with_labels.py")
+    probe = ended.run._training.measured.probe
+    assert probe.inputs.shape[1:] == (1, 4, 4)
+    assert torch.equal(probe.inputs.flatten(1), probe.targets)
 
 
 def test_batches_that_are_added_up_make_one_loss_a_step(run_script):
