@@ -75,15 +75,18 @@ def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(said),
         ):
-            script.become({key: what, **told})
-        found: Any = finding._finder
+            try:
+                script.become({key: what, **told})
+            finally:
+                found: Any = finding._finder
+                if found is not None:
+                    found.remove()
+                    if found.run is not None:
+                        found.run.close()
+                    prepared._waiting.clear()
         ended = Ended(printed.getvalue(), None if found is None else found.run, said.getvalue())
-        if found is not None:
-            found.remove()
-            if found.run is not None:
-                found.run.close()
-                ended.notes = "\n".join(text for text in _notes(found.run))
-            prepared._waiting.clear()
+        if ended.run is not None:
+            ended.notes = "\n".join(_notes(ended.run))
         return ended
 
     yield run
