@@ -13,7 +13,7 @@ import ast
 import asyncio
 import contextlib
 import html
-import importlib
+import importlib.util
 import itertools
 import json
 import os
@@ -348,7 +348,7 @@ async def picture(
 
 
 async def own_loop(name: str, script: Path, size: tuple[int, int], keys: Sequence[str | int | Waits]) -> None:
-    """The same of a screen that is attached to a script with a loop of its own."""
+    """The same of a screen that is attached to a script whose run has the picture's name."""
     from aetui.engine.links import AttachLink
     from aetui.engine.sockets import SocketError
     from aetui.runs.folder import RunFolder
@@ -362,7 +362,7 @@ async def own_loop(name: str, script: Path, size: tuple[int, int], keys: Sequenc
         try:
             while link is None:
                 with contextlib.suppress(SocketError, OSError):
-                    link = AttachLink(RunFolder(Path(home) / "runs" / "own-loop").path)
+                    link = AttachLink(RunFolder(Path(home) / "runs" / name).path)
                 if process.poll() is not None:
                     raise RuntimeError(f"{script.name} has ended")
                 await asyncio.sleep(0.05)
@@ -461,6 +461,9 @@ async def pictures() -> None:
     await picture("collapse-narrow", noise, (80, 24), ["f5", 100, "2", 100], theme="high-contrast")
     rate = presets.load("clinic/high-rate")
     await own_loop("own-loop", ROOT / "examples" / "own_loop.py", (120, 40), [_under_way, "f5", _judged, "y", "z"])
+    if importlib.util.find_spec("lightning"):
+        script = ROOT / "examples" / "with_lightning.py"
+        await own_loop("with-lightning", script, (120, 40), [_under_way, "f5", _judged])
     await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
 
 
