@@ -299,14 +299,14 @@ class Finder:
             if not self._round.calls and threading.get_ident() != self._thread:
                 # Another thread trains than the one whose forward was seen first.
                 self._thread = 0
-            self._past.remember(optimizer, self._round)
+            since = self._past.remember(optimizer, self._round)
             whole = self._all_moved(optimizer)
             again = id(optimizer) in self._round.stepped
             self._round.stepped.add(id(optimizer))
             self._moved = {*self._moved, *parameters(optimizer)}
             if whole or again:
                 self._end_touch()
-            self._gathering.consider(optimizer, self._round)
+            self._gathering.consider(optimizer, self._round, since)
             if whole or again:
                 stepped = self._round.stepped
                 self._round, self._moved = Round(), set()

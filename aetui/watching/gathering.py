@@ -70,8 +70,8 @@ class Gathering:
         self.targets: list[Tensor] = []
         self._began = 0.0
 
-    def consider(self, optimizer: Optimizer, now: Round) -> None:
-        """What an optimizer's step is the training of."""
+    def consider(self, optimizer: Optimizer, now: Round, since: int) -> None:
+        """What an optimizer's step is the training of. since: backwards of the round that are of a step before."""
         self._began = self._began or time.monotonic()
         moved = parameters(optimizer)
         calls = [one for one in now.calls if any(id(part) in moved for part in one.module.parameters())]
@@ -80,8 +80,8 @@ class Gathering:
         best: Candidate | None = None
         if now.touch is not None:
             held, names = _labels(calls, now.roots)
-            for back in now.backs:
-                back.settle(now.backs)
+            for back in now.backs[since:]:
+                back.settle(now.backs[since:])
                 try:
                     found = read(now.touch, back, names, now.calls)
                 except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError):

@@ -23,8 +23,8 @@ class Past:
     def __len__(self) -> int:
         return len(self._steps)
 
-    def remember(self, optimizer: Optimizer, now: Round) -> None:
-        """An optimizer has stepped."""
+    def remember(self, optimizer: Optimizer, now: Round) -> int:
+        """An optimizer has stepped; how many backwards of the round its step before has seen."""
         key = id(optimizer)
         told, inside = now.told.get(key, 0), now.inside_from.pop(key, len(now.backs))
         # A line search asks several times; the loss of the step is that of the weights it began with.
@@ -32,6 +32,7 @@ class Past:
         now.told[key] = len(now.backs)
         losses = [Backward(one.loss, one.site, None, None, one.divisors) for one in backs]
         self._steps.append((key, losses, gradients.joint_norm(gradients.of_optimizer(optimizer))))
+        return told
 
     def recall(self, optimizer: Optimizer, steps: WatchedSteps, sites: Collection[Any], depth: int) -> int:
         """Have the steps of an optimizer in a record; how many there were.
