@@ -91,6 +91,8 @@ class Subject:
     """The caller's own clipping, of the parameters that are trained."""
     follow: Callable[[torch.optim.Optimizer], Any] | None = None
     """From the optimizer to the caller's own scheduler."""
+    averaged: bool = False
+    """Whether the optimizer's rate is the mean of a schedule so far."""
     steps_per_turn: int = 1
     """Steps after which the scheduler takes one."""
     caller_model: nn.Module | None = None

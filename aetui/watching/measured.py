@@ -211,6 +211,10 @@ class WatchedMeasured:
             self._weigh(self._kl_at_first, self.first_rest())
         return self._weight or None
 
+    def weigh(self, weight: float) -> None:
+        """Take this for the weight of the KL, until the loop tells its reconstruction."""
+        self._weight = weight
+
     def _weigh(self, kl: float, rest: Tensor | float | None) -> None:
         """Take note of the KL of a row, in nats, and of what the loss has besides its reconstruction at that time."""
         if rest is None or kl < _LEAST_KL:

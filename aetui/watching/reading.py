@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from aetui.diagnosis import losses
 from aetui.diagnosis.intake import loss_kind
-from aetui.diagnosis.parted import SPREADS, Gaussian, Parts
+from aetui.diagnosis.parted import KL, SPREADS, Gaussian, Parts
 from aetui.diagnosis.paths import Path, item_text, items_of
 from aetui.diagnosis.taken import Look, source_of, whole
 from aetui.diagnosis.touched import ALIKE, DATA, WEIGHTS, Comparison, Touch, tensors_in
@@ -24,6 +24,8 @@ _SHAPES = ("view", "reshape", "expand", "unflatten", "broadcast_to")
 """Calls that take sizes, of which one may be the number of rows."""
 _IN_ORDER = ("view", "reshape", "flatten", "contiguous", "squeeze", "unsqueeze", "view_as", "reshape_as", "to", "float")
 """Calls that leave the values in their order."""
+_LEAST_KL = 1e-4
+"""Nats of a row from which its share of the loss tells what it weighs."""
 _MOST = 400
 """Calls in a way from the inputs to the reconstruction; a longer one is not followed."""
 _SAME_VALUE = 1e-3
@@ -67,6 +69,7 @@ class Reading:
     function: str
     loss: Any
     variational: bool
+    kl_weight: float | None
     words: tuple[str, ...]
     score: tuple[Any, ...]
 
@@ -203,6 +206,7 @@ def read(touch: Touch, back: Backward, names: Mapping[nn.Module, str], calls: Se
         function=main.function,
         loss=loss,
         variational="mu" in program,
+        kl_weight=_kl_weight(back, len(made)),
         words=_words(touch, calls, program, names, main, made, wanted, same, about, more=back.more),
         score=(bool(touch.depends(wanted) & DATA), wanted.is_floating_point(), made[0].numel() if made.ndim else 0),
     )
@@ -218,6 +222,17 @@ def _by_rows(touch: Touch, tensor: Tensor, rows: int) -> Tensor | None:
             return None
         one = before
     return None if one is tensor else one
+
+
+def _kl_weight(back: Backward, rows: int) -> float | None:
+    """What the KL of a row, summed over the code, is multiplied by in the loss; None where there is none."""
+    if back.parts is None or back.parts.gaussian is None or KL not in back.parts.terms:
+        return None
+    mean, log_variance = back.parts.gaussian.mean.detach().float(), back.parts.gaussian.log_variance.detach().float()
+    if len(mean) != rows:
+        return None
+    kl = float(0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()) / rows
+    return float(back.parts.terms[KL].detach()) * back.times(back.depth) / kl if kl > _LEAST_KL else None
 
 
 def _log_variance(node: Any, gaussian: Gaussian) -> Any:

@@ -54,10 +54,13 @@ class WatchedSettings:
         self._set: list[float] | None = None
         """Each group's rate as it was put in force, until the step after has it read again."""
         self._held: list[float] | None = None
+        self._rates = 0.0, 0
+        """Sum of the first group's rates since it was set, and of how many steps."""
 
     def of(self, optimizers: Sequence[torch.optim.Optimizer], schedulers: Sequence[Any]) -> None:
         """Take the optimizers' groups for the settings; `schedulers` are those that the user named."""
         self._optimizers, self._given = list(optimizers), list(schedulers)
+        self._rates = 0.0, 0
 
     @property
     def schedulers(self) -> list[Any]:
@@ -76,6 +79,12 @@ class WatchedSettings:
         return _get(groups[_first(groups, "lr")], "lr") if groups else None
 
     base_rate = rate
+
+    @property
+    def mean_rate(self) -> float:
+        """Of the first group's steps since its rate was set; a schedule may have brought it near 0 by now."""
+        total, steps = self._rates
+        return total / steps if steps else _get(self.groups[0], "lr")
 
     @property
     def threshold(self) -> float | None:
@@ -186,7 +195,7 @@ class WatchedSettings:
         remark = self._scale_schedule(groups, dict.fromkeys(chosen, value / before) if before else {})
         for index, new in after.items():
             _put(groups[index], name, new)
-        self._set = [_get(group, "lr") for group in groups]
+        self._set, self._rates = [_get(group, "lr") for group in groups], (0.0, 0)
         if self._hold:
             self._held = self._set
         return remark
@@ -218,6 +227,10 @@ class WatchedSettings:
 
     def before_step(self) -> None:
         """Read the rate again that was set before, and hold it where that is asked for."""
+        rate = self._optimizers[0].param_groups[0].get("lr")
+        if isinstance(rate, float):
+            # One that is a tensor may be on a device, which nobody waits for.
+            self._rates = self._rates[0] + rate, self._rates[1] + 1
         if self._set is None and self._held is None:
             return
         now = [_get(group, "lr") for group in self.groups]
@@ -250,7 +263,7 @@ class WatchedSettings:
         kind, threshold = state["clip"]
         self.clip = s.NoClip() if threshold is None else _KINDS[kind](threshold=threshold)
         self.clip_chosen, self._hold, self._held = state["clip_chosen"], state["hold"], state["held"]
-        self._set = None
+        self._set, self._rates = None, (0.0, 0)
 
 
 def _has(group: rates.Group, name: str) -> bool:

@@ -45,7 +45,8 @@ class WatchedTraining:
         """Take these for the optimizers that train the module."""
         self.optimizers = list(optimizers)
         self.settings.of(optimizers, schedulers)
-        self.measured.build_optimizer = _alike(self.optimizers[0]) if len(self.optimizers) == 1 else None
+        single = len(self.optimizers) == 1
+        self.measured.build_optimizer = _alike(self.optimizers[0], lambda: self.settings.mean_rate) if single else None
 
     @property
     def _image_shape(self) -> tuple[int, ...]:
@@ -99,7 +100,9 @@ class WatchedTraining:
         return tuple(missing)
 
 
-def _alike(optimizer: torch.optim.Optimizer) -> Callable[[nn.Module], torch.optim.Optimizer] | None:
+def _alike(
+    optimizer: torch.optim.Optimizer, rate: Callable[[], float]
+) -> Callable[[nn.Module], torch.optim.Optimizer] | None:
     """Makes an optimizer of the same kind and settings over a copy's parameters; None where it is not PyTorch's."""
     kind: Any = type(optimizer)
     taken = inspect.signature(kind.__init__).parameters
@@ -109,7 +112,7 @@ def _alike(optimizer: torch.optim.Optimizer) -> Callable[[nn.Module], torch.opti
     def build(module: nn.Module) -> torch.optim.Optimizer:
         group = optimizer.param_groups[0]
         options = {key: value for key, value in group.items() if key in taken and key != "params"}
-        options["lr"] = float(group["lr"])
+        options["lr"] = rate()
         return kind(list(module.parameters()), **options)
 
     return build

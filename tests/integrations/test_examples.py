@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from aetui.cli.standing import judged_of
-from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
 from aetui.watching import run as running
+from tests.watching.running import recorded
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CASES = {
@@ -54,17 +52,6 @@ def test_an_example_trains_as_without_and_its_verdict_names_the_cause(
     judged, losses = recorded(folder)
     assert len(losses) > 100 and all(value == value for value in losses)
     assert (judged.report.cause or None) == cause, judged.report.headline
-
-
-def recorded(folder: RunFolder) -> tuple[Any, list[float]]:
-    """The last verdict and the losses of a run that has ended."""
-    database = Database(folder.database, write=False)
-    try:
-        judged = judged_of(database.meta().get("report"))
-        (end,) = database.ends().values()
-        return judged, database.history(1, 0, end).loss.tolist()
-    finally:
-        database.close()
 
 
 def test_examples_are_short():

@@ -18,7 +18,7 @@ from aetui.runs.folder import RunFolder
 from aetui.watching import finding
 from aetui.watching.told import Told
 from tests.watching.conftest import Screen
-from tests.watching.running import Ended, run_script
+from tests.watching.running import Ended, recorded, run_script
 
 __all__ = ["run_script"]
 
@@ -134,6 +134,22 @@ def test_the_curve_is_the_loss_that_the_trainer_reports(run_script, script: str,
     (reported,) = printed(ended, "loss")
     seen = ended.losses[-1] if which == "last" else sum(ended.losses) / len(ended.losses)
     assert seen == pytest.approx(reported, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "cause"),
+    [
+        ("lightning_experiment.py", ("--kld_weight", "1.0", "--epochs", "20"), "posterior-collapse"),
+        ("transformers_trainer.py", ("0.5",), "lr-too-high"),
+        ("accelerate_loop.py", ("--lr", "1e-7"), "lr-too-low"),
+        ("pythae_vae.py", ("500", "40"), "posterior-collapse"),
+    ],
+)
+def test_the_verdict_on_a_script_that_collapses_names_the_cause(run_script, script: str, arguments: Any, cause: str):
+    pytest.importorskip(CASES[script][0])
+    run_script(str(SCRIPTS / script), *arguments)
+    judged, _ = recorded(*RunFolder.all())
+    assert judged.report.cause == cause, [(one.cause, one.confidence) for one in judged.report.findings]
 
 
 def test_a_run_that_is_ended_from_a_screen_is_ctrl_c_to_lightning(run_script):

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from aetui.cli.standing import judged_of
+from aetui.runs.database import Database
+from aetui.runs.folder import RunFolder
 from aetui.watching import finder, finding, prepared, script
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -91,6 +94,16 @@ def run_script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ended]
 
     yield run
     finding._finder = None
+
+
+def recorded(folder: RunFolder) -> tuple[Any, list[float]]:
+    """The last verdict and the losses of a run that has ended."""
+    database = Database(folder.database, write=False)
+    try:
+        (end,) = database.ends().values()
+        return judged_of(database.meta().get("report")), database.history(1, 0, end).loss.tolist()
+    finally:
+        database.close()
 
 
 def _notes(run: Any) -> list[str]:

@@ -129,7 +129,8 @@ def usual(d: Dossier) -> tuple[float, float, float]:
 def _rate_evidence(d: Dossier) -> list[Evidence]:
     low, _, high = usual(d)
     lr = d.facts.lr
-    over = " on average over its schedule" if d.subject.follow and d.facts.rates and d.facts.rates.passing else ""
+    followed = d.subject.follow and d.facts.rates and d.facts.rates.passing
+    over = " on average over its schedule" if followed or d.subject.averaged else ""
     found = [evidence("learning rate", lr, f"{low:g} to {high:g} for {d.subject.optimizer}",
                       f"the learning rate is {figure(lr)}{over}", "optimizer")]  # fmt: skip
     update = d.update

@@ -32,13 +32,14 @@ class Decoder(BaseDecoder):
 
 
 beta = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 8
 torch.manual_seed(0)
 data = (torch.randn(320, 3) @ torch.randn(3, 16)).reshape(-1, 1, 4, 4)
 config = BetaVAEConfig(input_dim=(1, 4, 4), latent_dim=3, reconstruction_loss="mse", beta=beta)
 model = BetaVAE(config, encoder=Encoder(config), decoder=Decoder(config))
 with tempfile.TemporaryDirectory() as folder:
     training_config = BaseTrainerConfig(
-        output_dir=folder, num_epochs=8, learning_rate=2e-3, per_device_train_batch_size=32, no_cuda=True,
+        output_dir=folder, num_epochs=epochs, learning_rate=2e-3, per_device_train_batch_size=32, no_cuda=True,
         per_device_eval_batch_size=32, optimizer_cls="Adam", scheduler_cls="ReduceLROnPlateau",
         scheduler_params={"patience": 50},
     )
