@@ -17,10 +17,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 CASES = {
     "with_amp.py": ("torch", 40, None),
     "with_loss_method.py": ("torch", 30, "posterior-collapse"),
-    "with_lightning.py": ("lightning", 30, "output-range"),
-    "with_transformers.py": ("transformers", 20, "lr-too-high"),
+    "with_lightning.py": ("lightning", 8, "output-range"),
+    "with_transformers.py": ("transformers", 10, "lr-too-high"),
     "with_accelerate.py": ("accelerate", 20, "lr-too-low"),
-    "with_pythae.py": ("pythae", 20, None),
+    "with_pythae.py": ("pythae", 10, "posterior-collapse"),
 }
 """Package, epochs, and the first cause of the verdict, None where the training is sound."""
 
