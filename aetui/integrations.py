@@ -55,8 +55,13 @@ class _Watching:
         return None if self._finder is None else self._finder.run
 
 
-def _callback(base: Any, begin: str, ends: tuple[str, ...], watching: _Watching) -> Any:
-    """A callback of a framework, which calls `begin` before the first step of a training and one of `ends` after it."""
+def _callback(base: Any, begin: str, ends: tuple[str, ...], made: tuple[Any, str | None, dict[str, Any]]) -> Any:
+    """A callback of a framework, which calls `begin` before the first step of a training and one of `ends` after it.
+
+    made: the function that makes it, with its arguments; a copy in another process is made anew.
+    """
+    _, name, told = made
+    watching = _Watching(name, **told)
 
     def begins(_self: Any, *_args: Any, **_kwargs: Any) -> None:
         watching.begin()
@@ -64,8 +69,14 @@ def _callback(base: Any, begin: str, ends: tuple[str, ...], watching: _Watching)
     def is_over(_self: Any, *_args: Any, **_kwargs: Any) -> None:
         watching.end()
 
-    members = {begin: begins, **dict.fromkeys(ends, is_over), "watching": watching}
+    members = {
+        begin: begins, **dict.fromkeys(ends, is_over), "watching": watching, "__reduce__": lambda _self: (_again, made),
+    }  # fmt: skip
     return type("AetuiCallback", (base,), members)()
+
+
+def _again(make: Callable[..., Any], name: str | None, told: dict[str, Any]) -> Any:
+    return make(name, **told)
 
 
 def lightning(name: str | None = None, **told: Any) -> Any:
@@ -82,16 +93,16 @@ def lightning(name: str | None = None, **told: Any) -> Any:
     """
     older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
     base = import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
-    return _callback(base, "on_fit_start", ("on_fit_end", "on_exception"), _Watching(name, **told))
+    return _callback(base, "on_fit_start", ("on_fit_end", "on_exception"), (lightning, name, told))
 
 
 def transformers(name: str | None = None, **told: Any) -> Any:
     """A `TrainerCallback` for `transformers.Trainer`; arguments and errors as with `lightning`."""
     base = import_module("transformers").TrainerCallback
-    return _callback(base, "on_train_begin", ("on_train_end",), _Watching(name, **told))
+    return _callback(base, "on_train_begin", ("on_train_end",), (transformers, name, told))
 
 
 def pythae(name: str | None = None, **told: Any) -> Any:
     """A `TrainingCallback` for the trainers and pipelines of pythae; arguments and errors as with `lightning`."""
     base = import_module("pythae.trainers.training_callbacks").TrainingCallback
-    return _callback(base, "on_train_begin", ("on_train_end",), _Watching(name, **told))
+    return _callback(base, "on_train_begin", ("on_train_end",), (pythae, name, told))

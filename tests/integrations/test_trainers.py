@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import signal
 import threading
@@ -197,6 +199,8 @@ def test_a_callback_leaves_the_runner_alone_and_a_training_that_breaks_off_behin
         with pytest.raises(LookupError):
             trainer.fit(Broken(), torch.utils.data.DataLoader(torch.randn(240, 4), 8))
         assert finding._finder is None and not hooks
+    assert type(pickle.loads(pickle.dumps(callback))).__name__ == "AetuiCallback"  # noqa: S301
+    assert copy.deepcopy(callback).watching is not callback.watching
     names = [folder.name for folder in RunFolder.all()]
     assert len(names) == 2 and "twice" in names
     runner = finding.Finder(Told(), lambda text: None)
