@@ -10,7 +10,7 @@ from aetui.tui.workbench import WorkbenchScreen
 SHARE = {"process": 0.1, "thread": 0.04}
 """Share of a core that drawing may take, by placement; in a thread it takes it from the training."""
 _SPARING = 0.04
-"""The same beside a training that has a thread on every core, each of which spins while another one waits for a core."""
+"""The same beside a training with a thread on every core, which all spin while one of them waits for its core."""
 _PANE_PERIOD = 0.9
 """Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
