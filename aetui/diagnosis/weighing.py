@@ -74,6 +74,8 @@ _ROOT = 0.35
 """Suspicion from which a cause can have others as its consequences."""
 _REPAIRS = 0.5
 """Share of the gap that a root's probe has to close for that."""
+_BETTER = 0.25
+"""By how much more of the gap a cause's own probe has to close than its root's, for it not to be a consequence."""
 _RIVAL = 0.15
 """How far a root's suspicion may be below that of its consequence."""
 _LEAST_GAP = 0.05
@@ -152,10 +154,11 @@ def weigh(
         for root, consequence, factor in _EXPLAINS:
             if consequence != suspect.cause or root not in by_cause:
                 continue
-            share = shares.get(root)
+            share, own = shares.get(root), shares[suspect.cause]
             if (
                 by_cause[root].suspicion >= _ROOT
                 and (share is None or share >= _REPAIRS)
+                and (share is None or own is None or share >= own - _BETTER)
                 and (by_cause[root].suspicion >= suspicion - _RIVAL)
             ):
                 suspicion *= factor
