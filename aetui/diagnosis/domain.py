@@ -15,7 +15,6 @@ from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION
 from aetui.models.returned import LOG_VARIANCES, MEANS
 
-
 _MARGIN = 0.02
 """Share of the loss of a perfect copy by which another has to be lower; calibrated."""
 _LITTLE = 0.01
