@@ -50,6 +50,8 @@ class Probe:
     label: str
     """The change in a few words: `learning rate / 10`."""
     change: Change
+    remedy: str = ""
+    """Id of the remedy that it tries, where its cause has several of which the better ones are to be named."""
 
 
 @dataclass(frozen=True)

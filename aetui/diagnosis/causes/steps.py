@@ -164,9 +164,16 @@ def _low(d: Dossier) -> Suspect | None:
         suspicion *= BROKEN_LOW
     if not factors:
         return Suspect("lr-too-low", NO_RATE, tuple(_rate_evidence(d)), (_rate_remedy(d, typical),), certain=True)
-    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
-    remedy = _rate_remedy(d, lr * factors[0])
-    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), (remedy,), probes)
+    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), *_rates_tried(d, factors))
+
+
+def _rates_tried(d: Dossier, factors: list[float]) -> tuple[tuple[Remedy, ...], tuple[Probe, ...]]:
+    """A remedy for each factor of the rate, and the probe that tries it."""
+    rates = [d.facts.lr * factor for factor in factors]
+    remedies = tuple(_rate_remedy(d, rate) for rate in rates)
+    tried = zip(rates, factors, remedies, strict=True)
+    probes = (Probe(f"learning rate {figure(rate)}", Change(lr=factor), remedy.id) for rate, factor, remedy in tried)
+    return remedies, tuple(probes)
 
 
 def _rate_remedy(d: Dossier, lr: float) -> Remedy:
@@ -207,8 +214,7 @@ def _high(d: Dossier) -> Suspect | None:
     if grown is not None:
         suspicion = max(suspicion, GREW_DOUBT)
         facts.append(evidence("loss against step 1", grown, "below 1", "the loss is higher than at the start"))
-    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
-    return Suspect("lr-too-high", suspicion, tuple(facts), (_rate_remedy(d, lr * factors[0]),), probes)
+    return Suspect("lr-too-high", suspicion, tuple(facts), *_rates_tried(d, factors))
 
 
 def _grown(d: Dossier) -> float | None:
@@ -238,7 +244,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
             suspicion = LITTLE_MOMENTUM if d.facts.lr >= PLAIN else LITTLE_MOMENTUM_SLOW
         if d.facts.lr > FAR_TOO_HIGH * usual(d)[2]:
             suspicion = MOMENTUM_AT_ALL
-        facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {momentum:g}", "optimizer"))
+        facts.append(evidence("momentum", f"{momentum:g}", "0.9", f"the momentum is {momentum:g}", "optimizer"))
     elif name in ("adadelta", "adagrad", "rprop", "asgd"):
         suspicion = SLOW_KINDS
     betas = d.facts.options.get("betas")
@@ -260,7 +266,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
     remedies = (
         Remedy(id="adam", text="Use Adam with learning rate 1e-3.", set={"optim.kind": "adam", "optim.lr": 1e-3}),
     )
-    probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3))]
+    probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3), "adam")]
     if name.startswith(("adam", "nadam", "radam")):
         # 1e-8 is 0 in half precision.
         eps_ = 1e-4 if d.subject.inputs.dtype == torch.float16 else 1e-8
@@ -272,7 +278,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
             ),
         )  # fmt: skip
     if name == "sgd" and momentum > FAST_MOMENTUM:
-        probes.insert(0, Probe("momentum 0.9", Change(momentum=0.9)))
+        probes.insert(0, Probe("momentum 0.9", Change(momentum=0.9), "momentum"))
         momentum_ = Remedy(id="momentum", text="Use momentum 0.9.", set={"optim.momentum": 0.9})
         remedies = (momentum_, *remedies)
     if name.startswith("adam") and suspicion < LEAST_OPTIMIZER:
