@@ -49,6 +49,7 @@ class Hooks:
         self._found, self._between, self._fault = found, between, fault
         self._optimizers: list[torch.optim.Optimizer] = []
         self._handles: list[RemovableHandle] = []
+        self._mine: set[int] = set()
         self._looks: RemovableHandle | None = None
         self._seeks = False
         self._other: tuple[int, str] | None = None
@@ -73,7 +74,7 @@ class Hooks:
         """Take the steps of these for the training's."""
         for handle in self._handles:
             handle.remove()
-        self._optimizers, self._handles = list(optimizers), []
+        self._optimizers, self._handles, self._mine = list(optimizers), [], {id(one) for one in optimizers}
         for one in optimizers:
             self._handles.append(one.register_step_pre_hook(self._before))
             self._handles.append(one.register_step_post_hook(self._after))
@@ -103,7 +104,7 @@ class Hooks:
         return threading.get_ident() == self._thread
 
     def _look(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if any(one is optimizer for one in self._optimizers):
+        if id(optimizer) in self._mine:
             if self._other is not None:
                 # They take turns.
                 self._note_other(*self._other)
@@ -167,6 +168,8 @@ class Hooks:
 
     def _with_closure(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """New arguments with a closure after whose backward gradients are looked at; None where there is none."""
+        if not kwargs and len(args) == 1:
+            return None
         if callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._wrapped(optimizer, kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):
@@ -228,11 +231,13 @@ class Hooks:
 
     def _whole(self) -> None:
         """Every optimizer has stepped, or one of them comes again."""
-        if not self._round:
-            return
-        norms, flags = zip(*self._round.values(), strict=True)
+        found = list(self._round.values())
         self._round.clear()
-        self._steps.add(_joint(norms), _any(flags), self._skipped)
+        if len(found) == 1:
+            self._steps.add(*found[0], self._skipped)
+        elif found:
+            norms, flags = zip(*found, strict=True)
+            self._steps.add(_joint(norms), _any(flags), self._skipped)
 
     # --- what the loop says ---------------------------------------------------------------------
 
@@ -262,8 +267,6 @@ def _is_loss(value: Any) -> bool:
 
 
 def _joint(norms: Sequence[Figure]) -> Figure:
-    if len(norms) == 1:
-        return norms[0]
     if all(isinstance(norm, float) for norm in norms):
         return sum(norm**2 for norm in norms if isinstance(norm, float)) ** 0.5
     device = next(norm.device for norm in norms if isinstance(norm, Tensor))
