@@ -107,9 +107,28 @@ class Engine:
     def leave(self, sink: Sink) -> None:
         self._journal.leave(sink)
 
-    def submit(self, command: p.Commands) -> None:
-        """Queue a command; it takes effect between two steps, in the order of arrival."""
-        self._inbox.put(command)
+    def submit(self, command: p.Commands, *, at_once: bool = False) -> None:
+        """Queue a command; it takes effect between two steps, in the order of arrival.
+
+        at_once: even while the inbox holds commands back.
+        """
+        self._inbox.put(command, at_once=at_once)
+
+    @property
+    def inbox(self) -> Inbox:
+        """Whoever drives a loop that takes commands now and then only holds them back there."""
+        return self._inbox
+
+    @property
+    def target(self) -> int | None:
+        """Step at which it pauses by itself, None for never."""
+        return self._now.target
+
+    def turn_down(self, text: str) -> None:
+        """Refuse the commands that are held, and pause at no step any more; in the thread that trains."""
+        self._now.target = None
+        for command in self._inbox.held_taken():
+            self._now.refuse(command, text)
 
     def view(self, look: p.Look) -> p.View | None:
         """What has changed since the screen's last look; None before the first run is loaded."""

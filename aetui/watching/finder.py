@@ -125,7 +125,7 @@ class Finder:
         if self.run is None:
             self._lost(text)
         else:
-            self.run._engine.note(f"the loss of further steps is not seen: {text}", warning=True)
+            self.run.note(f"the loss of further steps is not seen: {text}", warning=True)
 
     # --- forwards -------------------------------------------------------------------------------
 
@@ -366,11 +366,12 @@ class Finder:
         if back is not None:
             self._sites, self._times = {back.site}, back.times
         count = self._recall(chosen.optimizer)
+        self.run.stands_at(count)
         if self._closure:
             # From now on the closure's own value is the loss of a step.
             self._sites = {(None, 0)}
         for line in given.lines(len(gathered.rows), count, type(chosen.optimizer).__name__):
-            self.run._engine.note(line)
+            self.run.note(line)
 
 
 def _compiled(module: nn.Module) -> bool:

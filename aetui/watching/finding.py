@@ -12,6 +12,7 @@ from typing import Any
 
 from aetui.watching import prepared
 from aetui.watching.finder import Finder
+from aetui.watching.ranks import follows
 from aetui.watching.told import Told
 
 _finder: Finder | None = None
@@ -36,10 +37,12 @@ def begin(told: dict[str, Any]) -> Finder:
     )
 
     def lost(text: str) -> None:
+        if follows():
+            return
         print(f"aetui: the script is not watched: {text}; it trains on", file=sys.stderr, flush=True)
 
     def ended() -> None:
-        if _finder is not None and _finder.early:
+        if _finder is not None and _finder.early and not follows():
             print(
                 f"aetui: the script took {_finder.early} steps, too few for a run of it to begin", file=sys.stderr,
                 flush=True,
@@ -54,7 +57,7 @@ def note_end(error: BaseException) -> None:
     """The script raised something: the journal says what."""
     run = None if _finder is None else _finder.run
     if run is not None and not run.closed and not isinstance(error, KeyboardInterrupt):
-        run._engine.note(
+        run.note(
             f"the script ended by {type(error).__name__}: {str(error).partition(chr(10))[0]}", warning=True
         )
 

@@ -54,6 +54,8 @@ class WatchedSettings:
         self._set: list[float] | None = None
         """Each group's rate as it was put in force, until the step after has it read again."""
         self._held: list[float] | None = None
+        self.spread: Callable[[Mapping[str, str]], None] = lambda _changes: None
+        """Has the other processes put changes in force that are so here."""
 
     def of(self, optimizers: Sequence[torch.optim.Optimizer], schedulers: Sequence[Any]) -> None:
         """Take the optimizers' groups for the settings; `schedulers` are those that the user named."""
@@ -165,6 +167,7 @@ class WatchedSettings:
             threshold = found.get(_THRESHOLD) or _text(self.threshold or 1.0)
             self.clip = s.NoClip() if kind is s.NoClip else kind(threshold=float(threshold))
             self.clip_chosen = True
+        self.spread(changes)
         return remark
 
     def _put(self, path: str, value: float) -> str:
