@@ -56,10 +56,8 @@ def begin(told: dict[str, Any]) -> Finder:
 def note_end(error: BaseException) -> None:
     """The script raised something: the journal says what."""
     run = None if _finder is None else _finder.run
-    if run is not None and not run.closed and not isinstance(error, KeyboardInterrupt):
-        run.note(
-            f"the script ended by {type(error).__name__}: {str(error).partition(chr(10))[0]}", warning=True
-        )
+    if run is not None:
+        run.note_end(error)
 
 
 def _read_from(typed: int, control: int | None) -> None:

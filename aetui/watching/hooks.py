@@ -160,8 +160,10 @@ class Hooks:
             return
         try:
             self._settings.before_step()
-            if self._settings.clip_chosen:
-                gradients.measured(gradients.of_optimizer(optimizer), self._settings.clip)
+            if self._clipped is None and self._settings.clip_chosen:
+                grads = gradients.of_optimizer(optimizer)
+                gradients.measured(grads, self._settings.clip, getattr(optimizer, "grad_scale", None))
+            self._clipped = None
         except Exception:
             self.shared = False
             log.exception("what was set is not kept in force")

@@ -30,7 +30,7 @@ from aetui.watching.hooks import Hooks
 from aetui.watching.measured import WatchedMeasured, rows_of, unwrapped
 from aetui.watching.meetings import Meetings
 from aetui.watching.stored import LOADER
-from aetui.watching.training import WatchedTraining
+from aetui.watching.training import NOTEBOOK, WatchedTraining, script
 
 log = logging.getLogger("aetui.watching")
 
@@ -136,6 +136,10 @@ class Run:
         """number: of the training, among those that this process watches."""
         self._folder, self._number = folder, number
         self._meetings: Meetings | None = None
+        # The name of the script is gone when Python ends; in a notebook any error before may be the last one.
+        self._of_script = script() != NOTEBOOK
+        self._broken = False
+        """Whether an error has ended the script."""
         self._unlinked = ""
         """Why nothing can be changed in all of several processes, '' where it can."""
         self.name = folder.name if folder is not None else name or "unwatched"
@@ -158,7 +162,7 @@ class Run:
     def clip_(self, parameters: Tensor | Iterable[Tensor], max_norm: float, **options: Any) -> Tensor:
         """As `torch.nn.utils.clip_grad_norm_`, until other clipping is chosen on a screen; its share is counted."""
         training = self._training
-        if training is None or not self._hooks.present:
+        if training is None or not (self._hooks.present or self._hooks.shared):
             return torch.nn.utils.clip_grad_norm_(parameters, max_norm, **options)
         held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         settings = training.settings
@@ -192,6 +196,21 @@ class Run:
         if self._training is not None:
             self._engine.note(text, warning=warning)
 
+    def note_end(self, error: BaseException) -> None:
+        """An error ends the script: the run was interrupted, and its journal says by what."""
+        if self.closed or self._broken or isinstance(error, KeyboardInterrupt | SystemExit):
+            return
+        self._broken = True
+        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        self.note(f"the script ended by {text}", warning=True)
+
+    def _exit(self) -> None:
+        """Python ends."""
+        error = getattr(sys, "last_value", None)
+        if isinstance(error, BaseException) and self._of_script:
+            self.note_end(error)
+        self.close()
+
     def close(self) -> None:
         """End watching: what is to be kept is written, screens are let go. The loop may go on."""
         if self._training is None or self.closed or os.getpid() != self._process:
@@ -207,14 +226,14 @@ class Run:
                 self._training.steps.close()
                 if self._begun:
                     with self._training.aside:
-                        self._engine.end()
+                        self._engine.end(broken=self._broken)
             except Exception:
                 log.exception("the run could not be closed")
             finally:
                 self._host.close()
                 if self._log is not None:
                     logs.close(self._log)
-                atexit.unregister(self.close)
+                atexit.unregister(self._exit)
                 self._forget_folder()
 
     def __enter__(self) -> Run:
@@ -251,7 +270,7 @@ class Run:
         self._hooks.at = self._at
         if ranks.place() is not None:
             self._engine.inbox.hold()
-        atexit.register(self.close)
+        atexit.register(self._exit)
         if optimizers:
             training.of(optimizers, schedulers)
             self._hooks.watch(optimizers)
