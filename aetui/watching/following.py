@@ -21,7 +21,7 @@ from aetui.spec.errors import SpecError
 from aetui.training.interface import Checkpoint, CheckpointError
 from aetui.watching.aside import Aside
 from aetui.watching.hooks import Hooks
-from aetui.watching.leading import ANSWER, BEAT, LEAST, STEPS, checksum, received
+from aetui.watching.leading import ANSWER, BEAT, STEPS, checksum, received
 from aetui.watching.ranks import Mailbox, Place, RanksError, linked
 from aetui.watching.meetings import described, table_of
 from aetui.watching.run import Run
@@ -33,6 +33,8 @@ log = logging.getLogger("aetui.watching")
 
 _LAST = 5.0
 """Seconds for the last message."""
+_COMES = 60.0
+"""Seconds at least that the first process may take to come to where it has said that all meet."""
 _SILENCE = 30.0
 """Beats of the first process that may be missing until it is taken for dead."""
 
@@ -162,6 +164,7 @@ class FollowerRun(Run):
             self._wait(place)
         finally:
             self._waits = False
+            self._last = time.monotonic()
 
     def _begin(self, place: int) -> bool:
         """Say that this process is there, once it can."""
@@ -180,7 +183,7 @@ class FollowerRun(Run):
 
     def _wait(self, place: int) -> None:
         """Be where the others are, until the first process has all go on."""
-        limit = max(LEAST, STEPS * self._pace) + ANSWER
+        limit = max(_COMES, STEPS * self._pace) + ANSWER
         until, here, came = time.monotonic() + limit, False, 0
         beats, heard = -1, time.monotonic()
         assert self._mail is not None

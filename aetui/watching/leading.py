@@ -63,14 +63,17 @@ class Leader:
         Raises:
             RanksError: not all take part; nobody waits any more, one sentence.
         """
-        now = time.monotonic()
-        self._last, self._pace = now, max(now - self._last, 0.8 * self._pace)
-        if wanted and not self._called:
+        self._note_pace()
+        if wanted and not self._called and place % 2 == odd:
             self._call(place, odd)
         if self._meet is None or place < self._meet:
             return False
         self._gather(place)
         return True
+
+    def _note_pace(self) -> None:
+        now = time.monotonic()
+        self._last, self._pace = now, max(now - self._last, 0.8 * self._pace)
 
     def near(self, place: int) -> bool:
         """Whether a meeting is at the present step."""
@@ -150,6 +153,14 @@ class Leader:
     def _part(self, then: int | None) -> None:
         self._meet, self._called, self._together = then, False, False
         self._beating.set()
+        # The time that the others were waited for is none that a step takes.
+        self._last = time.monotonic()
+
+    def give_up(self) -> None:
+        """No meeting that was called will be held."""
+        with suppress(RuntimeError):
+            self._post("cancel", id=self._id, next=None)
+        self._part(None)
 
     def close(self) -> None:
         """Nothing will be asked any more."""

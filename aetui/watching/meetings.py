@@ -82,6 +82,10 @@ class Meetings:
             return
         self._engine.turn_down(why)
 
+    def give_up(self) -> None:
+        """This process takes no part in anything any more."""
+        self._leader.give_up()
+
     def close(self) -> None:
         self._leader.close()
 

@@ -366,6 +366,8 @@ class Run:
     def _fault(self, error: Exception) -> None:
         """Something here went wrong: said once, and the loop goes on unwatched."""
         log.error("watching ended", exc_info=error)
+        if self._meetings is not None:
+            self._meetings.give_up()
         text = f"watching ended: {type(error).__name__}: {error}; the script trains on unwatched"
         try:
             self._engine.note(text, warning=True)
