@@ -83,7 +83,7 @@ def clone(model: nn.Module) -> nn.Module:
     for module in made.modules():
         if isinstance(module, nn.SyncBatchNorm):
             # The other processes have no such copy, and would be waited for.
-            module.__class__ = _LocalBatchNorm
+            module.__class__ = _LocalBatchNorm  # pyright: ignore[reportAttributeAccessIssue]
     for parameter in made.parameters():
         parameter.grad = None
     return made

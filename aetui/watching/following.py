@@ -13,17 +13,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from aetui.report import Report
 from aetui.spec.errors import SpecError
 from aetui.training.interface import Checkpoint, CheckpointError
+from aetui.training.records import Records
 from aetui.watching.aside import Aside
 from aetui.watching.hooks import Hooks
 from aetui.watching.leading import ANSWER, BEAT, STEPS, checksum, received
-from aetui.watching.ranks import Mailbox, Place, RanksError, linked
 from aetui.watching.meetings import described, table_of
+from aetui.watching.ranks import Mailbox, Place, RanksError, linked
 from aetui.watching.run import Run
 from aetui.watching.settings import WatchedSettings
 from aetui.watching.steps import WatchedSteps
@@ -31,6 +33,8 @@ from aetui.watching.stored import WatchedStored
 
 log = logging.getLogger("aetui.watching")
 
+_ROWS = 4096
+"""Steps whose losses are kept."""
 _LAST = 5.0
 """Seconds for the last message."""
 _COMES = 60.0
@@ -52,6 +56,21 @@ class FollowedTraining:
             module, lambda: self.optimizers, self.steps, self.settings, self.aside, others, dict
         )
         self.stored.many = True
+        self.steps.together = self._keep
+        self._kept = 0, np.empty((2, 0), np.float32)
+        """How many steps were before, and loss and total of the last ones."""
+
+    def _keep(self, first: int, records: Records) -> Records:
+        rows = np.concatenate([self._kept[1], [records.loss, records.total]], 1)[:, -_ROWS:]
+        self._kept = first + len(records) - rows.shape[1], rows
+        return records
+
+    def losses(self, first: int = 0, count: int = _ROWS) -> dict[str, Any]:
+        """Loss and total of some steps, as far as they are known, as a message; from any thread."""
+        self.steps.drain()
+        before, rows = self._kept
+        first = max(first, before)
+        return {"first": first, "rows": rows[:, first - before : first - before + count].tobytes()}
 
     def of(self, optimizers: Sequence[torch.optim.Optimizer], schedulers: Sequence[Any]) -> None:
         self.optimizers = list(optimizers)
@@ -131,6 +150,8 @@ class FollowerRun(Run):
         if self._mail is None or self._listener is None or os.getpid() != self._process:
             return
         with suppress(RuntimeError):
+            self._training.steps.close()
+            self._mail.post(f"last/{self._place.rank}", self._training.losses())
             self._mail.post(f"out/{self._place.rank}/{self._heard + 1}", {"kind": "end"})
         self._listener.join(_LAST)
 
@@ -151,10 +172,13 @@ class FollowerRun(Run):
 
     def _at(self, place: int) -> None:
         """The training is at a place: wait there, where that was asked for."""
-        if self._mail is None and not self._begin(place):
+        if self._mail is None and not self._say_hello(place):
             return
         now = time.monotonic()
         self._last, self._pace = now, max(now - self._last, 0.8 * self._pace)
+        if place % _ROWS == 0:
+            # Nobody may ever ask for it.
+            self._training.steps.drain()
         with self._news:
             self._place_now = place
             if self._stop is None or place < self._stop:
@@ -166,7 +190,7 @@ class FollowerRun(Run):
             self._waits = False
             self._last = time.monotonic()
 
-    def _begin(self, place: int) -> bool:
+    def _say_hello(self, place: int) -> bool:
         """Say that this process is there, once it can."""
         if not linked() or self._gone:
             return False
@@ -194,6 +218,7 @@ class FollowerRun(Run):
                     return
                 if self._agreed and came != self._meeting:
                     came = self._meeting
+                    self._training.steps.close()
                     self._mail.post(f"at/{self._place.rank}/{came}", {"place": place})
                 message = self._queue.popleft() if self._queue else None
                 if message is None:
@@ -201,7 +226,7 @@ class FollowerRun(Run):
             if message is not None:
                 if message["id"] == came:
                     here = True
-                    self._obey(message)
+                    self._take(message)
                     heard = time.monotonic()
                 continue
             if here:
@@ -212,7 +237,7 @@ class FollowerRun(Run):
                 self._leave("rank 0 did not come to where all were to meet")
                 return
 
-    def _obey(self, message: Any) -> None:
+    def _take(self, message: Any) -> None:
         match message["kind"]:
             case "set":
                 self._answer(message, self._set(message["changes"]))
@@ -272,6 +297,9 @@ class FollowerRun(Run):
             self._news.notify_all()
 
     def _hear(self, message: Any) -> None:
+        if message["kind"] == "losses":
+            self._answer(message, self._training.losses(message["first"], message["count"]))
+            return
         with self._news:
             match message["kind"]:
                 case "meet":

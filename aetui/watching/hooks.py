@@ -64,7 +64,7 @@ class Hooks:
         self.measures = True
         """Whether norms are wanted where nothing is clipped."""
         self.shared = False
-        """Whether other processes take the same steps: what is in force in all stays so where this one's watching ends."""
+        """Whether other processes take the same steps: what is in force stays so even where watching ends."""
         self.at: Callable[[int], None] | None = None
         """Told of each place between two steps: twice the steps taken, and one more just before the next."""
         self.ticks = 0

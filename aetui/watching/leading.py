@@ -2,8 +2,8 @@
 
 Nothing is exchanged while nobody steers. A command has the first process ask all for the next place at which they can
 stop; a thread of theirs answers, whatever their training is busy with. The last of these places is where all meet:
-each stops when it comes there, takes what the first one has been told, and goes on when it says so. A place is a number:
-twice the steps taken, and one more just before the next.
+each stops when it comes there, takes what the first one has been told, and goes on when it says so. A place is a
+number: twice the steps taken, and one more just before the next.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -29,6 +30,8 @@ ANSWER, OBEY = 10.0, 120.0
 STEPS, LEAST = 10.0, 20.0
 """Steps, and seconds at least, within which a process has to come to the place where all meet."""
 BEAT = 2.0
+_MOMENT, _PATIENT, _REST = 0.05, 3, 10.0
+"""Seconds that losses are waited for, times that they may be late in a row, and seconds that nobody is asked then."""
 _PIECE = 2**26
 """Bytes of a state that are sent at a time."""
 
@@ -41,6 +44,9 @@ class Leader:
         self._others = range(1, place.world)
         self._mail, self._about, self._note = mail, dict(about), note
         self._sent = 0
+        self._posting = threading.Lock()
+        self._slow, self._unread = 0, list[str]()
+        self._ask_again = 0.0
         self._known: set[int] = set()
         self._meet: int | None = None
         """The place where all meet next."""
@@ -110,13 +116,21 @@ class Leader:
                     raise RanksError(f"rank {rank} has {what} {theirs.get(what)}, and rank 0 has {mine}")
             self._known.add(rank)
 
+    def know(self) -> bool:
+        """Whether all of the others have said that they are there."""
+        with suppress(RanksError):
+            self._check_known()
+        return len(self._known) == len(self._others)
+
     def _gather(self, place: int) -> None:
         self._together = True
         self._post("here", id=self._id)
         names = [f"at/{rank}/{self._id}" for rank in self._others]
         try:
             arrived = self._mail.collect(
-                names, max(LEAST, STEPS * self._pace), lambda name: f"rank {name.split('/')[1]} does not step as rank 0 does"
+                names,
+                max(LEAST, STEPS * self._pace),
+                lambda name: f"rank {name.split('/')[1]} does not step as rank 0 does",
             )
             odd = next((one for one in arrived if one["place"] != place), None)
             if odd is not None:
@@ -209,7 +223,9 @@ class Leader:
         """Have the others put back a state that this process is about to put back."""
         if not self._together:
             return
-        layout = [[name, str(one.dtype).removeprefix("torch."), list(one.shape)] for name, one in checkpoint.tensors.items()]
+        layout = [
+            [name, str(one.dtype).removeprefix("torch."), list(one.shape)] for name, one in checkpoint.tensors.items()
+        ]
         sent = self._post("restore", id=self._id, plain=json.dumps(checkpoint.plain), layout=layout)
         for tensor in checkpoint.tensors.values():
             for piece in pieces(tensor):
@@ -218,18 +234,56 @@ class Leader:
             if answer["error"]:
                 self._note(f"rank {rank} has not taken the state: {answer['error']}")
 
+    def losses(self, first: int, count: int) -> list[np.ndarray]:
+        """Loss and total of some steps in each of the other processes, [2, count]; NaN where it has none.
+
+        From any thread. Who has not answered in a moment is not waited for, and not asked for a while after some times.
+        """
+        if time.monotonic() < self._ask_again or not self.know():
+            return []
+        for name in self._unread:
+            self._mail.drop(name)
+        sent = self._post("losses", first=first, count=count)
+        self._unread = [f"in/{rank}/{sent}" for rank in self._others]
+        try:
+            answers = self._mail.collect(self._unread, _MOMENT, lambda name: name)
+        except RanksError:
+            self._slow += 1
+            if self._slow >= _PATIENT:
+                self._slow, self._ask_again = 0, time.monotonic() + _REST
+            # One that has come to its end has left its last ones.
+            names = [f"last/{rank}" for rank in self._others]
+            answers = [self._mail.read(name) for name in names] if self._mail.has(*names) else []
+        else:
+            self._slow, self._unread = 0, []
+        return [cut(answer["first"], _unpacked(answer["rows"]), first, count) for answer in answers]
+
     # --- messages -------------------------------------------------------------------------------
 
     def _post(self, kind: str, **more: Any) -> int:
-        self._sent += 1
-        more.setdefault("id", self._sent)
-        for rank in self._others:
-            self._mail.post(f"out/{rank}/{self._sent}", {"kind": kind, **more})
-        return self._sent
+        with self._posting:
+            self._sent = sent = self._sent + 1
+            more.setdefault("id", sent)
+            for rank in self._others:
+                self._mail.post(f"out/{rank}/{sent}", {"kind": kind, **more})
+        return sent
 
     def _answers(self, sent: int, seconds: float, does: str) -> list[Any]:
         names = [f"in/{rank}/{sent}" for rank in self._others]
         return self._mail.collect(names, seconds, lambda name: f"rank {name.split('/')[1]} {does}")
+
+
+def _unpacked(rows: bytes) -> np.ndarray:
+    return np.frombuffer(rows, np.float32).reshape(2, -1)
+
+
+def cut(before: int, rows: np.ndarray, first: int, count: int) -> np.ndarray:
+    """Of rows [2, steps] that so many steps were before, those of some steps, [2, count]; NaN where there are none."""
+    found = np.full((2, count), np.nan, np.float32)
+    start, end = max(first, before), min(first + count, before + rows.shape[1])
+    if start < end:
+        found[:, start - first : end - first] = rows[:, start - before : end - before]
+    return found
 
 
 def pieces(tensor: Tensor) -> Iterator[Tensor]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from aetui import protocol as p
 from aetui.engine.worker import Engine
+from aetui.training.records import Records
 from aetui.watching.hooks import Hooks
 from aetui.watching.leading import Leader
 from aetui.watching.ranks import Mailbox, Place, RanksError
@@ -26,11 +30,24 @@ class Meetings:
         training.stored.differing = lambda: self._leader.differing(training.module)
         training.stored.spread = lambda state: self._leader.restore(state, training.measured.device)
         training.stored.many = True
+        training.steps.together = self._averaged
         self._late = False
         """Whether places to meet are just before a step, since the loss comes after the one before."""
 
     def _spread(self, changes: Mapping[str, str]) -> None:
         self._leader.put_in_force(changes, table_of(self._training))
+
+    def _averaged(self, first: int, records: Records) -> Records:
+        """With the mean loss over the processes that tell theirs."""
+        others = self._leader.losses(first, len(records))
+        if not others:
+            return records
+        all_ranks = np.stack([np.stack([records.loss, records.total]), *others])
+        told = ~np.isnan(all_ranks)
+        # Only what all know: a mean over fewer of them is another figure.
+        whole = told.all(0)
+        loss, total = np.where(whole, all_ranks.mean(0), all_ranks[0])
+        return replace(records, loss=loss, total=total)
 
     def near(self, place: int) -> bool:
         """Whether the engine has to wait for the others at this step."""

@@ -23,6 +23,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 _CONNECT = timedelta(seconds=20)
 _LISTEN = timedelta(hours=6)
 """How long a process waits for the next message before it asks again."""
+_c10d: Any = getattr(dist, "distributed_c10d", None)
+"""None where PyTorch was built without it."""
 _SHARDED = "torch.distributed.fsdp"
 
 
@@ -90,16 +92,14 @@ class Mailbox:
         Raises:
             RanksError: the processes have no store that takes further connections.
         """
-        store: Any = dist.distributed_c10d._get_default_store()
+        store: Any = _c10d._get_default_store()
         while (inner := getattr(store, "underlying_store", None)) is not None:
             store = inner
-        if not isinstance(store, dist.TCPStore):
+        if not isinstance(store, _c10d.TCPStore):
             raise RanksError(f"the processes have found each other by a {type(store).__name__} and not by a TCPStore")
         # One that waits for the next message holds its connection meanwhile.
-        self._prefix = f"aetui/{restarts()}/{number}"
         self._talk, self._hear = (
-            dist.PrefixStore(self._prefix, dist.TCPStore(store.host, store.port, is_master=False, timeout=_CONNECT))
-            for _ in range(2)
+            _c10d.PrefixStore(f"aetui/{restarts()}/{number}", _client(store.host, store.port)) for _ in range(2)
         )
 
     def post(self, name: str, message: Mapping[str, Any]) -> None:
@@ -156,6 +156,11 @@ class Mailbox:
         return self._talk.add("beat", 0)
 
 
+def _client(host: str, port: int) -> Any:
+    """A connection of our own to a store."""
+    return _c10d.TCPStore(host, port, is_master=False, timeout=_CONNECT)
+
+
 def keep_name(number: int, name: str) -> None:
     """Leave the name of a run with the launcher, for after a restart."""
     if (store := _launcher()) is not None:
@@ -174,7 +179,6 @@ def _launcher() -> Any:
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
     try:
-        where = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        return dist.TCPStore(*where, is_master=False, timeout=_CONNECT)
+        return _client(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
     except (KeyError, ValueError, RuntimeError):
         return None

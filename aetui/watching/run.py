@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -221,8 +220,6 @@ class Run:
             self.closed = True
             try:
                 self._hooks.remove()
-                if self._meetings is not None:
-                    self._meetings.close()
                 self._training.steps.close()
                 if self._begun:
                     with self._training.aside:
@@ -230,6 +227,8 @@ class Run:
             except Exception:
                 log.exception("the run could not be closed")
             finally:
+                if self._meetings is not None:
+                    self._meetings.close()
                 self._host.close()
                 if self._log is not None:
                     logs.close(self._log)
@@ -327,8 +326,8 @@ class Run:
             self._say(self._unlinked)
             return
         self._engine.note(
-            f"{place.world} processes: a command takes effect in all of them at the same step; loss, norm and gauges are "
-            "those of rank 0"
+            f"{place.world} processes: a command takes effect in all of them at the same step; the loss is their mean "
+            "where each tells its own, norm and gauges are those of rank 0"
         )
 
     def _say(self, text: str) -> None:

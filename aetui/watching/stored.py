@@ -15,7 +15,6 @@ from aetui.watching.packing import LEFT, filled, pack, unpack
 from aetui.watching.settings import WatchedSettings
 from aetui.watching.steps import WatchedSteps
 
-
 LOADER = "loader"
 """What the user's loader is called among the others."""
 

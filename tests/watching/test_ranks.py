@@ -4,126 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from aetui import protocol as p
-from aetui.cli.talk import NoAnswer, Talk
 from aetui.engine.inbox import Inbox
+from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
 from aetui.runs.summary import summary
-from aetui.spec import SpecError
+from aetui.runs.tree import Tree
+from tests.torchrun import SEVERAL, job, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-
-SCRIPTS = Path(__file__).parent / "scripts"
-PATIENCE = 60.0
-
-
-def until(found: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + PATIENCE
-    while not (value := found()):
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.02)
-    return value
-
-
-class Job:
-    """torchrun with a script, in a session of its own."""
-
-    def __init__(self, folder: Path, script: str, *arguments: str, ranks: int = 2, launcher: tuple[str, ...] = ()) -> None:
-        self.folder, self.ranks = folder, ranks
-        self._printed = open(folder / "printed.txt", "w+")  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [
-                sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), *launcher,
-                script, *arguments,
-            ],
-            cwd=folder, stdout=self._printed, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR", "AETUI_TEST_JOB": str(folder)},
-        )  # fmt: skip
-
-    @property
-    def printed(self) -> str:
-        return (self.folder / "printed.txt").read_text()
-
-    def steps(self, rank: int) -> list[str]:
-        """What a rank has noted, a line a step."""
-        file = self.folder / f"rank{rank}.txt"
-        return [line for line in file.read_text().splitlines() if line[0].isdigit()] if file.exists() else []
-
-    def taken(self, rank: int = 0) -> int:
-        return len(self.steps(rank))
-
-    def trains(self, more: int = 5) -> None:
-        """Wait for some steps."""
-        wanted = self.taken() + more
-        until(lambda: self.taken() >= wanted or self.process.poll() is not None, f"step {wanted}: {self.printed}")
-
-    def talk(self, name: str = "several") -> Talk:
-        def reached() -> Talk | None:
-            try:
-                return Talk(RunFolder.find(name), "a test", PATIENCE)
-            except (SpecError, ValueError):
-                assert self.process.poll() is None, self.printed
-                return None
-
-        return until(reached, f"the run's socket: {self.printed}")
-
-    def end(self) -> int:
-        code = self.process.wait(PATIENCE)
-        until(lambda: not self.left(), "the last process to be gone")
-        return code
-
-    def left(self) -> dict[int, int]:
-        """The processes that are not gone, by rank; the launcher's is -1."""
-        found: dict[int, int] = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                held = dict(one.partition(b"=")[::2] for one in (folder / "environ").read_bytes().split(b"\0"))
-            except OSError:
-                continue
-            if held.get(b"AETUI_TEST_JOB") == bytes(self.folder):
-                found[int(held.get(b"RANK", b"-1"))] = int(folder.name)
-        return found
-
-    def check_equal(self) -> list[str]:
-        """The notes of the first, which all the others have too."""
-        notes = self.steps(0)
-        for rank in range(1, self.ranks):
-            assert self.steps(rank) == notes
-        return notes
-
-    def kill(self) -> None:
-        for pid in self.left().values():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-        self._printed.close()
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Iterator[Callable[..., Job]]:
-    jobs: list[Job] = []
-
-    def start(*arguments: str, script: str | None = None, **options: Any) -> Job:
-        folder = tmp_path / str(len(jobs))
-        folder.mkdir()
-        jobs.append(Job(folder, script or str(SCRIPTS / "several.py"), *arguments, **options))
-        return jobs[-1]
-
-    yield start
-    for one in jobs:
-        one.kill()
+__all__ = ["job"]
 
 
 def rates(notes: list[str]) -> list[float]:
@@ -137,8 +37,8 @@ def rates(notes: list[str]) -> list[float]:
     ("options", "ranks"),
     [
         ((), 2),
-        (("--log", "after", "--schedule", "--accumulate", "2"), 2),
-        (("--log", "first", "--schedule"), 2),
+        (("--tells", "after", "--schedule", "--accumulate", "2"), 2),
+        (("--tells", "first", "--schedule"), 2),
         ((), 4),
     ],
 )
@@ -167,9 +67,7 @@ def test_all_ranks_take_a_command_between_the_same_two_steps(job, options, ranks
         far = running.taken()
         talk.ask(p.Run)
         running.trains()
-        with pytest.raises(NoAnswer):
-            talk.ask(p.Stop)
-            talk.wait_for("ended")
+        running.stop(talk)
     assert running.end() == 0, running.printed
     notes = running.check_equal()
     interrupted = [(running.folder / f"rank{rank}.txt").read_text().splitlines()[-1] for rank in range(ranks)]
@@ -204,9 +102,7 @@ def test_off_means_nothing_at_all(job, monkeypatch):
 
 
 def test_an_untouched_script_is_served_by_the_module(job):
-    running = job(
-        "-m", "aetui.watched", "--name", "several", str(SCRIPTS / "several.py"), "--plain", script="--log-dir=logs"
-    )
+    running = job("-m", "aetui.watched", "--name", "several", SEVERAL, "--plain", script="--log-dir=logs")
     running.trains()
     with running.talk() as talk:
         lowered = talk.ask(p.Set, changes={"optim.lr": "0.001", "clip.kind": "per-tensor", "clip.threshold": "0.01"})
@@ -222,14 +118,31 @@ def test_an_untouched_script_is_served_by_the_module(job):
         assert paused.step >= lowered.step
         talk.ask(p.Run)
         running.trains()
-        with pytest.raises(NoAnswer):
-            talk.ask(p.Stop)
-            talk.wait_for("ended")
+        running.stop(talk)
     assert running.end() == 0, running.printed
     notes = running.check_equal()
     assert {0.01, 0.001} == set(rates(notes))
     assert running.printed.count("aetui attach several") == 1
     assert [folder.name for folder in RunFolder.all()] == ["several"]
+
+
+def test_the_curve_is_the_mean_of_the_losses_of_all_ranks(job):
+    running = job("--steps", "80")
+    with running.talk() as talk:
+        running.trains()
+        talk.ask(p.Pause)
+        talk.ask(p.Run)
+    assert running.end() == 0, running.printed
+    told = [
+        [float(line) for line in (running.folder / f"losses{rank}.txt").read_text().splitlines()] for rank in (0, 1)
+    ]
+    with closing(Database(RunFolder.find("several").database, write=False)) as database:
+        kept = database.history_of(Tree.of(database).path_to(Tree.of(database).stood(database.meta()))).loss
+    assert len(kept) == 80
+    means = np.mean(told, 0)
+    assert np.abs(np.array(told[0]) - told[1]).max() > 0.01
+    # At the very end a rank may be through before it has told its last losses.
+    assert kept[:60] == pytest.approx(means[:60], rel=1e-5)
 
 
 # --- where ranks do not go together ---------------------------------------------------------------
@@ -261,7 +174,9 @@ def test_ranks_with_uneven_inputs_are_not_held_up(job):
 # --- what goes wrong ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", [("--raises", "1@40"), ("--killed", "1@40"), ("--raises", "0@40"), ("--killed", "0@40")])
+@pytest.mark.parametrize(
+    "fault", [("--raises", "1@40"), ("--killed", "1@40"), ("--raises", "0@40"), ("--killed", "0@40")]
+)
 def test_a_rank_that_dies_leaves_no_process_and_an_interrupted_run(job, fault):
     running = job(*fault)
     assert running.end() != 0
@@ -296,12 +211,10 @@ def test_ctrl_c_in_a_pause_ends_all(job):
 
 def test_a_run_goes_on_under_its_name_when_the_launcher_restarts_it(job):
     running = job("--killed", "1@40", launcher=("--max-restarts", "1"))
-    until(lambda: (RunFolder.find("several.1") if len(RunFolder.all()) > 1 else None), "the second attempt")
+    until(lambda: RunFolder.find("several.1") if len(RunFolder.all()) > 1 else None, "the second attempt")
     with running.talk() as talk:
         until(lambda: isinstance(talk.ask(p.Pause), p.Accepted), "a pause of the second attempt")
-        with pytest.raises(NoAnswer):
-            talk.ask(p.Stop)
-            talk.wait_for("ended")
+        running.stop(talk)
     assert running.end() == 0, running.printed
     assert {folder.name for folder in RunFolder.all()} == {"several", "several.1"}
     assert summary(RunFolder.find("several.1")).state == "interrupted"

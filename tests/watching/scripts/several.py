@@ -16,7 +16,7 @@ import aetui
 
 options = argparse.ArgumentParser()
 options.add_argument("--steps", type=int, default=10**9)
-options.add_argument("--log", choices=("before", "after", "first"), default="before")
+options.add_argument("--tells", choices=("before", "after", "first"), default="before")
 options.add_argument("--accumulate", type=int, default=1)
 options.add_argument("--schedule", action="store_true")
 options.add_argument("--plain", action="store_true", help="without aetui.watch")
@@ -41,6 +41,7 @@ if not given.plain and given.only in (None, rank):
     run = aetui.watch(model, probe=rows, loss="mse", name="several")
 torch.manual_seed(rank)
 notes = open(f"rank{rank}.txt", "a", buffering=1)
+losses = open(f"losses{rank}.txt", "a", buffering=1)
 first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
 steps = given.steps
 if given.uneven:
@@ -55,7 +56,7 @@ try:
                 whole = part == given.accumulate - 1
                 with contextlib.nullcontext() if whole else model.no_sync():
                     loss = nn.functional.mse_loss(model(batch), batch)
-                    if run and given.log == "before":
+                    if run and given.tells == "before":
                         run.log(loss)
                     (loss / given.accumulate).backward()
             if first and given.raises == f"{rank}@{step}":
@@ -65,12 +66,13 @@ try:
             optimizer.step()
             if scheduler:
                 scheduler.step()
-            if run and (given.log == "after" or (given.log == "first" and rank == 0)):
+            if run and (given.tells == "after" or (given.tells == "first" and rank == 0)):
                 run.log(loss)
             total = 0
             for parameter in inner.parameters():
                 total = zlib.crc32(parameter.detach().numpy().tobytes(), total)
             notes.write(f"{step + 1} {total} {optimizer.param_groups[0]['lr']!r}\n")
+            losses.write(f"{loss.item()!r}\n")
             time.sleep(0.002)
 except KeyboardInterrupt as error:
     notes.write(f"interrupted {error}\n")
