@@ -160,7 +160,8 @@ class FollowerRun(Run):
         self._hooks.watch([optimizer])
 
     def _fault(self, error: Exception) -> None:
-        log.error("following ended", exc_info=error)
+        # Rank 0 says it to whoever asks for something; the script's own output is not for it.
+        log.info("following ended", exc_info=error)
         self._leave(f"{type(error).__name__}: {error}")
 
     def _leave(self, why: str) -> None:

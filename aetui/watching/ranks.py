@@ -23,8 +23,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 _CONNECT = timedelta(seconds=20)
 _LISTEN = timedelta(hours=6)
 """How long a process waits for the next message before it asks again."""
-_c10d: Any = getattr(dist, "distributed_c10d", None)
-"""None where PyTorch was built without it."""
+_dist: Any = dist
+"""As its type stubs do not have all of it."""
 _SHARDED = "torch.distributed.fsdp"
 
 
@@ -92,14 +92,14 @@ class Mailbox:
         Raises:
             RanksError: the processes have no store that takes further connections.
         """
-        store: Any = _c10d._get_default_store()
+        store: Any = _dist.distributed_c10d._get_default_store()
         while (inner := getattr(store, "underlying_store", None)) is not None:
             store = inner
-        if not isinstance(store, _c10d.TCPStore):
+        if not isinstance(store, _dist.TCPStore):
             raise RanksError(f"the processes have found each other by a {type(store).__name__} and not by a TCPStore")
         # One that waits for the next message holds its connection meanwhile.
         self._talk, self._hear = (
-            _c10d.PrefixStore(f"aetui/{restarts()}/{number}", _client(store.host, store.port)) for _ in range(2)
+            _dist.PrefixStore(f"aetui/{restarts()}/{number}", _client(store.host, store.port)) for _ in range(2)
         )
 
     def post(self, name: str, message: Mapping[str, Any]) -> None:
@@ -158,20 +158,24 @@ class Mailbox:
 
 def _client(host: str, port: int) -> Any:
     """A connection of our own to a store."""
-    return _c10d.TCPStore(host, port, is_master=False, timeout=_CONNECT)
+    return _dist.TCPStore(host, port, is_master=False, timeout=_CONNECT)
 
 
 def keep_name(number: int, name: str) -> None:
     """Leave the name of a run with the launcher, for after a restart."""
-    if (store := _launcher()) is not None:
-        store.set(f"aetui/name/{number}", name)
+    with suppress(RuntimeError):
+        if (store := _launcher()) is not None:
+            store.set(f"aetui/name/{number}", name)
 
 
 def kept_name(number: int) -> str:
     """The name that the run had before the last restart, '' where there was none."""
-    store = _launcher() if restarts() else None
     key = f"aetui/name/{number}"
-    return bytes(store.get(key)).decode() if store is not None and store.check([key]) else ""
+    with suppress(RuntimeError):
+        store = _launcher() if restarts() else None
+        if store is not None and store.check([key]):
+            return bytes(store.get(key)).decode()
+    return ""
 
 
 def _launcher() -> Any:
