@@ -21,7 +21,8 @@ from aetui.spec import SpecError
 
 SEVERAL = str(Path(__file__).parent / "watching" / "scripts" / "several.py")
 """A training that notes the weights and the rate of each rank after every step."""
-PATIENCE = 60.0
+PATIENCE = 120.0
+"""Seconds until a wait is given up; a busy machine starts processes slowly."""
 
 
 def until(found: Callable[[], Any], what: str) -> Any:

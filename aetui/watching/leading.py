@@ -27,9 +27,11 @@ from aetui.watching.ranks import Mailbox, Place, RanksError
 
 ANSWER, OBEY = 10.0, 120.0
 """Seconds within which a process answers, and within which it has put a change in force."""
-STEPS, LEAST = 10.0, 20.0
+STEPS, LEAST = 10.0, 10.0
 """Steps, and seconds at least, within which a process has to come to the place where all meet."""
 BEAT = 2.0
+_COMES = 10.0
+"""Seconds from the first command on within which all processes have to be there."""
 _MOMENT, _PATIENT, _REST = 0.05, 3, 10.0
 """Seconds that losses are waited for, times that they may be late in a row, and seconds that nobody is asked then."""
 _PIECE = 2**26
@@ -46,7 +48,8 @@ class Leader:
         self._sent = 0
         self._posting = threading.Lock()
         self._slow, self._unread = 0, list[str]()
-        self._ask_again = 0.0
+        self._ask_again = self._wanted = 0.0
+        """When losses may be asked for again, and when a meeting was wanted first."""
         self._known: set[int] = set()
         self._meet: int | None = None
         """The place where all meet next."""
@@ -70,7 +73,7 @@ class Leader:
             RanksError: not all take part; nobody waits any more, one sentence.
         """
         self._note_pace()
-        if wanted and not self._called and place % 2 == odd:
+        if wanted and not self._called and place % 2 == odd and self._all_there():
             self._call(place, odd)
         if self._meet is None or place < self._meet:
             return False
@@ -85,9 +88,23 @@ class Leader:
         """Whether a meeting is at the present step."""
         return self._meet is not None and self._meet // 2 <= place // 2
 
+    def _all_there(self) -> bool:
+        """Whether all of the others have said that they are there; some may find their model a little later.
+
+        Raises:
+            RanksError: they had time enough.
+        """
+        self._wanted = self._wanted or time.monotonic()
+        try:
+            self._check_known()
+        except RanksError:
+            if time.monotonic() - self._wanted > _COMES:
+                raise
+            return False
+        return True
+
     def _call(self, place: int, odd: bool) -> None:
         scheduled = self._meet
-        self._check_known()
         asked = self._post("meet")
         try:
             answers = self._answers(asked, ANSWER, "does not answer")

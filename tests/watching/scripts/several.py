@@ -23,7 +23,7 @@ options.add_argument("--plain", action="store_true", help="without aetui.watch")
 options.add_argument("--only", type=int, help="rank that is watched alone")
 options.add_argument("--raises", default="", help="RANK@STEP, in the first attempt")
 options.add_argument("--killed", default="", help="RANK@STEP, in the first attempt")
-options.add_argument("--uneven", action="store_true", help="rank 0 has 300 steps and the others 30")
+options.add_argument("--uneven", action="store_true", help="rank 0 has 1500 steps and the others 30")
 given = options.parse_args()
 
 dist.init_process_group("gloo")
@@ -45,7 +45,7 @@ losses = open(f"losses{rank}.txt", "a", buffering=1)
 first = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0"
 steps = given.steps
 if given.uneven:
-    steps = 300 if rank == 0 else 30
+    steps = 1500 if rank == 0 else 30
 
 try:
     with model.join() if given.uneven else contextlib.nullcontext():
