@@ -74,7 +74,7 @@ def test_all_ranks_take_a_command_between_the_same_two_steps(job, options, ranks
     assert interrupted == ["interrupted the run several was ended from a screen"] * ranks
     assert {one > 0.002 for one in rates(notes)[:noted]} == {True}
     assert rates(notes)[paused.step] == pytest.approx(0.001, rel=2e-3)
-    assert rates(notes)[far] == pytest.approx(rates(notes)[paused.step - 1], rel=2e-3)
+    assert rates(notes)[far] == pytest.approx(rates(notes)[noted - 1], rel=2e-3)
     assert [folder.name for folder in RunFolder.all()] == ["several"]
 
 

@@ -33,7 +33,7 @@ rows = torch.randn(256, 3) @ torch.randn(3, 10)
 inner = nn.Sequential(nn.Linear(10, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 3), nn.Linear(3, 10))
 if given.uneven:
     inner = nn.Sequential(nn.Linear(10, 3), nn.Linear(3, 10))
-model = DistributedDataParallel(inner, static_graph=given.schedule)
+model = DistributedDataParallel(inner, static_graph=given.schedule and given.accumulate == 1)
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
 scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.999) if given.schedule else None
 run = None
