@@ -77,14 +77,16 @@ def plain(
     rows: Tensor,
     begin: Callable[[nn.Module, Tensor], None] | None = None,
     log: Callable[[Tensor], None] | None = None,
+    wrap: Callable[[nn.Module], nn.Module] = lambda model: model,
 ) -> Callable[[], object]:
     """The loop in every tutorial: a DataLoader, the default optimizer, `.item()` at each step.
 
     Args:
         begin: called once with the model and the rows.
         log: called with the loss of each step.
+        wrap: what is put around the model before anything else.
     """
-    model = _network(spec, rows.shape[1])
+    model = wrap(_network(spec, rows.shape[1]))
     if begin is not None:
         begin(model, rows)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.optim.lr)

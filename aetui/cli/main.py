@@ -290,6 +290,7 @@ def bench(
     json: Annotated[bool, Parameter(negative=())] = False,
     rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
     seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.4,
+    ranks: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
 ) -> int:
     """Measure on this machine what watching a run costs.
 
@@ -301,7 +302,13 @@ def bench(
         Times that each case is measured; the medians count, and their spread is shown.
     seconds
         Length of one measurement of a loop.
+    ranks
+        With more than one: what watching a training of so many processes costs, and nothing else.
     """
+    if ranks > 1:
+        from aetui.bench.ranks import ranks_and_print
+
+        return ranks_and_print(ranks, rounds=rounds, seconds=seconds, as_json=json)
     from aetui.bench.measuring import bench_and_print
 
     return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)

@@ -59,6 +59,14 @@ class Randomness:
         host.put_in_force()
 
 
+class _LocalBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """A `SyncBatchNorm` that takes the batch of this process for the whole."""
+
+    def _check_input_dim(self, input: torch.Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+
 def clone(model: nn.Module) -> nn.Module:
     """A deep copy, with copies of the generators it draws from, and without gradients or cached tensors.
 
@@ -69,7 +77,13 @@ def clone(model: nn.Module) -> nn.Module:
     for module in model.modules():
         for value in vars(module).values():
             _prepare(value, memo)
+        if isinstance(module, nn.SyncBatchNorm) and module.process_group is not None:
+            memo[id(module.process_group)] = module.process_group
     made = copy.deepcopy(model, memo)
+    for module in made.modules():
+        if isinstance(module, nn.SyncBatchNorm):
+            # The other processes have no such copy, and would be waited for.
+            module.__class__ = _LocalBatchNorm  # pyright: ignore[reportAttributeAccessIssue]
     for parameter in made.parameters():
         parameter.grad = None
     return made

@@ -172,6 +172,10 @@ class CommandHandler:
         now = self._now
         run.collect()
         self._store.check(run, command)
+        stored = run.training.stored
+        if stored is not None and (objection := stored.objection()):
+            now.refuse(command, objection)
+            return
         if now.state == "running":
             now.enter(run, "paused", save=False)
         event, remarks = self._store.move(run, command, now.say_stage, lambda: self._inbox.asks_to_stop)

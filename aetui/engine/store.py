@@ -166,8 +166,8 @@ class Store:
             return "non-finite", run.non_finite(steps)
         return ("finished", run.over) if run.over else ("paused", "")
 
-    def put_away(self, run: LiveRun) -> str:
-        """Write what is to be kept of a run; how to go on with it."""
+    def put_away(self, run: LiveRun, *, broken: bool = False) -> str:
+        """Write what is to be kept of a run; how to go on with it. broken: an error has ended its loop."""
         recording = run.recording
         if recording is None:
             return "the run was not stored"
@@ -175,7 +175,7 @@ class Store:
         if recording.idle:
             recording.close("")
             return "nothing was trained, so nothing is kept"
-        if run.running:
+        if run.running and not broken:
             run.note_state("paused")
         run.unsaved = trouble = recording.close("end")
         own = run.training.steps.advance is None

@@ -107,9 +107,28 @@ class Engine:
     def leave(self, sink: Sink) -> None:
         self._journal.leave(sink)
 
-    def submit(self, command: p.Commands) -> None:
-        """Queue a command; it takes effect between two steps, in the order of arrival."""
-        self._inbox.put(command)
+    def submit(self, command: p.Commands, *, at_once: bool = False) -> None:
+        """Queue a command; it takes effect between two steps, in the order of arrival.
+
+        at_once: even while the inbox holds commands back.
+        """
+        self._inbox.put(command, at_once=at_once)
+
+    @property
+    def inbox(self) -> Inbox:
+        """Whoever drives a loop that takes commands now and then only holds them back there."""
+        return self._inbox
+
+    @property
+    def target(self) -> int | None:
+        """Step at which it pauses by itself, None for never."""
+        return self._now.target
+
+    def turn_down(self, text: str) -> None:
+        """Refuse the commands that are held, and pause at no step any more; in the thread that trains."""
+        self._now.target = None
+        for command in self._inbox.held_taken():
+            self._now.refuse(command, text)
 
     def view(self, look: p.Look) -> p.View | None:
         """What has changed since the screen's last look; None before the first run is loaded."""
@@ -258,13 +277,14 @@ class Engine:
         self.end()
         return False
 
-    def end(self, state: p.State | None = None, reason: str = "") -> None:
+    def end(self, state: p.State | None = None, reason: str = "", *, broken: bool = False) -> None:
         """End the engine: write what is to be kept of the run, and say how to go on. A second call does nothing.
 
         To be called in the thread that trains, or when the loop is over.
 
         Args:
             state: what has become of a training whose loop somebody else drove, with its reason.
+            broken: an error has ended that loop while it trained.
         """
         self._handler.stopping = True
         self._inbox.wake()
@@ -275,10 +295,10 @@ class Engine:
             if self._heart is not None:
                 self._heart.stop()
             words, run = ["the engine has ended"], self._now.run
-            self._attempt(self._put_away, state, reason, words)
+            self._attempt(self._put_away, state, reason, words, broken)
             self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
 
-    def _put_away(self, state: p.State | None, reason: str, words: list[str]) -> None:
+    def _put_away(self, state: p.State | None, reason: str, words: list[str], broken: bool) -> None:
         now, run = self._now, self._now.run
         if run is None:
             return
@@ -288,7 +308,7 @@ class Engine:
         self._attempt(run.conclude)
         # For looks that come while the disk takes the checkpoint.
         self._attempt(run.publish, now.state, 0)
-        words.append(self._store.put_away(run))
+        words.append(self._store.put_away(run, broken=broken))
 
     def _take_last_steps(self, run: LiveRun) -> None:
         bad = run.collect()

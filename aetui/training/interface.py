@@ -264,6 +264,10 @@ class Stored(Protocol):
         """
         ...
 
+    def objection(self) -> str:
+        """Why no state can be put back at present, one sentence; '' where it can."""
+        ...
+
     def restore(self, checkpoint: Checkpoint) -> None:
         """Put back a state that `capture` saw; what was recorded since is dropped.
 

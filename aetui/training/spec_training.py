@@ -276,6 +276,9 @@ class SpecStored:
     def capture(self) -> Checkpoint:
         return capture(self._trainer)
 
+    def objection(self) -> str:
+        return ""
+
     def restore(self, checkpoint: Checkpoint) -> None:
         restore(self._trainer, checkpoint)
 

@@ -63,6 +63,10 @@ class Aside:
     def renew(self, randomness: Randomness | None = None) -> None:
         """The present state is what comes back, since it was put there on purpose; `randomness` likewise."""
         self._randomness = randomness or Randomness()
+        self.renew_state()
+
+    def renew_state(self) -> None:
+        """The same of modes and buffers alone."""
         modules = list(self._module.modules())
         self._modes = [(module, module.training) for module in modules]
         self._buffers = [

@@ -127,7 +127,7 @@ class Finder:
         if self.run is None:
             self._lost(text)
         else:
-            self.run._engine.note(f"the loss of further steps is not seen: {text}", warning=True)
+            self.run.note(f"the loss of further steps is not seen: {text}", warning=True)
 
     # --- forwards -------------------------------------------------------------------------------
 
@@ -356,8 +356,9 @@ class Finder:
             self.run._training.measured.weigh(reading.kl_weight)
         self._optimizer = chosen.optimizer
         count = self._past.recall(chosen.optimizer, self.run._training.steps, self._sites, self._depth)
+        self.run.stands_at(count)
         for line in given.lines(len(gathered.rows), count, type(chosen.optimizer).__name__):
-            self.run._engine.note(self._told.worded(line))
+            self.run.note(self._told.worded(line))
 
 
 def _compiled(module: nn.Module) -> bool:

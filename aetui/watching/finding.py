@@ -13,6 +13,7 @@ from typing import Any
 from aetui.watching import prepared
 from aetui.watching.finder import Finder
 from aetui.watching.prepared import off
+from aetui.watching.ranks import follows
 from aetui.watching.told import Told
 
 _finder: Finder | None = None
@@ -70,16 +71,17 @@ def _say_if_early() -> None:
 
 
 def _say(text: str) -> None:
+    """Of several processes, the first alone says it."""
+    if follows():
+        return
     print(f"aetui: {text}", file=sys.stderr, flush=True)
 
 
 def note_end(error: BaseException) -> None:
     """The script raised something: the journal says what."""
     run = None if _finder is None else _finder.run
-    if run is not None and not run.closed and not isinstance(error, KeyboardInterrupt):
-        run._engine.note(
-            f"the script ended by {type(error).__name__}: {str(error).partition(chr(10))[0]}", warning=True
-        )
+    if run is not None:
+        run.note_end(error)
 
 
 def _read_from(typed: int, control: int | None) -> None:

@@ -6,6 +6,8 @@ leaves them out where it copies or pickles the optimizer, and lets them replace 
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -21,6 +23,8 @@ from aetui.watching import gradients
 from aetui.watching.gradients import Figure
 from aetui.watching.settings import WatchedSettings
 from aetui.watching.steps import WatchedSteps
+
+log = logging.getLogger("aetui.watching")
 
 _NO_CLIP = s.NoClip()
 
@@ -65,6 +69,14 @@ class Hooks:
         self._process = os.getpid()
         self._thread = 0
         self.over = False
+        self.measures = True
+        """Whether norms are wanted where nothing is clipped."""
+        self.shared = False
+        """Whether other processes take the same steps: what is in force stays so even where watching ends."""
+        self.at: Callable[[int], None] | None = None
+        """Told of each place between two steps: twice the steps taken, and one more just before the next."""
+        self.ticks = 0
+        """Steps that were taken, whatever a run goes back to."""
         self.others: set[str] = set()
         """Kinds of optimizers that step parameters of the module as well, and are not watched."""
 
@@ -93,10 +105,19 @@ class Hooks:
             handle.remove()
         self._handles, self._looks = [], None
 
+    def end(self) -> None:
+        """Do nothing any more, in any of the processes."""
+        self.over, self.shared = True, False
+
     @property
     def present(self) -> bool:
         """Whether this is the process that trains and not a fork of it, such as a loader's."""
         return not self.over and os.getpid() == self._process
+
+    @property
+    def logged_late(self) -> bool:
+        """Whether a step's end is not before the next one: its loss comes after it, or optimizers take turns."""
+        return self._steps.is_open or len(self._optimizers) > 1
 
     @property
     def in_thread(self) -> bool:
@@ -149,6 +170,7 @@ class Hooks:
 
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         if not self.present:
+            self._keep_in_force(optimizer)
             return None
         try:
             self._thread = threading.get_ident()
@@ -157,6 +179,8 @@ class Hooks:
             if self._steps.is_open:
                 # Nothing was logged after the step before.
                 self.end_step()
+            if self.at is not None and not self._round:
+                self.at(2 * self.ticks + 1)
             self._settings.before_step()
             replaced = self._with_closure(optimizer, args, kwargs)
             if replaced is None:
@@ -165,6 +189,20 @@ class Hooks:
             self._give_up(error)
             return None
         return replaced
+
+    def _keep_in_force(self, optimizer: torch.optim.Optimizer) -> None:
+        """Clip and hold as the other processes do, though nothing else is done here any more."""
+        if not self.shared or os.getpid() != self._process:
+            return
+        try:
+            self._settings.before_step()
+            if self._clipped is None and self._settings.clip_chosen:
+                grads = gradients.of_optimizer(optimizer)
+                gradients.measured(grads, self._settings.clip, getattr(optimizer, "grad_scale", None))
+            self._clipped = None
+        except Exception:
+            self.shared = False
+            log.exception("what was set is not kept in force")
 
     def _with_closure(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """New arguments with a closure after whose backward gradients are looked at; None where there is none."""
@@ -206,7 +244,10 @@ class Hooks:
             figures, self._clipped = self._clipped, None
         else:
             clip = self._settings.clip if self._settings.clip_chosen else _NO_CLIP
-            figures = gradients.measured(grads, clip, getattr(optimizer, "grad_scale", None))
+            if clip is _NO_CLIP and not self.measures:
+                figures = math.nan, 0.0
+            else:
+                figures = gradients.measured(grads, clip, getattr(optimizer, "grad_scale", None))
         if not keep:
             self._round[id(optimizer)] = figures
 
@@ -224,6 +265,8 @@ class Hooks:
             self._skipped = skipped if isinstance(skipped, Tensor) else 0.0
             if len(self._round) == len(self._optimizers):
                 self._whole()
+                if self.at is not None:
+                    self.at(2 * self.ticks)
                 if not self._steps.is_open:
                     self._between()
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop goes on
@@ -238,6 +281,8 @@ class Hooks:
         elif found:
             norms, flags = zip(*found, strict=True)
             self._steps.add(_joint(norms), _any(flags), self._skipped)
+        if found:
+            self.ticks += 1
 
     # --- what the loop says ---------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import logging
 import math
 import os
@@ -10,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -22,16 +23,20 @@ from aetui.engine.worker import Engine
 from aetui.report import Report
 from aetui.runs.folder import NameRefused, RunError, RunFolder
 from aetui.spec import sections as s
-from aetui.watching import gradients, prepared, rates
+from aetui.watching import gradients, logs, prepared, ranks, rates
 from aetui.watching.aside import Aside
 from aetui.watching.hooks import Hooks
 from aetui.watching.measured import WatchedMeasured, rows_of, unwrapped
-from aetui.watching.training import WatchedTraining
+from aetui.watching.meetings import Meetings
+from aetui.watching.stored import LOADER
+from aetui.watching.training import NOTEBOOK, WatchedTraining, script
 
 log = logging.getLogger("aetui.watching")
 
 _watched: weakref.WeakValueDictionary[int, Run] = weakref.WeakValueDictionary()
 """The runs that are watched, by the number of their model."""
+_numbers = itertools.count()
+"""Of the trainings that are watched, equal in all processes that run the same script."""
 
 
 def watch(
@@ -89,7 +94,17 @@ def watch(
     for word, given in (("scaler", scaler), *(("scheduler", one) for one in _listed(scheduler))):
         if given is not None and not callable(getattr(given, "state_dict", None)):
             raise TypeError(f"{word}: {type(given).__name__} is not allowed; it has no state_dict")
-    others = {word: one for word, one in (("scaler", scaler), ("loader", loader)) if _has_state(one)}
+    others = {word: one for word, one in (("scaler", scaler), (LOADER, loader)) if _has_state(one)}
+    place, number = ranks.place(), next(_numbers)
+    if ranks.sharded(module):
+        if place is None or place.rank == 0:
+            _print("the model is not watched: no process has all of its weights (FSDP), so that none can measure it")
+        return Run(None, None)
+    if place is not None and place.rank:
+        from aetui.watching.following import FollowerRun
+
+        _watched[id(module)] = run = FollowerRun(place, number)
+        return run.follow(module, optimizers, _listed(scheduler), others)
     aside = Aside(module)
     measured = WatchedMeasured(
         module, rows_of(probe, "probe", module), aside,
@@ -97,13 +112,13 @@ def watch(
     )  # fmt: skip
     ready = prepared.taken() or prepared.Prepared()
     try:
-        folder = RunFolder.create(name) if ready.folder is None else RunFolder(ready.folder)
+        folder = _folder(name, place, number) if ready.folder is None else RunFolder(ready.folder)
     except NameRefused as error:
         raise ValueError(f"name: {error}") from None
     except RunError as error:
         _print(f"the run is not stored, and no screen can attach: {error}")
         folder = None
-    run = Run(folder, name)
+    run = Run(folder, name, number)
     training = WatchedTraining(module, measured, aside, others, run._say)
     training.output = ready.output
     if loader is not None and hasattr(loader, "__len__") and len(loader):
@@ -116,8 +131,16 @@ def watch(
 class Run:
     """One watched training. Of a run that is off, every call does nothing."""
 
-    def __init__(self, folder: RunFolder | None, name: str | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder | None, name: str | None, number: int = 0) -> None:
+        """number: of the training, among those that this process watches."""
+        self._folder, self._number = folder, number
+        self._meetings: Meetings | None = None
+        # The name of the script is gone when Python ends; in a notebook any error before may be the last one.
+        self._of_script = script() != NOTEBOOK
+        self._broken = False
+        """Whether an error has ended the script."""
+        self._unlinked = ""
+        """Why nothing can be changed in all of several processes, '' where it can."""
         self.name = folder.name if folder is not None else name or "unwatched"
         self.closed = True
         self._training: WatchedTraining | None = None
@@ -138,7 +161,7 @@ class Run:
     def clip_(self, parameters: Tensor | Iterable[Tensor], max_norm: float, **options: Any) -> Tensor:
         """As `torch.nn.utils.clip_grad_norm_`, until other clipping is chosen on a screen; its share is counted."""
         training = self._training
-        if training is None or not self._hooks.present:
+        if training is None or not (self._hooks.present or self._hooks.shared):
             return torch.nn.utils.clip_grad_norm_(parameters, max_norm, **options)
         held = [parameters] if isinstance(parameters, Tensor) else list(parameters)
         settings = training.settings
@@ -167,6 +190,26 @@ class Run:
         with self._training.aside:
             return self._engine.report()
 
+    def note(self, text: str, *, warning: bool = False) -> None:
+        """Have a sentence in the run's journal."""
+        if self._training is not None:
+            self._engine.note(text, warning=warning)
+
+    def note_end(self, error: BaseException) -> None:
+        """An error ends the script: the run was interrupted, and its journal says by what."""
+        if self.closed or self._broken or isinstance(error, KeyboardInterrupt | SystemExit):
+            return
+        self._broken = True
+        text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        self.note(f"the script ended by {text}", warning=True)
+
+    def _exit(self) -> None:
+        """Python ends."""
+        error = getattr(sys, "last_value", None)
+        if isinstance(error, BaseException) and self._of_script:
+            self.note_end(error)
+        self.close()
+
     def close(self) -> None:
         """End watching: what is to be kept is written, screens are let go. The loop may go on."""
         if self._training is None or self.closed or os.getpid() != self._process:
@@ -180,14 +223,16 @@ class Run:
                 self._training.steps.close()
                 if self._begun:
                     with self._training.aside:
-                        self._engine.end()
+                        self._engine.end(broken=self._broken)
             except Exception:
                 log.exception("the run could not be closed")
             finally:
+                if self._meetings is not None:
+                    self._meetings.close()
                 self._host.close()
                 if self._log is not None:
-                    _logs.close(self._log)
-                atexit.unregister(self.close)
+                    logs.close(self._log)
+                atexit.unregister(self._exit)
                 self._forget_folder()
 
     def __enter__(self) -> Run:
@@ -214,14 +259,17 @@ class Run:
             store=self._folder is not None,
             training=training,
         )
-        self._log = None if self._folder is None else _logs.open(self._folder.log)
+        self._log = None if self._folder is None else logs.open(self._folder.log)
         # A pause may last as long as somebody wants, and no screen's absence ends a script.
         self._host = Host(self._engine, idle=math.inf, over=math.inf, grace=math.inf)
         self._hooks = Hooks(
             training.module, training.settings, training.steps,
             found=self._found, between=self._between, fault=self._fault,
         )  # fmt: skip
-        atexit.register(self.close)
+        self._hooks.at = self._at
+        if ranks.place() is not None:
+            self._engine.inbox.hold()
+        atexit.register(self._exit)
         if optimizers:
             training.of(optimizers, schedulers)
             self._hooks.watch(optimizers)
@@ -244,9 +292,47 @@ class Run:
             self._start()
 
     def _start(self) -> None:
-        self._engine.submit(p.Run(id=0))
+        self._engine.submit(p.Run(id=0), at_once=True)
         self._between()
         self._begun = True
+
+    def stands_at(self, taken: int) -> None:
+        """Steps that were taken before the watching began, as many in each process."""
+        self._hooks.ticks = taken
+
+    def _at(self, place: int) -> None:
+        """The training is at a place between two steps: where it is that of several processes, see to the others."""
+        if self._meetings is not None:
+            self._meetings.come(place, self._obey)
+        elif self._unlinked:
+            if self._engine.inbox.held:
+                self._engine.turn_down(self._unlinked)
+        else:
+            self._join(ranks.place())
+
+    def _join(self, place: ranks.Place | None) -> None:
+        """Find out whether this is one of several processes, after the first step."""
+        if place is None or not ranks.linked():
+            self._hooks.at = None
+            self._engine.inbox.release()
+            if place is not None:
+                self._say(f"there are {place.world} processes, and nothing links them; this one is watched alone")
+            return
+        if place.rank:
+            raise RuntimeError(f"this is rank {place.rank}, and torch.distributed has to be initialized before watch")
+        assert self._training is not None
+        self._engine.inbox.hold()
+        self._hooks.shared = True
+        try:
+            self._meetings = Meetings(place, self._number, self._engine, self._training, self._hooks)
+        except (ranks.RanksError, RuntimeError) as error:
+            self._unlinked = f"nothing can be changed in all processes: {error}"
+            self._say(self._unlinked)
+            return
+        self._engine.note(
+            f"{place.world} processes: a command takes effect in all of them at the same step; the loss is their mean "
+            "where each tells its own, norm and gauges are those of rank 0"
+        )
 
     def _say(self, text: str) -> None:
         """Into the journal, once that has a run."""
@@ -258,25 +344,33 @@ class Run:
         if self._hooks.others:
             kinds, self._hooks.others = ", ".join(sorted(self._hooks.others)), set()
             self._say(f"{kinds} steps parameters of this model too, and is not watched; optimizer=[...] takes several")
-        if not self._engine.due:
+        if self._meetings is not None and self._meetings.near(2 * self._hooks.ticks):
+            # The engine would pause at this step, and the others would not.
             return
+        if self._engine.due:
+            self._obey()
+
+    def _obey(self) -> None:
+        assert self._training is not None
         try:
             with self._training.aside:
                 goes_on = self._engine.between_steps()
         except KeyboardInterrupt:
             # Whoever interrupts a pause wants the script back: a loop that is started again isn't to wait at once.
-            self._engine.submit(p.Run(id=0))
+            self._engine.submit(p.Run(id=0), at_once=True)
             raise
         if self._engine.run is None:
             raise RuntimeError("no run can be made of this training; the run's log says why")
         if not goes_on:
-            self._hooks.over = True
+            self._hooks.end()
             # As Ctrl+C does, so that the script can save what it has.
             raise KeyboardInterrupt(f"the run {self.name} was ended from a screen")
 
     def _fault(self, error: Exception) -> None:
         """Something here went wrong: said once, and the loop goes on unwatched."""
         log.error("watching ended", exc_info=error)
+        if self._meetings is not None:
+            self._meetings.give_up()
         text = f"watching ended: {type(error).__name__}: {error}; the script trains on unwatched"
         try:
             self._engine.note(text, warning=True)
@@ -290,6 +384,23 @@ class Run:
                 self._folder.delete()
             except (RunError, OSError):
                 log.info("the folder of a run that never began could not be removed")
+
+
+def _folder(name: str | None, place: ranks.Place | None, number: int) -> RunFolder:
+    """A new folder; where the launcher has started the processes again, under the name that the run had before.
+
+    Raises:
+        RunError: it can't be made.
+    """
+    if place is None:
+        return RunFolder.create(name)
+    if before := ranks.kept_name(number):
+        name = before
+        with suppress(RunError):
+            RunFolder.find(before).rename(f"{before}.{ranks.restarts()}")
+    folder = RunFolder.create(name)
+    ranks.keep_name(number, folder.name)
+    return folder
 
 
 def _listed(given: Any) -> list[Any]:
@@ -307,41 +418,3 @@ def _print(text: str) -> None:
         print(text if text.startswith("aetui ") else f"aetui: {text}", file=sys.stderr, flush=True)
     except OSError:
         log.info("standard error takes nothing: %s", text)
-
-
-class _Logs:
-    """This package's log records in the logs of the runs that are watched, and in nothing of the user's meanwhile."""
-
-    def __init__(self) -> None:
-        self._logger = logging.getLogger("aetui")
-        self._handlers: list[logging.Handler] = []
-        self._before: tuple[list[logging.Handler], bool, int] = ([], True, logging.NOTSET)
-
-    def open(self, file: Path) -> logging.Handler:
-        logger = self._logger
-        if not self._handlers:
-            self._before = list(logger.handlers), logger.propagate, logger.level
-            for handler in self._before[0]:
-                logger.removeHandler(handler)
-            logger.propagate = False
-            logger.setLevel(logging.INFO)
-        handler = logging.FileHandler(file)
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        logger.addHandler(handler)
-        self._handlers.append(handler)
-        return handler
-
-    def close(self, handler: logging.Handler) -> None:
-        """Leave logging as it was before the first of the runs that are watched."""
-        logger = self._logger
-        logger.removeHandler(handler)
-        handler.close()
-        self._handlers.remove(handler)
-        if not self._handlers:
-            handlers, logger.propagate, level = self._before
-            logger.setLevel(level)
-            for one in handlers:
-                logger.addHandler(one)
-
-
-_logs = _Logs()

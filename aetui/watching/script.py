@@ -32,7 +32,9 @@ def command(told: dict[str, Any], arguments: list[str]) -> list[str]:
     told: `script` or `module`, and what the finder is to know (`aetui.watching.told.Told`).
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return [sys.executable, "-c", START, root, json.dumps(told), *arguments]
+    # As `python -u` has it, which launchers use.
+    flags = ["-u"] if getattr(sys.stdout, "write_through", False) else []
+    return [sys.executable, *flags, "-c", START, root, json.dumps(told), *arguments]
 
 
 def main() -> None:

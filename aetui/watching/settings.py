@@ -56,6 +56,8 @@ class WatchedSettings:
         self._held: list[float] | None = None
         self._rates = 0.0, 0
         """Sum of the first group's rates since it was set, and of how many steps."""
+        self.spread: Callable[[Mapping[str, str]], None] = lambda _changes: None
+        """Has the other processes put changes in force that are so here."""
 
     def of(self, optimizers: Sequence[torch.optim.Optimizer], schedulers: Sequence[Any]) -> None:
         """Take the optimizers' groups for the settings; `schedulers` are those that the user named."""
@@ -174,6 +176,7 @@ class WatchedSettings:
             threshold = found.get(_THRESHOLD) or _text(self.threshold or 1.0)
             self.clip = s.NoClip() if kind is s.NoClip else kind(threshold=float(threshold))
             self.clip_chosen = True
+        self.spread(changes)
         return remark
 
     def _put(self, path: str, value: float) -> str:

@@ -42,6 +42,9 @@ class WatchedSteps:
         self._device = device
         self._losses: list[Figure] = []
         self._parts: list[Figure] = []
+        self.together: Callable[[int, Records], Records] = lambda _first, records: records
+        """What is made of records where other processes have theirs of the same steps; first: steps recorded before."""
+        self._drained = 0
         self._open: tuple[Figure, Figure, Figure] | None = None
         """Norm, clipped and skipped of the step that waits for its loss."""
         self.per_epoch = math.inf
@@ -133,6 +136,9 @@ class WatchedSteps:
     def drain(self) -> Records:
         with self._draining:
             records = self._recorder.drain()
+            if len(records):
+                first, self._drained = self._drained, self._drained + len(records)
+                records = self.together(first, records)
             parts, known = self._named.take(len(records))
         counted = records.clipped >= 0
         if not counted.all():

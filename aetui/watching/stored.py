@@ -15,6 +15,9 @@ from aetui.watching.packing import LEFT, filled, pack, unpack
 from aetui.watching.settings import WatchedSettings
 from aetui.watching.steps import WatchedSteps
 
+LOADER = "loader"
+"""What the user's loader is called among the others."""
+
 
 class WatchedStored:
     """Weights and buffers, and the state of optimizers, schedulers, scaler, loader and random numbers.
@@ -39,6 +42,12 @@ class WatchedStored:
         self._module, self._optimizers, self._others = module, optimizers, others
         self._steps, self._settings, self._aside = steps, settings, aside
         self.about = about
+        self.many = False
+        """Whether other processes take the same steps, each with rows and random numbers of its own."""
+        self.differing: Callable[[], str] = lambda: ""
+        """Why the state of this process is not that of all, '' where it is."""
+        self.spread: Callable[[Checkpoint], None] = lambda _checkpoint: None
+        """Has the other processes put a state back."""
 
     def capture(self) -> Checkpoint:
         tensors: dict[str, Tensor] = {}
@@ -62,18 +71,15 @@ class WatchedStored:
         }  # fmt: skip
         return Checkpoint(tensors, plain)
 
+    def objection(self) -> str:
+        return self.differing()
+
     def restore(self, checkpoint: Checkpoint) -> None:
+        self._check(checkpoint)
+        self.spread(checkpoint)
         tensors, plain = checkpoint.tensors, checkpoint.plain
-        held = dict(self._held())
-        shapes = {name: tensor.shape for name, tensor in held.items()}
+        held, optimizers, schedulers = dict(self._held()), self._optimizers(), self._schedulers()
         saved = {name.removeprefix(MODULE): one for name, one in tensors.items() if name.startswith(MODULE)}
-        given = {name: tensor.shape for name, tensor in saved.items()}
-        if shapes != given:
-            odd = next(name for name in {**shapes, **given} if shapes.get(name) != given.get(name))
-            raise CheckpointError(f"the checkpoint is of another model: {odd} is not as it was")
-        optimizers, schedulers = self._optimizers(), self._schedulers()
-        if len(plain["optimizers"]) != len(optimizers):
-            raise CheckpointError("the checkpoint is from before the optimizers were the present ones")
         with torch.no_grad():
             for name, tensor in held.items():
                 tensor.copy_(saved[name])
@@ -87,15 +93,33 @@ class WatchedStored:
             for one, (_, packed) in zip(schedulers, plain["schedulers"], strict=True):
                 one.load_state_dict(filled(unpack(packed, tensors), one.state_dict()))
         for name, one in self._others.items():
-            if name in plain["others"]:
+            if name in plain["others"] and not (self.many and name == LOADER):
                 one.load_state_dict(filled(unpack(plain["others"][name], tensors), one.state_dict()))
         self._settings.restore(plain["settings"])
         self._steps.stand_at(plain["steps"])
+        if self.many:
+            # Each process has random numbers of its own, and those of one are none for the others.
+            if self._aside.entered:
+                self._aside.renew_state()
+            return
         randomness = Randomness.unpacked(unpack(plain["random"], tensors))
         if self._aside.entered:
             self._aside.renew(randomness)
         else:
             randomness.put_back()
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        shapes = {name: tensor.shape for name, tensor in self._held()}
+        given = {
+            name.removeprefix(MODULE): one.shape
+            for name, one in checkpoint.tensors.items()
+            if name.startswith(MODULE)
+        }  # fmt: skip
+        if shapes != given:
+            odd = next(name for name in {**shapes, **given} if shapes.get(name) != given.get(name))
+            raise CheckpointError(f"the checkpoint is of another model: {odd} is not as it was")
+        if len(checkpoint.plain["optimizers"]) != len(self._optimizers()):
+            raise CheckpointError("the checkpoint is from before the optimizers were the present ones")
 
     def restore_start(self) -> None:
         raise CheckpointError("the state of step 0 was not kept")

@@ -19,6 +19,9 @@ from aetui.watching.settings import WatchedSettings
 from aetui.watching.steps import WatchedSteps
 from aetui.watching.stored import WatchedStored
 
+NOTEBOOK = "notebook"
+"""What stands for the name of a script where there is none."""
+
 
 class WatchedTraining:
     """What engine, gauges, diagnosis and record see of it."""
@@ -124,4 +127,4 @@ def script() -> str:
     """The name of the script that runs, `notebook` where there is none."""
     main = sys.modules.get("__main__")
     file = getattr(main, "__file__", None)
-    return Path(file).name if file else "notebook"
+    return Path(file).name if file else NOTEBOOK
