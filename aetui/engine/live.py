@@ -342,6 +342,7 @@ class LiveRun:
             step=len(self.history),
             epoch=training.steps.epoch if epoch is None else epoch,
             steps_per_second=self.speed.rate if state == "running" else None,
+            seconds_left=self.speed.seconds_left(self.info.goal) if state == "running" else None,
             lr=settings.rate,
             base_lr=settings.base_rate,
             loss=loss,

@@ -120,8 +120,8 @@ class Engine:
         view, missing = run.view(look)
         stalled = self._stalled(run)
         if stalled is not None:
-            status = replace(view.status, stalled=stalled, steps_per_second=None, queued=len(self._inbox))
-            view = replace(view, status=status)
+            own = {"stalled": stalled, "steps_per_second": None, "seconds_left": None, "queued": len(self._inbox)}
+            view = replace(view, status=replace(view.status, **own))
         if missing and self._now.state != "running":
             self._inbox.wake()
         return view

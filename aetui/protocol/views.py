@@ -25,6 +25,8 @@ class Status(Struct, frozen=True, kw_only=True):
     step: int = 0
     epoch: float | None = 0.0
     steps_per_second: float | None = None
+    seconds_left: float | None = None
+    """Up to the run's goal at the speed of the last minute; None without a goal, at rest and while it warms up."""
     lr: float | None = None
     """Learning rate of the next step."""
     base_lr: float | None = None

@@ -226,5 +226,5 @@ def _at(status: p.Status, step: int) -> p.Status:
     """A status at a later step, without the figures that are of another."""
     if step <= status.step:
         return status
-    gone = {"epoch": None, "steps_per_second": None, "loss": None, "grad_norm": None, "clipped_share": None}
-    return replace(status, step=step, **gone)
+    gone = ("epoch", "steps_per_second", "seconds_left", "loss", "grad_norm", "clipped_share")
+    return replace(status, step=step, **dict.fromkeys(gone))
