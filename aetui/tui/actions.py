@@ -125,6 +125,11 @@ ACTIONS: tuple[Action, ...] = (
         "export", "export", "Take the run away: its history, its weights, or a script that trains it.",
         ("ctrl+o",), ("e",), PROGRAM,
     ),
+    Action(
+        "copy", "copy",
+        "Copy what is under the cursor (remedy, setting, entries of the journal), else verdict and status.",
+        ("ctrl+t",), ("Y",), PROGRAM,
+    ),
     Action("next-theme", "theme", "Next color theme.", (), ("t",), VIEW),
     Action("about", "about this run", "What this run shows, and which settings to try.", (), ("a",), PROGRAM),
     Action(

@@ -15,6 +15,7 @@ from aetui import protocol as p
 from aetui.spec import RunSpec
 from aetui.tui import characters, dialogs
 from aetui.tui.actions import ActionProvider, bindings, keymap_for
+from aetui.tui.copying import Copying
 from aetui.tui.form import SpecForm
 from aetui.tui.frames import Frames
 from aetui.tui.help import HelpScreen
@@ -78,6 +79,7 @@ class Workbench(OrderedInput):
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
         self.shell = Shell(self, self.bench, self._frames, self.user_keys)
         self.watched = WatchedRun(session, self.shell, log_file=log_file, new_engine=new_engine)
+        self._copying = Copying(self.shell, self.copy_to_clipboard if self.terminal.queries else None)
         self._leaving = Leaving(session, self.shell, placement=placement, attached=attached)
         self._begin = lambda: self.watched.begin(spec, start=start, folder=open_folder, attached=attached)
         self._problems = list(problems)
@@ -279,6 +281,9 @@ class Workbench(OrderedInput):
         self._frames.redraw(panes=True)
 
     # --- actions: program -----------------------------------------------------------------------
+
+    def action_copy(self) -> None:
+        self._copying.copy(self.model)
 
     def action_about(self) -> None:
         if self.model.info is None:

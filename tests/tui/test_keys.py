@@ -86,6 +86,7 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "sample-previous": lambda app, link: link.looks()[-1].sample == 0,
     "next-theme": lambda app, link: app.theme == "high-contrast" and notice(app) == "theme high-contrast",
     "about": opens(ShowText),
+    "copy": lambda app, link: notice(app).startswith("copied, also in "),
     "screenshot": lambda app, link: Path("aetui-brisk-otter-1200.svg").read_text().startswith("<svg"),
     "command-palette": opens(CommandPalette),
     "help": opens(HelpScreen),
