@@ -226,6 +226,19 @@ def status(
     return show_status(run, as_json=json, every=every if watch else None)
 
 
+alerts = App(
+    name="alerts", help="What a run says by itself, as [alerts] of settings.toml has it.", help_format="plaintext"
+)
+
+
+@alerts.command(name="test")
+def try_alerts() -> int:
+    """Take every way that is set now, bell, desktop, command and webhook, and say what came of it."""
+    from aetui.cli.alerts import test_alerts
+
+    return test_alerts()
+
+
 def export(
     run: str,
     /,
@@ -250,4 +263,4 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, status, steer, stop, export)
+commands = (runs, resume, attach, status, steer, stop, export, alerts)

@@ -311,6 +311,11 @@ class LiveRun:
         cause = f"; most likely: {best.title} ({best.confidence:.2f})" if best else ""
         return f"verdict {report.verdict}: {report.headline}{cause}"
 
+    @property
+    def verdict(self) -> str:
+        """As it was last said."""
+        return self._verdict
+
     def step_measured(self) -> bool:
         """One training step whose updates the layers gauge shows; False where it was not finite."""
         steps = self.training.steps

@@ -12,6 +12,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from aetui import protocol as p
+from aetui.alerts.sending import send_away, settle
+from aetui.alerts.told import Listener
 from aetui.engine import describe, pulse, whereabouts
 from aetui.engine.handler import CommandHandler
 from aetui.engine.inbox import Inbox
@@ -54,8 +56,10 @@ class Engine:
         """Makes the first run, where no command brings it."""
         if training is not None:
             self._given = lambda: self._handler.begin_with(training)
+        self._listener = Listener()
         self._store = Store(name, log_file, folder, store)
         self._journal = Journal()
+        self._journal.join(self._tell_elsewhere)
         self._inbox = Inbox()
         self.on_folder: Callable[[Path | None], str] | None = None
         """Told of the folder of each run that is loaded; what it answers goes into the journal."""
@@ -130,6 +134,18 @@ class Engine:
         """The checkpoints that a rewind can go to."""
         run = self._now.run
         return p.Places(places=run.recording.places() if run and run.recording else ())
+
+    def _tell_elsewhere(self, reply: p.Reply) -> None:
+        """A sink: what is an alert goes to whoever is elsewhere, as the user's settings say."""
+        try:
+            if (alert := self._listener.hear(reply)) is not None:
+                send_away(alert, self._note_alert)
+        except Exception:
+            log.exception("an alert was not told")
+
+    def _note_alert(self, text: str) -> None:
+        if not self._over:
+            self.note(text, warning=True)
 
     @property
     def saved(self) -> bool:
@@ -277,6 +293,7 @@ class Engine:
             words, run = ["the engine has ended"], self._now.run
             self._attempt(self._put_away, state, reason, words)
             self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
+            self._attempt(settle)
 
     def _put_away(self, state: p.State | None, reason: str, words: list[str]) -> None:
         now, run = self._now, self._now.run

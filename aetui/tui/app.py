@@ -12,10 +12,13 @@ from textual.driver import Driver
 from textual.geometry import Region
 
 from aetui import protocol as p
+from aetui.alerts.terminal import sequences
+from aetui.alerts.told import Alert
 from aetui.spec import RunSpec
 from aetui.tui import characters, dialogs
 from aetui.tui.actions import ActionProvider, bindings, keymap_for
 from aetui.tui.copying import Copying
+from aetui.tui.driver import LineDriver
 from aetui.tui.form import SpecForm
 from aetui.tui.frames import Frames
 from aetui.tui.help import HelpScreen
@@ -77,7 +80,7 @@ class Workbench(OrderedInput):
         self.bench = WorkbenchScreen(self.user_keys)
         session = Session(link, spec, read_only=read_only)
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
-        self.shell = Shell(self, self.bench, self._frames, self.user_keys)
+        self.shell = Shell(self, self.bench, self._frames, self.user_keys, self._alert)
         self.watched = WatchedRun(session, self.shell, log_file=log_file, new_engine=new_engine)
         self._copying = Copying(self.shell, self.copy_to_clipboard if self.terminal.queries else None)
         self._leaving = Leaving(session, self.shell, placement=placement, attached=attached)
@@ -103,8 +106,6 @@ class Workbench(OrderedInput):
         return variable_defaults()
 
     def get_driver_class(self) -> type[Driver]:
-        from aetui.tui.driver import LineDriver
-
         return LineDriver
 
     def pictures(self, key: bool) -> list[tuple[Region, bool]]:
@@ -116,6 +117,12 @@ class Workbench(OrderedInput):
         ]
         top = self.screen_stack[-1:]
         return late + [(child.region, False) for screen in top if screen is not self.bench for child in screen.children]
+
+    def _alert(self, alert: Alert) -> None:
+        """Have the terminal ring or show what happened, as the user's settings say."""
+        driver, drawn = self._driver, sequences(alert, self.settings.alerts)
+        if drawn and isinstance(driver, LineDriver):
+            driver.pass_on(drawn)
 
     def get_default_screen(self) -> WorkbenchScreen:
         return self.bench

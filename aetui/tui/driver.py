@@ -81,6 +81,11 @@ class LineDriver(LinuxDriver):
         if rest:
             super().write(rest)
 
+    def pass_on(self, sequence: str) -> None:
+        """Send what draws nothing and is no part of the picture, as it is."""
+        if self._running:
+            super().write(sequence)
+
     def flush(self) -> None:
         """Send what the line takes now; the rest follows as answers come."""
         if self._running and self._cells is not None:

@@ -1,4 +1,4 @@
-"""The user's settings file: theme, refresh, engine and keys, with safe values where it is wrong."""
+"""The user's settings file: theme, refresh, engine, alerts and keys, with safe values where it is wrong."""
 
 import tomllib
 from collections.abc import Collection, Mapping
@@ -10,7 +10,8 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 from textual.binding import Binding
 from textual.keys import REPLACED_KEYS, Keys, key_to_character
 
-from aetui.paths import config_folder
+from aetui.alerts.settings import AlertSettings, alert_settings
+from aetui.paths import settings_path
 from aetui.spec.errors import nearest
 from aetui.tui.actions import ACTIONS, BY_ID, keys_of, shown
 
@@ -25,6 +26,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["auto", "braille", "blocks", "ascii"],
         Meta(description="auto, braille, blocks or ascii"),
     ] = "auto"
+    alerts: AlertSettings = AlertSettings()
     keys: Annotated[dict[str, str | list[str]], Meta(description='a table of action = "key, key"')] = field(
         default_factory=dict
     )
@@ -37,11 +39,6 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 _NAMED_KEYS = {key.value for key in Keys if not key.value.startswith("<")} | {"space"}
 """Every key that Textual has a name for; those with ctrl or shift are the ones that terminals send."""
-
-
-def settings_path() -> Path:
-    """Where the settings file is."""
-    return config_folder() / "settings.toml"
 
 
 def load_settings(path: Path | None = None, others: Collection[str] = ()) -> tuple[Settings, list[str]]:
@@ -77,6 +74,10 @@ def _values(raw: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
             continue
         if key == "keys" and isinstance(value, dict):
             values[key] = value
+            continue
+        if key == "alerts":
+            values[key], more = alert_settings(value)
+            problems += more
             continue
         try:
             values[key] = convert(value, hints[key])
