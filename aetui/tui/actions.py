@@ -113,8 +113,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart-window", "window", "Next window of the loss chart: all steps, or the last ones.", (), ("w",), VIEW),
     Action("chart-smoothing", "smoothing", "Next smoothing of the loss chart.", (), ("m",), VIEW),
     Action(
-        "chart-curve", "curve", "Next curve of the loss chart: the loss, or what your own loop logs by name.",
+        "chart-curve", "curve",
+        "Next curve of the loss chart: loss, gradient norm, penalties, learning rate, explained variance, your own.",
         (), ("v",), VIEW,
+    ),
+    Action("chart-axis", "axis", "Steps, epochs or time along the loss chart.", (), ("h",), VIEW),
+    Action(
+        "chart-marker", "marker", "What the loss chart is drawn in: braille, quadrants, blocks or ASCII.",
+        (), ("p",), VIEW,
     ),
     Action("sample-next", "next sample", "Next sample of the reconstructions.", (), ("right_square_bracket",), VIEW),
     Action(

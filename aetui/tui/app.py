@@ -27,6 +27,7 @@ from aetui.tui.line import Line
 from aetui.tui.model import RunModel
 from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
+from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.read_only import steers
@@ -77,7 +78,7 @@ class Workbench(OrderedInput):
         self.line = Line()
         self.user_keys = self.settings.keymap
         self.animation_level = "none"
-        self.bench = WorkbenchScreen(self.user_keys)
+        self.bench = WorkbenchScreen(self.user_keys, marker=self.settings.marker)
         session = Session(link, spec, read_only=read_only)
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
         self.shell = Shell(self, self.bench, self._frames, self.user_keys, self._alert)
@@ -268,9 +269,16 @@ class Workbench(OrderedInput):
         await self.bench.panes["loss"].run_action("cycle_smoothing")
 
     async def action_chart_curve(self) -> None:
-        if not self.model.parts:
-            self.shell.say("there is one curve; run.log(loss, kl=...) of a loop of your own makes more")
         await self.bench.panes["loss"].run_action("cycle_curve")
+
+    async def action_chart_axis(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_axis")
+
+    async def action_chart_marker(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_marker")
+
+    def on_loss_pane_said(self, message: LossPane.Said) -> None:
+        self.shell.say(message.text)
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)

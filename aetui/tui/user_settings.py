@@ -14,6 +14,7 @@ from aetui.alerts.settings import AlertSettings, alert_settings
 from aetui.paths import settings_path
 from aetui.spec.errors import nearest
 from aetui.tui.actions import ACTIONS, BY_ID, keys_of, shown
+from aetui.tui.markers import Marker
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -26,6 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["auto", "braille", "blocks", "ascii"],
         Meta(description="auto, braille, blocks or ascii"),
     ] = "auto"
+    marker: Annotated[Marker, Meta(description="braille, quadrants, blocks or ascii")] = "braille"
     alerts: AlertSettings = AlertSettings()
     keys: Annotated[dict[str, str | list[str]], Meta(description='a table of action = "key, key"')] = field(
         default_factory=dict

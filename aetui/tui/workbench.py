@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from aetui.tui.actions import PANES, footer_items, key_text
 from aetui.tui.form import SpecForm
+from aetui.tui.markers import Marker
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.panes.code_pane import CodePane
@@ -168,13 +169,14 @@ class WorkbenchScreen(Screen[None]):
     class Arranged(Message):
         """Other panes are on the screen than before."""
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
+    def __init__(self, keymap: Mapping[str, str], *, marker: Marker = "braille") -> None:
+        """keymap: the user's keys. marker: what the loss chart is drawn in."""
         super().__init__()
         self.form = SpecForm(id="settings")
         self.pairs = PairsPane(id="pairs")
         self.panes: dict[str, Pane | SpecForm] = {
             "settings": self.form,
-            "loss": LossPane(id="loss"),
+            "loss": LossPane(marker, id="loss"),
             "variance": VariancePane(id="variance"),
             "pairs": self.pairs,
             "code": CodePane(id="code"),
