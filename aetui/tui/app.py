@@ -33,6 +33,7 @@ from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.read_only import steers
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
+from aetui.tui.suspending import obstacle, suspend
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
 from aetui.tui.user_settings import Settings
@@ -86,6 +87,7 @@ class Workbench(OrderedInput):
         self._copying = Copying(self.shell, self.copy_to_clipboard if self.terminal.queries else None)
         self._leaving = Leaving(session, self.shell, placement=placement, attached=attached)
         self._begin = lambda: self.watched.begin(spec, start=start, folder=open_folder, attached=attached)
+        self._placement = placement
         self._problems = list(problems)
         self._wanted_theme = theme or self.settings.theme
         self._themes: list[str] = []
@@ -190,6 +192,8 @@ class Workbench(OrderedInput):
 
     @steers
     def action_undo(self) -> None:
+        if self.pressed == "ctrl+z":
+            self.watched.moving.explain_undo()
         self.session.undo()
 
     @steers
@@ -235,6 +239,12 @@ class Workbench(OrderedInput):
     def action_detach(self) -> None:
         self._leaving.detach()
 
+    def action_suspend(self) -> None:
+        if why := obstacle(self._placement) if isinstance(self._driver, LineDriver) else "this screen has no terminal":
+            self.shell.say(f"can't suspend: {why}; {self.shell.key('detach')} detaches", "warning")
+        else:
+            suspend()
+
     async def action_quit(self) -> None:
         self._leaving.quit()
 
@@ -258,6 +268,12 @@ class Workbench(OrderedInput):
             self.bench.toggle_maximize()
         else:
             self.bench.set_focus(None)
+
+    def action_next_pane(self) -> None:
+        self.bench.choose_beside(1)
+
+    def action_previous_pane(self) -> None:
+        self.bench.choose_beside(-1)
 
     async def action_chart_log(self) -> None:
         await self.bench.panes["loss"].run_action("toggle_log")

@@ -95,11 +95,14 @@ def _keys(wanted: Mapping[str, Any], others: Collection[str], problems: list[str
     accepted: dict[str, str] = {}
     for action, text in wanted.items():
         try:
-            keys = [_normal(key) for key in _split(convert(text, str | list[str]))]
+            given = _split(convert(text, str | list[str]))
+            keys = [_normal(key) for key in given]
         except ValidationError:
             problems.append(f"keys.{action}: {text!r} is not allowed; it takes text such as 'f5, space'")
             continue
-        refusal = next(filter(None, map(_refusal, keys)), "")
+        # Textual has a name for each character, but does not find all of them by it.
+        doubtful = [key for key, one in zip(keys, given, strict=True) if len(one) != 1 or not one.isprintable()]
+        refusal = next(filter(None, map(_refusal, doubtful)), "")
         if action not in BY_ID and action not in others:
             problems.append(f"keys.{action}: unknown action; {nearest(action, [*BY_ID, *others])}")
         elif refusal:
@@ -135,7 +138,7 @@ def _normal(key: str) -> str:
     """A key by Textual's name: `?` is `question_mark`, `Ctrl+S` is `ctrl+s`."""
     front, plus, name = key[:-1].rpartition("+") if len(key) > 1 else ("", "", "")
     if not plus:
-        return _character_name(normalize("NFC", key))
+        return _character_name(key if len(key) == 1 else normalize("NFC", key))
     name = _character_name(normalize("NFC", (name + key[-1]).strip()))
     modifiers = [modifier.strip().lower() for modifier in front.split("+")]
     return "+".join([*modifiers, name.lower() if "ctrl" in modifiers else name])
