@@ -64,6 +64,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     dtype: str = ""
     memory: int | None = None
     """Bytes in use on the device, or resident in the engine on a CPU."""
+    slowed: str = ""
+    """What on the machine slows the run."""
     stalled: str = ""
     """Where a step is that takes long."""
     settings: dict[str, str] = {}
@@ -143,6 +145,7 @@ def of_engine(talk: Talk, engine: int | None, patience: float = _FRESH) -> Stand
         device=info.device,
         dtype=info.dtype,
         memory=status.memory,
+        slowed=status.slowed,
         stalled=_stalled(stall) if stall is not None else "",
         settings={one.path: one.value for one in info.settings},
         lr=status.lr,

@@ -131,6 +131,8 @@ def _rows(one: Standing) -> Iterator[tuple[str, str]]:
     if one.seconds_left is not None and one.ends is not None:
         ends = clock(one.ends, time.time())
         yield "time left", f"{duration(one.seconds_left)}, ends {ends if ends[0].isalpha() else f'at {ends}'}"
+    if one.slowed:
+        yield "slowed", one.slowed
     if one.unsaved:
         yield "not saved", one.unsaved
     yield "settings", _settings(one.settings, one.lr)

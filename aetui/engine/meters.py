@@ -85,6 +85,11 @@ def crowded() -> bool:
     return os.getloadavg()[0] - threads >= (os.cpu_count() or 1)
 
 
+def card_of(device: torch.device) -> str:
+    """The UUID of a CUDA device, as its driver has it; '' for any other."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else ""
+
+
 def memory_in_use(device: torch.device) -> int | None:
     """Bytes that tensors hold on a GPU; on a CPU the process's resident memory, None where unknown."""
     if device.type == "cuda":

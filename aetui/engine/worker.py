@@ -12,15 +12,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from aetui import protocol as p
-from aetui.alerts.sending import send_away, settle
-from aetui.alerts.told import Listener
 from aetui.engine import describe, pulse, whereabouts
 from aetui.engine.handler import CommandHandler
 from aetui.engine.inbox import Inbox
 from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
+from aetui.engine.machine import Machine
+from aetui.engine.meters import card_of
 from aetui.engine.present import Present
 from aetui.engine.store import Store
+from aetui.engine.telling import Telling
 from aetui.report import Report
 from aetui.runs.recording import Recording
 from aetui.training.interface import Training
@@ -56,10 +57,9 @@ class Engine:
         """Makes the first run, where no command brings it."""
         if training is not None:
             self._given = lambda: self._handler.begin_with(training)
-        self._listener = Listener()
         self._store = Store(name, log_file, folder, store)
         self._journal = Journal()
-        self._journal.join(self._tell_elsewhere)
+        self._journal.join(Telling(lambda text: None if self._over else self.note(text, warning=True)).take)
         self._inbox = Inbox()
         self.on_folder: Callable[[Path | None], str] | None = None
         """Told of the folder of each run that is loaded; what it answers goes into the journal."""
@@ -78,6 +78,7 @@ class Engine:
         self._over = False
         self._heart: pulse.Heart | None = None
         now = self._now
+        self._machine = Machine()
         self._pulse = pulse.Pulse(lambda: (now.signs, now.run and now.run.training.steps.done))
 
     # --- a run that is there already ------------------------------------------------------------
@@ -126,6 +127,8 @@ class Engine:
         if stalled is not None:
             own = {"stalled": stalled, "steps_per_second": None, "seconds_left": None, "queued": len(self._inbox)}
             view = replace(view, status=replace(view.status, **own))
+        if self._machine.slowed and view.status.state == "running":
+            view = replace(view, status=replace(view.status, slowed=self._machine.slowed))
         if missing and self._now.state != "running":
             self._inbox.wake()
         return view
@@ -134,18 +137,6 @@ class Engine:
         """The checkpoints that a rewind can go to."""
         run = self._now.run
         return p.Places(places=run.recording.places() if run and run.recording else ())
-
-    def _tell_elsewhere(self, reply: p.Reply) -> None:
-        """A sink: what is an alert goes to whoever is elsewhere, as the user's settings say."""
-        try:
-            if (alert := self._listener.hear(reply)) is not None:
-                send_away(alert, self._note_alert)
-        except Exception:
-            log.exception("an alert was not told")
-
-    def _note_alert(self, text: str) -> None:
-        if not self._over:
-            self.note(text, warning=True)
 
     @property
     def saved(self) -> bool:
@@ -173,6 +164,9 @@ class Engine:
             if where != now.where:
                 now.where = where
                 now.emit(p.Loading(stage=now.stage, where=where))
+        run = now.run
+        if run is not None and now.state == "running":
+            self._machine.look(run.threads, lambda: card_of(run.training.measured.device))
 
     def _stalled(self, run: LiveRun) -> p.Stall | None:
         """What the worker thread has been busy with for some seconds, if it has."""
@@ -293,7 +287,6 @@ class Engine:
             words, run = ["the engine has ended"], self._now.run
             self._attempt(self._put_away, state, reason, words)
             self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
-            self._attempt(settle)
 
     def _put_away(self, state: p.State | None, reason: str, words: list[str]) -> None:
         now, run = self._now, self._now.run

@@ -261,14 +261,17 @@ def _device(model: RunModel) -> Part:
 
 
 def _crowd(model: RunModel) -> list[Part]:
-    """What would serve a run that shares its cores."""
-    if not model.status.crowded or state_word(model) != STATES["running"]:
+    """What slows a run, and what would serve one that shares its cores."""
+    status = model.status
+    if not (status.crowded or status.slowed) or state_word(model) != STATES["running"]:
         return []
     own = model.info is not None and not model.info.spec
-    forms = (
-        f"busy machine: {'torch.set_num_threads(1)' if own else 'train.threads=1'} may be faster",
-        *("busy: try 1 thread", "busy"),
-    )
+    faster = f"{'torch.set_num_threads(1)' if own else 'train.threads=1'} may be faster"
+    if not status.slowed:
+        forms: tuple[str, ...] = (f"busy machine: {faster}", "busy: try 1 thread", "busy")
+    else:
+        slowed = f"slowed: {texts.plain(status.slowed)}"
+        forms = (*[f"{slowed}; {faster}"] * status.crowded, slowed, "slowed")
     return [Part("crowd", tuple(((form, "warning"),) for form in forms), tuple(map(len, forms)))]
 
 

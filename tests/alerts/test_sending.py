@@ -16,7 +16,7 @@ from aetui import protocol as p
 from aetui.alerts import sending
 from aetui.alerts.settings import AlertSettings, alert_settings, load_alerts
 from aetui.alerts.terminal import notification, sequences
-from aetui.alerts.told import Alert
+from aetui.alerts.told import Alert, Listener
 from aetui.cli.main import main
 from aetui.paths import settings_path
 
@@ -230,12 +230,12 @@ def test_a_notification_goes_through_tmux_and_has_no_controls():
 def test_a_fault_in_telling_never_reaches_the_run(monkeypatch: pytest.MonkeyPatch):
     from aetui.engine.worker import Engine
 
-    engine, heard = Engine("otter", store=False), []
+    heard: list[p.Reply] = []
 
-    def broken(reply: p.Reply) -> None:
+    def broken(self: Listener, reply: p.Reply) -> None:
         heard.append(reply)
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(engine._listener, "hear", broken)
-    engine.note("a sentence")
-    assert [one.text for one in heard] == ["a sentence"]
+    monkeypatch.setattr(Listener, "hear", broken)
+    Engine("otter", store=False).note("a sentence")
+    assert [getattr(one, "text", "") for one in heard] == ["a sentence"]

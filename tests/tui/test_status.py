@@ -292,6 +292,20 @@ def test_the_time_left_stands_beside_the_step_and_moves_nothing(running, monkeyp
         ]
 
 
+@pytest.mark.parametrize(
+    ("width", "crowded", "said"),
+    [
+        (198, True, "slowed: 3 other processes on 2 cores; train.threads=1 may be faster"),
+        (118, False, "slowed: 3 other processes on 2 cores"),
+        (78, True, "slowed"),
+    ],
+)
+def test_what_slows_a_run_is_said_in_words(running, width, crowded, said):
+    slowed = {"slowed": "3 other processes on 2 cores", "crowded": crowded}
+    assert said in "".join(placed(running(**slowed), width, 2))
+    assert "slowed" not in "".join(placed(running(**slowed, state="paused"), width, 2))
+
+
 def test_a_loop_of_somebody_else_s_is_told_of_a_setting_that_it_has(running):
     own = running(crowded=True)
     own.info = replace(own.info, spec="")
