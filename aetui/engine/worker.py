@@ -59,7 +59,8 @@ class Engine:
             self._given = lambda: self._handler.begin_with(training)
         self._store = Store(name, log_file, folder, store)
         self._journal = Journal()
-        self._journal.join(Telling(lambda text: None if self._over else self.note(text, warning=True)).take)
+        self._telling = Telling(lambda text: None if self._over else self.note(text, warning=True))
+        self._journal.join(self._telling.take)
         self._inbox = Inbox()
         self.on_folder: Callable[[Path | None], str] | None = None
         """Told of the folder of each run that is loaded; what it answers goes into the journal."""
@@ -166,6 +167,8 @@ class Engine:
                 now.emit(p.Loading(stage=now.stage, where=where))
         run = now.run
         if run is not None and now.state == "running":
+            if self._telling.wants_verdict:
+                run.watch.want("diagnosis")
             self._machine.look(run.threads, lambda: card_of(run.training.measured.device))
 
     def _stalled(self, run: LiveRun) -> p.Stall | None:

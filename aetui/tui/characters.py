@@ -31,7 +31,7 @@ _ASCII = dict(
         ':+%#"_[]..:+*%|||###-|::::::><~.**oox/><^v><^v><vvxx---\'\'""<>+u23o.##*ov~!',
         strict=True,
     )
-) | dict(zip("▘▝▖▗▚▞▛▜▙▟", "''..\\/####", strict=True))
+) | dict(zip("▘▝▖▗▚▞▛▜▙▟«»", "''..\\/####<>", strict=True))
 
 
 @dataclass(frozen=True)
