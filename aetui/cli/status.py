@@ -22,6 +22,8 @@ from aetui.runs.folder import RunFolder
 from aetui.tui.figures import as_of, bytes_text, clock, duration
 
 COMMAND = "aetui status"
+_MOMENT = 2.0
+"""Seconds from the last word of an engine to the end of its process."""
 HOME, CLEAR = "\x1b[H", "\x1b[2J"
 _NAMES = 20
 """Cells of the names."""
@@ -75,13 +77,21 @@ def _standings(folder: RunFolder, every: float | None) -> Iterator[Standing]:
                     asked = time.monotonic()
                     found = of_engine(talk, engine, patience=0.0)
             except NoAnswer:
-                if folder.holder() is not None:
+                if not _gone(folder):
                     raise
-                break  # it ended a moment ago
+                break
             yield found
             if every is None or found.state in p.OVER:
                 return  # a run that is over stays as it is, and its engine is not to be kept up
     yield of_record(folder, COMMAND)
+
+
+def _gone(folder: RunFolder) -> bool:
+    """Whether the engine that has just stopped to answer has let go of its run, which takes a moment."""
+    end = time.monotonic() + _MOMENT
+    while (held := folder.holder() is not None) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not held
 
 
 class _Page:
