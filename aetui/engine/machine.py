@@ -17,7 +17,7 @@ _APART = 5.0
 _SHARE = 0.01
 """Share of the time that looking may take: a machine with thousands of processes is looked at less often."""
 _BUSY = 0.5
-"""Cores that a process uses which counts."""
+"""Part of a core, or of its fair share where that is less, that a process uses which counts."""
 
 
 class Cores:
@@ -31,9 +31,9 @@ class Cores:
 
     def look(self, threads: int) -> str:
         """What slows a run of so many threads, since the last look; '' where all have room."""
-        cores = available()
+        cores, load = available(), os.getloadavg()[0]
         # The load average costs nothing; only where it says that cores are short is each process looked at.
-        if os.getloadavg()[0] <= cores:
+        if load <= cores:
             self._seen = {}
             return ""
         before, self._seen = self._seen, self._times()
@@ -41,7 +41,8 @@ class Cores:
         if not before or passed <= 0:
             return ""
         used = [(spent - before[pid]) / passed for pid, spent in self._seen.items() if pid in before]
-        busy = [share for share in used if share >= _BUSY]
+        # Where many want a core, each gets a small part of it.
+        busy = [share for share in used if share >= _BUSY * min(1.0, cores / load)]
         return crowd(len(busy), cores) if sum(used) + threads > cores + _BUSY and busy else ""
 
     def _times(self) -> dict[int, float]:

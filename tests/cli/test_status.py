@@ -143,7 +143,7 @@ def test_a_status_that_is_renewed_ends_with_its_run(ours, capsys):
     def shown() -> list[dict[str, Any]]:
         nonlocal printed
         printed += capsys.readouterr().out
-        return [json.loads(line) for line in printed.splitlines()]
+        return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
     until(lambda: len(shown()) > 1)
     assert main(["steer", "mine", "go"]) == 0

@@ -69,6 +69,7 @@ def test_where_the_load_leaves_room_no_process_is_looked_at(monkeypatch):
         ((1.0,), 2, 2, "1 other process on 2 cores"),
         ((1.0,), 1, 2, ""),
         ((0.1, 0.1), 2, 2, ""),
+        ((0.15,) * 9, 2, 2, "9 other processes on 2 cores"),
         ((1.0,), 1, 1, "1 other process on 1 core"),
     ],
 )
@@ -76,7 +77,7 @@ def test_a_run_is_slowed_where_all_want_more_cores_than_there_are(monkeypatch, s
     clock = [100.0]
     monkeypatch.setattr(machine.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(machine, "available", lambda: cores)
-    monkeypatch.setattr(os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (12.0, 0.0, 0.0))
     later = {n: 10 * share for n, share in enumerate(spent)} | {77: 500.0}
     times = iter([dict.fromkeys(range(len(spent)), 0.0), later])
     monkeypatch.setattr(Cores, "_times", lambda self: next(times))
