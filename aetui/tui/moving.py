@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from aetui import protocol as p
-from aetui.tui import texts
 from aetui.tui.late_remedy import CANCEL, FORM, LateRemedyDialog
 from aetui.tui.rewind import RewindDialog
 from aetui.tui.session import Session
@@ -94,10 +93,10 @@ class Moving:
         else:
             return event.text + self._suspends()
         hint = self._suspends()
-        return texts.first_fitting(
-            (f"{event.text}; {way}{hint}", *([f"undone; {way}{hint}"] if hint else [f"{way}: {event.text}"])),
-            self._shell.columns - 2,
-        )
+        whole = f"{event.text}; {way}{hint}"
+        if len(whole) <= self._shell.columns - 2:
+            return whole
+        return f"undone; {way}{hint}" if hint else f"{way}: {event.text}"
 
     def way_to_left(self, event: p.Refused) -> str:
         """Why a command had no effect, with the key that leads to what the run has left."""
