@@ -41,6 +41,7 @@ def test_a_whole_session_without_function_keys(start, columns: int, rows: int):
     for title in ("Code", "Reconstructions"):
         program.press(NEXT)
         program.wait_for(title)
+    program.wait_for("samples 1-")
     program.press(">")
     program.wait_for("samples 2-")
     program.press("<")
