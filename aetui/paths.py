@@ -11,6 +11,11 @@ def config_folder() -> Path:
     return Path(os.environ.get("AETUI_CONFIG") or platformdirs.user_config_dir("aetui"))
 
 
+def settings_path() -> Path:
+    """Where the settings file is."""
+    return config_folder() / "settings.toml"
+
+
 def home_folder() -> Path:
     """Folder of all that is kept of runs; `AETUI_HOME` overrides it."""
     return Path(os.environ.get("AETUI_HOME") or platformdirs.user_data_dir("aetui")).expanduser().absolute()

@@ -287,7 +287,12 @@ def number(value: float | int | str | None) -> str:
 
 def options(remedy: Remedy) -> list[str]:
     """A remedy's settings as options of the command line: `--set optim.lr=0.0001`."""
-    return [f"--set {shlex.quote(f'{path}={_setting(value)}')}" for path, value in remedy.set.items()]
+    return [option(path, _setting(value)) for path, value in remedy.set.items()]
+
+
+def option(path: str, value: str) -> str:
+    """A setting with its value, as text, as an option of the command line."""
+    return f"--set {shlex.quote(f'{path}={value}')}"
 
 
 def _setting(value: Any) -> str:

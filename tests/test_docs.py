@@ -106,6 +106,15 @@ def test_the_settings_file_of_the_readme_is_accepted(tmp_path: Path):
     assert settings.theme == "light" and settings.keymap["next-theme"] == "f10"
 
 
+def test_the_alerts_of_the_documentation_are_accepted(tmp_path: Path):
+    page = (ROOT / "docs" / "daily.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    settings, problems = load_settings(path)
+    assert problems == [] and settings.alerts.sent and settings.alerts.desktop == "auto"
+
+
 def test_settings_named_in_the_documentation_exist():
     known = {row[0] for row in reference()} | {f"{path.partition('.')[0]}.kind" for path, *_ in reference()}
     for page in WRITTEN:

@@ -6,13 +6,17 @@ import math
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aetui import protocol as p
+from aetui.alerts.settings import load_alerts
+from aetui.alerts.terminal import sequences
+from aetui.alerts.told import Listener
 from aetui.cli.outcome import outcome, print_outcome
 from aetui.cli.progress import Progress, progress, say
 from aetui.engine.host import Host
@@ -42,6 +46,7 @@ class Headless:
         self._signaled = 0.0
         self._state, self._failure, self._unsaved = "loading", "", ""
         self._goal: int | None = None
+        self._listener = Listener()
         self._speed = _Speed()
 
     def go_to_end(self) -> list[str]:
@@ -122,6 +127,9 @@ class Headless:
                 say(f"{self._signal.name}: waiting for the step under way; another one ends at once")
 
     def _hear(self, reply: p.Reply) -> None:
+        if (alert := self._listener.hear(reply)) is not None and sys.stderr.isatty():
+            with suppress(OSError):
+                print(sequences(alert, load_alerts()[0]), end="", file=sys.stderr, flush=True)
         info = getattr(reply, "info", None)
         if info is not None:
             self._goal = info.goal

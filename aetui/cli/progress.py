@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec.structs import replace
 
 from aetui import protocol as p
+from aetui.tui.figures import duration
 
 if TYPE_CHECKING:
     from aetui.diagnosis import Progress as Stage
@@ -57,10 +58,10 @@ class Bar(Progress):
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
         self._bar: Any = RichProgress(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, Any] = {}
 
@@ -78,6 +79,8 @@ class Bar(Progress):
 
     def train(self, status: p.Status, goal: int | None) -> None:
         text = "" if status.loss is None else f"loss {status.loss:.4g}"
+        if status.seconds_left is not None:
+            text += f"  {duration(status.seconds_left)} left"
         self._show("training", status.step, goal, f"{text}  {status.state}" if status.state == "paused" else text)
 
     def _show(self, task: str, now: int, last: int | None, text: str) -> None:
@@ -150,17 +153,9 @@ def as_line(status: p.Status, goal: int | None) -> str:
         parts.append(f"no step for {status.stalled.seconds} s{f', in {where}' if where else ''}")
     elif rate:
         parts.append(f"{rate:,.3g} steps/s" if rate < 100 else f"{rate:,.0f} steps/s")
-        if goal:
-            parts.append(f"{duration((goal - status.step) / rate)} left")
+        if status.seconds_left is not None:
+            parts.append(f"{duration(status.seconds_left)} left")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """In one unit: `90 s`, `15 min`, `30 h`, `3 d`."""
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} d"
 
 
 def progress(quiet: bool) -> Progress:

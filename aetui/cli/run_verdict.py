@@ -12,13 +12,14 @@ from typing import Any
 from aetui import presets
 from aetui import protocol as p
 from aetui.cli.diagnose import INTERRUPTED, colored, diagnose_and_print, line_width
-from aetui.cli.progress import Intervals, duration, say
+from aetui.cli.progress import Intervals, say
 from aetui.cli.standing import Judged, fresh_view, judged_in, of_record, reading
 from aetui.cli.talk import NoAnswer, Talk
 from aetui.report import LEARNING, render
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, RunSpec, SpecError, changed, loads
+from aetui.tui.figures import duration
 
 COMMAND = "aetui diagnose"
 _PATIENCE = 20.0

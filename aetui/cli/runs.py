@@ -12,7 +12,6 @@ from typing import TypeVar
 import msgspec
 
 from aetui import paths
-from aetui.cli.progress import duration
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.runs import lineage
@@ -21,7 +20,7 @@ from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.own_script import run_again
 from aetui.runs.summary import RunSummary, summary, way_on
 from aetui.spec import Problem, SpecError
-from aetui.tui.figures import as_of
+from aetui.tui.figures import as_of, duration
 
 _Made = TypeVar("_Made")
 _DAY = 86_400.0

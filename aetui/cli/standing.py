@@ -56,6 +56,16 @@ class Standing(Struct, frozen=True, kw_only=True):
     goal: int | None = None
     epoch: float | None = None
     steps_per_second: float | None = None
+    seconds_left: float | None = None
+    """Up to the goal, None where there is none, at rest and while the run warms up."""
+    ends: float | None = None
+    """When that is, in seconds since the epoch."""
+    device: str = ""
+    dtype: str = ""
+    memory: int | None = None
+    """Bytes in use on the device, or resident in the engine on a CPU."""
+    slowed: str = ""
+    """What on the machine slows the run."""
     stalled: str = ""
     """Where a step is that takes long."""
     settings: dict[str, str] = {}
@@ -105,15 +115,16 @@ def which(name: str | None, command: str) -> RunFolder:
 # --- of an engine -------------------------------------------------------------------------------
 
 
-def of_engine(talk: Talk, engine: int | None) -> Standing:
-    """How a run stands whose engine runs.
+def of_engine(talk: Talk, engine: int | None, patience: float = _FRESH) -> Standing:
+    """How a run stands whose engine runs. patience: seconds to wait for gauges of the present step.
 
     Raises:
         NoAnswer: the engine does not say.
     """
-    info = talk.join()
-    view = fresh_view(talk, GAUGES, _FRESH)
+    info = talk.info or talk.join()
+    view = fresh_view(talk, GAUGES, patience)
     view = talk.view(GAUGES, since=max(0, view.status.step - 1))
+    info = talk.info or info
     status, history, ratio, floors = view.status, view.history, view.variance, info.floors
     stall, total = status.stalled, None
     if history is not None and history.total is not None and status.loss is not None:
@@ -129,6 +140,12 @@ def of_engine(talk: Talk, engine: int | None) -> Standing:
         goal=info.goal,
         epoch=status.epoch if status.epoch else None,
         steps_per_second=status.steps_per_second,
+        seconds_left=status.seconds_left,
+        ends=None if status.seconds_left is None else time.time() + status.seconds_left,
+        device=info.device,
+        dtype=info.dtype,
+        memory=status.memory,
+        slowed=status.slowed,
         stalled=_stalled(stall) if stall is not None else "",
         settings={one.path: one.value for one in info.settings},
         lr=status.lr,

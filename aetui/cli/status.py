@@ -1,21 +1,30 @@
-"""`aetui status`: how a run stands, in one screenful or as JSON."""
+"""`aetui status`: how a run stands, in one screenful or as JSON, once or again and again."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import sys
 import textwrap
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
+from aetui import protocol as p
 from aetui.cli.diagnose import line_width
-from aetui.cli.progress import duration, say
+from aetui.cli.progress import say
 from aetui.cli.standing import Standing, of_engine, of_record, plain, which
 from aetui.cli.talk import NoAnswer, Talk
 from aetui.report import LEARNING, VERDICTS, number
-from aetui.tui.figures import as_of
+from aetui.runs.folder import RunFolder
+from aetui.tui.figures import as_of, bytes_text, clock, duration
 
 COMMAND = "aetui status"
+_MOMENT = 2.0
+"""Seconds from the last word of an engine to the end of its process."""
+HOME, CLEAR = "\x1b[H", "\x1b[2J"
 _NAMES = 20
 """Cells of the names."""
 _TOLD = ("optim.kind", "optim.lr", "optim.momentum", "train.batch_size")
@@ -27,30 +36,85 @@ _PATIENCE = 10.0
 """Seconds that an engine may take for an answer, which it gives in the middle of a step too."""
 
 
-def show_status(name: str | None, *, as_json: bool) -> int:
+def show_status(name: str | None, *, as_json: bool, every: float | None = None) -> int:
     """Print how a run stands; status 1 where its engine does not say.
+
+    every: seconds after which it is printed anew, until the run is over; None for once.
 
     Raises:
         SpecError: there is no such run, or its record can't be read.
     """
     folder = which(name, COMMAND)
-    engine = folder.holder()
-    if engine is None:
-        found = of_record(folder, COMMAND)
-    else:
-        try:
-            with Talk(folder, COMMAND, _PATIENCE) as talk:
-                found = of_engine(talk, engine)
-        except NoAnswer as error:
-            if folder.holder() is not None:
-                say(f"{folder.name}: {error}")
-                return 1
-            found = of_record(folder, COMMAND)  # it ended a moment ago
-    if as_json:
-        print(json.dumps(plain(found), allow_nan=False))
-    else:
-        print("\n".join(lines(found, line_width())))
+    page = _Page(as_json=as_json, renewed=every is not None)
+    try:
+        for found in _standings(folder, every):
+            page.show(found)
+    except NoAnswer as error:
+        say(f"{folder.name}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        if every is None:
+            raise
     return 0
+
+
+def _standings(folder: RunFolder, every: float | None) -> Iterator[Standing]:
+    """How the run stands, again and again until it is over, or has no engine any more, whose record tells the rest.
+
+    Raises:
+        NoAnswer: its engine does not say.
+        SpecError: its record can't be read, or its engine can't be trusted.
+    """
+    with ExitStack() as stack:
+        talk, asked = None, time.monotonic()
+        while (engine := folder.holder()) is not None:
+            try:
+                if talk is None:
+                    talk = stack.enter_context(Talk(folder, COMMAND, _PATIENCE))
+                    found = of_engine(talk, engine)
+                else:
+                    talk.pause(max(0.0, asked + (every or 0.0) - time.monotonic()))
+                    asked = time.monotonic()
+                    found = of_engine(talk, engine, patience=0.0)
+            except NoAnswer:
+                if not _gone(folder):
+                    raise
+                break
+            yield found
+            if every is None or found.state in p.OVER:
+                return  # a run that is over stays as it is, and its engine is not to be kept up
+    yield of_record(folder, COMMAND)
+
+
+def _gone(folder: RunFolder) -> bool:
+    """Whether the engine that has just stopped to answer has let go of its run, which takes a moment."""
+    end = time.monotonic() + _MOMENT
+    while (held := folder.holder() is not None) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not held
+
+
+class _Page:
+    """What is printed: once, or anew in the same place of a terminal, or one after the other elsewhere."""
+
+    def __init__(self, *, as_json: bool, renewed: bool) -> None:
+        self._as_json = as_json
+        self._in_place = renewed and not as_json and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self._begun = False
+
+    def show(self, found: Standing) -> None:
+        if self._as_json:
+            print(json.dumps(plain(found), allow_nan=False), flush=True)
+            return
+        shown = lines(found, line_width())
+        if self._in_place:
+            room = shutil.get_terminal_size().lines - 1
+            # Each line is cleared from its end on and the rest below: nothing flickers.
+            text = "".join(f"{line}\x1b[K\n" for line in shown[:room])
+            print(f"{'' if self._begun else CLEAR}{HOME}{text}\x1b[J", end="", flush=True)
+        else:
+            print("\n" * self._begun + "\n".join(shown), flush=True)
+        self._begun = True
 
 
 def lines(one: Standing, width: int) -> list[str]:
@@ -74,6 +138,11 @@ def _rows(one: Standing) -> Iterator[tuple[str, str]]:
     yield "state", one.state + (f": {one.reason}" if one.reason else "")
     yield "step", _step(one)
     yield "speed", _speed(one)
+    if one.seconds_left is not None and one.ends is not None:
+        ends = clock(one.ends, time.time())
+        yield "time left", f"{duration(one.seconds_left)}, ends {ends if ends[0].isalpha() else f'at {ends}'}"
+    if one.slowed:
+        yield "slowed", one.slowed
     if one.unsaved:
         yield "not saved", one.unsaved
     yield "settings", _settings(one.settings, one.lr)
@@ -89,6 +158,9 @@ def _rows(one: Standing) -> Iterator[tuple[str, str]]:
     yield "explained variance", _measured(one.explained_variance, one.explained_step, one.step)
     yield "variance ratio", _ratio(one)
     yield from _verdict(one)
+    if one.device:
+        memory = "" if one.memory is None else f", {bytes_text(one.memory)} in use"
+        yield "device", f"{one.device}, {one.dtype}{memory}"
     yield "figures", f"of step {one.step:,}, {_age(one.age)}"
 
 
@@ -104,8 +176,7 @@ def _speed(one: Standing) -> str:
         return one.stalled
     if not rate:
         return "-" if one.state == "running" else "at rest"
-    left = f", {duration((one.goal - one.step) / rate)} left" if one.goal and one.goal > one.step else ""
-    return (f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}") + f" steps/s{left}"
+    return (f"{rate:,.3g}" if rate < 100 else f"{rate:,.0f}") + " steps/s"
 
 
 def _settings(settings: dict[str, str], rate: float | None) -> str:

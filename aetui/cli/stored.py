@@ -200,8 +200,15 @@ def steer(
     return steer_run(words, wait=wait, patience=timeout, as_json=json)
 
 
-def status(run: str | None = None, /, *, json: Flag = False) -> int:
-    """Say how a run stands: state, step, speed, settings, losses, explained variance, verdict.
+def status(
+    run: str | None = None,
+    /,
+    *,
+    json: Flag = False,
+    watch: Flag = False,
+    every: Annotated[float, Parameter(validator=validators.Number(gte=0.5, lte=3600))] = 2.0,
+) -> int:
+    """Say how a run stands: state, step, speed, time left, settings, losses, explained variance, verdict.
 
     Parameters
     ----------
@@ -209,10 +216,27 @@ def status(run: str | None = None, /, *, json: Flag = False) -> int:
         A run's name, or its unique beginning, or its folder; nothing takes the one that trains, or changed last.
     json
         Print one JSON object instead of a text.
+    watch
+        Renew it until the run is over; ctrl-C leaves.
+    every
+        With --watch: seconds in between.
     """
     from aetui.cli.status import show_status
 
-    return show_status(run, as_json=json)
+    return show_status(run, as_json=json, every=every if watch else None)
+
+
+alerts = App(
+    name="alerts", help="What a run says by itself, as [alerts] of settings.toml has it.", help_format="plaintext"
+)
+
+
+@alerts.command(name="test")
+def try_alerts() -> int:
+    """Take every way that is set now, bell, desktop, command and webhook, and say what came of it."""
+    from aetui.cli.alerts import test_alerts
+
+    return test_alerts()
 
 
 def export(
@@ -239,4 +263,4 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, status, steer, stop, export)
+commands = (runs, resume, attach, status, steer, stop, export, alerts)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from msgspec.structs import replace
 
 from aetui import protocol as p
@@ -44,6 +45,8 @@ class LiveRun:
         self._probes: Iterator[Progress] | None = None
         self._verdict = before._verdict if before else LEARNING
         self.speed = SpeedMeter()
+        self.threads = 1
+        """Of the processor, that a step takes."""
         self._clipped = ClippedShare()
         self._ladders: dict[str, Ladder] = before._ladders if before else {}
         self._status = p.Status()
@@ -311,6 +314,11 @@ class LiveRun:
         cause = f"; most likely: {best.title} ({best.confidence:.2f})" if best else ""
         return f"verdict {report.verdict}: {report.headline}{cause}"
 
+    @property
+    def verdict(self) -> str:
+        """As it was last said."""
+        return self._verdict
+
     def step_measured(self) -> bool:
         """One training step whose updates the layers gauge shows; False where it was not finite."""
         steps = self.training.steps
@@ -337,11 +345,15 @@ class LiveRun:
         loss = None if last is None else float(last.loss.numpy()[-1])
         if loss is not None and math.isnan(loss) and self.history.last_bad != len(self.history):
             loss = None  # nobody told the loss of this step
+        if epoch is None:
+            # Another thread than the one that trains has a number of threads of its own.
+            self.threads = torch.get_num_threads() if training.measured.device.type == "cpu" else 1
         self._status = p.Status(
             state=state,
             step=len(self.history),
             epoch=training.steps.epoch if epoch is None else epoch,
             steps_per_second=self.speed.rate if state == "running" else None,
+            seconds_left=self.speed.seconds_left(self.info.goal) if state == "running" else None,
             lr=settings.rate,
             base_lr=settings.base_rate,
             loss=loss,
@@ -353,6 +365,5 @@ class LiveRun:
             explained_step=point.step if point else 0,
             memory=memory_in_use(training.measured.device),
             queued=queued,
-            # Another thread than the one that trains has a number of threads of its own.
             crowded=state == "running" and (crowded() if epoch is None else self._status.crowded),
         )

@@ -8,27 +8,55 @@ import numpy as np
 import torch
 
 _WINDOW = 2.0
+_WARM_UP = 3.0
+"""Seconds from the first step on that tell nothing of those that follow: caches, kernels and gauges come into being."""
+_STEADY_WINDOW = 60.0
+_APART = 1.0
+"""Seconds between two marks of the last minute."""
 _RECENT_STEPS = 100
+
+_Marks = deque[tuple[float, int]]
 
 
 class SpeedMeter:
-    """Steps per second over the last two seconds."""
+    """Steps per second of one stretch of training, from its beginning on: a pause ends it."""
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[float, int]] = deque()
+        self._marks: _Marks = deque()
+        self._steady: _Marks = deque()
+        self._began = time.perf_counter()
 
     def add(self, step: int) -> None:
+        """Take note that `step` steps are done now."""
         now = time.perf_counter()
         self._marks.append((now, step))
-        while len(self._marks) > 2 and self._marks[1][0] <= now - _WINDOW:
-            self._marks.popleft()
+        _forget(self._marks, now - _WINDOW)
+        apart = not self._steady or now - self._steady[-1][0] >= _APART
+        if now - self._began >= _WARM_UP and apart:
+            self._steady.append((now, step))
+            _forget(self._steady, now - _STEADY_WINDOW)
 
     @property
     def rate(self) -> float | None:
-        if len(self._marks) < 2:
+        """Over the last two seconds, None before there is one."""
+        return _rate(self._marks[0], self._marks[-1]) if self._marks else None
+
+    def seconds_left(self, goal: int | None) -> float | None:
+        """Seconds up to step `goal` at the speed of the last minute; None without a goal, and while it warms up."""
+        if goal is None or not self._steady or self._marks[-1][0] - self._steady[0][0] < _WINDOW:
             return None
-        (start, first), (end, last) = self._marks[0], self._marks[-1]
-        return (last - first) / (end - start) if end > start else None
+        rate, (_, done) = _rate(self._steady[0], self._marks[-1]), self._marks[-1]
+        return (goal - done) / rate if rate and goal > done else None
+
+
+def _forget(marks: _Marks, before: float) -> None:
+    while len(marks) > 2 and marks[1][0] <= before:
+        marks.popleft()
+
+
+def _rate(first: tuple[float, int], last: tuple[float, int]) -> float | None:
+    seconds = last[0] - first[0]
+    return (last[1] - first[1]) / seconds if seconds > 0 else None
 
 
 class ClippedShare:
@@ -55,6 +83,11 @@ def crowded() -> bool:
     if threads < 2 or not hasattr(os, "getloadavg"):
         return False
     return os.getloadavg()[0] - threads >= (os.cpu_count() or 1)
+
+
+def card_of(device: torch.device) -> str:
+    """The UUID of a CUDA device, as its driver has it; '' for any other."""
+    return str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else ""
 
 
 def memory_in_use(device: torch.device) -> int | None:

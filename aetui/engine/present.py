@@ -129,7 +129,7 @@ class Present:
         if self._wild_notes <= _WILD_NOTES:
             end = "; what follows of the kind is not said any more" if self._wild_notes == _WILD_NOTES else ""
             if step is not None:
-                self.note(f"not finite: {run.non_finite(step)}{end}")
+                self.emit(p.Noted(text=f"not finite: {run.non_finite(step)}{end}", warning=True, non_finite=True))
             else:
                 self.emit(p.Noted(text=f"loss and gradient are finite again from step {(last or 0) + 1:,} on{end}"))
 
@@ -202,4 +202,4 @@ class Present:
         run.keep_report()
         text = run.verdict_changed()
         if text:
-            self.emit(p.Noted(text=text, kind="verdict"))
+            self.emit(p.Noted(text=text, kind="verdict", verdict=run.verdict))

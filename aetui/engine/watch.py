@@ -63,6 +63,10 @@ class Watch:
             self._stale.add("pairs")
         return any(name not in self._published or name in self._stale for name in look.have)
 
+    def want(self, name: str) -> None:
+        """Have a gauge measured though no screen shows it, for as long as this is called again and again."""
+        self._wanted[name] = time.monotonic()
+
     def newer_than(self, have: dict[str, int], wanted: dict[str, int]) -> dict[str, Gauge]:
         """The published gauges among `wanted` whose version the screen does not have."""
         return {

@@ -17,8 +17,11 @@ from aetui.engine.handler import CommandHandler
 from aetui.engine.inbox import Inbox
 from aetui.engine.journal import Journal, Sink
 from aetui.engine.live import LiveRun
+from aetui.engine.machine import Machine
+from aetui.engine.meters import card_of
 from aetui.engine.present import Present
 from aetui.engine.store import Store
+from aetui.engine.telling import Telling
 from aetui.report import Report
 from aetui.runs.recording import Recording
 from aetui.training.interface import Training
@@ -56,6 +59,8 @@ class Engine:
             self._given = lambda: self._handler.begin_with(training)
         self._store = Store(name, log_file, folder, store)
         self._journal = Journal()
+        self._telling = Telling(lambda text: None if self._over else self.note(text, warning=True))
+        self._journal.join(self._telling.take)
         self._inbox = Inbox()
         self.on_folder: Callable[[Path | None], str] | None = None
         """Told of the folder of each run that is loaded; what it answers goes into the journal."""
@@ -74,6 +79,7 @@ class Engine:
         self._over = False
         self._heart: pulse.Heart | None = None
         now = self._now
+        self._machine = Machine()
         self._pulse = pulse.Pulse(lambda: (now.signs, now.run and now.run.training.steps.done))
 
     # --- a run that is there already ------------------------------------------------------------
@@ -139,8 +145,10 @@ class Engine:
         view, missing = run.view(look)
         stalled = self._stalled(run)
         if stalled is not None:
-            status = replace(view.status, stalled=stalled, steps_per_second=None, queued=len(self._inbox))
-            view = replace(view, status=status)
+            own = {"stalled": stalled, "steps_per_second": None, "seconds_left": None, "queued": len(self._inbox)}
+            view = replace(view, status=replace(view.status, **own))
+        if self._machine.slowed and view.status.state == "running":
+            view = replace(view, status=replace(view.status, slowed=self._machine.slowed))
         if missing and self._now.state != "running":
             self._inbox.wake()
         return view
@@ -176,6 +184,11 @@ class Engine:
             if where != now.where:
                 now.where = where
                 now.emit(p.Loading(stage=now.stage, where=where))
+        run = now.run
+        if run is not None and now.state == "running":
+            if self._telling.wants_verdict:
+                run.watch.want("diagnosis")
+            self._machine.look(run.threads, lambda: card_of(run.training.measured.device))
 
     def _stalled(self, run: LiveRun) -> p.Stall | None:
         """What the worker thread has been busy with for some seconds, if it has."""

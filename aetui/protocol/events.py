@@ -178,6 +178,10 @@ class Noted(Event, frozen=True, tag="noted"):
     warning: bool = False
     kind: Literal["remark", "verdict"] = "remark"
     """`verdict` where it tells what the diagnosis now says of the run."""
+    verdict: str = ""
+    """That verdict in its word."""
+    non_finite: bool = False
+    """Whether it tells that loss or gradient stopped being finite, where that does not stop the training."""
 
 
 class Failed(Event, frozen=True, tag="failed"):

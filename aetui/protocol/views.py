@@ -25,6 +25,8 @@ class Status(Struct, frozen=True, kw_only=True):
     step: int = 0
     epoch: float | None = 0.0
     steps_per_second: float | None = None
+    seconds_left: float | None = None
+    """Up to the run's goal at the speed of the last minute; None without a goal, at rest and while it warms up."""
     lr: float | None = None
     """Learning rate of the next step."""
     base_lr: float | None = None
@@ -52,6 +54,8 @@ class Status(Struct, frozen=True, kw_only=True):
     """Commands that wait for the step in progress."""
     crowded: bool = False
     """Whether other programs keep all cores busy, where one thread would serve the run better than its several."""
+    slowed: str = ""
+    """What on the machine slows the run, such as `3 other processes on 2 cores`; '' for nothing."""
     stalled: Stall | None = None
     """What takes so long, None while the run gets on or rests."""
 

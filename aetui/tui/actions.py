@@ -7,6 +7,7 @@ from functools import partial
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.keys import REPLACED_KEYS, key_to_character
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("reset-form", "reset form", "Drop the edits that are not applied.", ("ctrl+r",), (), TWEAKS),
     *(_pane(number, name, title) for number, (name, title) in enumerate(PANES, 1)),
     Action("maximize", "maximize", "Give the pane in focus the whole screen, or put it back.", (), ("z",), "Panes"),
+    Action("next-pane", "next pane", "Go to the pane with the next number.", ("ctrl+n",), ("i",), "Panes"),
+    Action("previous-pane", "previous pane", "Go to the pane with the number before.", (), ("I",), "Panes"),
     Action("focus-next", "next pane", "Go to the next pane or field.", ("tab",), (), "Panes"),
     Action("focus-previous", "previous pane", "Go to the previous pane or field.", ("shift+tab",), (), "Panes"),
     Action("leave", "leave", "Leave the field, then the pane.", ("escape",), (), "Panes"),
@@ -113,28 +116,46 @@ ACTIONS: tuple[Action, ...] = (
     Action("chart-window", "window", "Next window of the loss chart: all steps, or the last ones.", (), ("w",), VIEW),
     Action("chart-smoothing", "smoothing", "Next smoothing of the loss chart.", (), ("m",), VIEW),
     Action(
-        "chart-curve", "curve", "Next curve of the loss chart: the loss, or what your own loop logs by name.",
+        "chart-curve", "curve",
+        "Next curve of the loss chart: loss, gradient norm, penalties, learning rate, explained variance, your own.",
         (), ("v",), VIEW,
     ),
-    Action("sample-next", "next sample", "Next sample of the reconstructions.", (), ("right_square_bracket",), VIEW),
+    Action("chart-axis", "axis", "Steps, epochs or time along the loss chart.", (), ("h",), VIEW),
+    Action(
+        "chart-marker", "marker", "What the loss chart is drawn in: braille, quadrants, blocks or ASCII.",
+        (), ("p",), VIEW,
+    ),
+    Action(
+        "sample-next", "next sample", "Next sample of the reconstructions.",
+        (), ("greater_than_sign", "right_square_bracket"), VIEW,
+    ),
     Action(
         "sample-previous", "previous sample", "Previous sample of the reconstructions.",
-        (), ("left_square_bracket",), VIEW,
+        (), ("less_than_sign", "left_square_bracket"), VIEW,
     ),
     Action(
         "export", "export", "Take the run away: its history, its weights, or a script that trains it.",
         ("ctrl+o",), ("e",), PROGRAM,
     ),
+    Action(
+        "copy", "copy",
+        "Copy what is under the cursor (remedy, setting, entries of the journal), else verdict and status.",
+        ("ctrl+t",), ("Y",), PROGRAM,
+    ),
     Action("next-theme", "theme", "Next color theme.", (), ("t",), VIEW),
     Action("about", "about this run", "What this run shows, and which settings to try.", (), ("a",), PROGRAM),
     Action(
-        "screenshot", "screenshot", "Save the screen as an SVG file.", ("f12",), (), PROGRAM, method="save_screen"
+        "screenshot", "screenshot", "Save the screen as an SVG file.", ("f12",), ("S",), PROGRAM, method="save_screen"
     ),
     Action("command-palette", "menu", "Find any action by name.", ("ctrl+p",), (), PROGRAM, True),
     Action("help", "help", "Keys and terms.", ("f1",), ("question_mark",), PROGRAM, True),
     Action(
         "detach", "detach", "Leave the run to its engine in the background; aetui attach brings the screen back.",
         ("ctrl+d",), ("d",), PROGRAM, priority=True,
+    ),
+    Action(
+        "suspend", "suspend", "Suspend the screen to the shell while training goes on; fg brings it back.",
+        ("ctrl+backslash",), (), PROGRAM, priority=True,
     ),
     Action(
         "quit", "quit", "Leave; asks whether to stop a run that trains or that others watch.",
@@ -154,6 +175,10 @@ _STRONG = re.compile(r"(.+\+)?f[0-9]+$|(ctrl|alt)\+")
 _SHOWN = {
     "minus": "-", "plus": "+", "equals_sign": "=", "question_mark": "?", "left_square_bracket": "[",
     "right_square_bracket": "]", "space": "space", "escape": "esc", "full_stop": ".", "comma": ",", "slash": "/",
+    "backslash": "\\", "less_than_sign": "<", "greater_than_sign": ">",
+    # Characters whose names say no more which they are.
+    "left_pointing_double_angle_quotation_mark": "«", "right_pointing_double_angle_quotation_mark": "»",
+    "plus_minus_sign": "±",
 }  # fmt: skip
 
 
@@ -204,7 +229,8 @@ def keys_of(action: Action, keymap: Mapping[str, str]) -> tuple[str, ...]:
 def shown(key: str) -> str:
     """A key as people write it: `F5`, `^s`, `?`."""
     *modifiers, name = key.split("+")
-    name = _SHOWN.get(name, name)
+    character = "" if name in _SHOWN else key_to_character(REPLACED_KEYS.get(name, name)) or ""
+    name = _SHOWN.get(name) or (character if character.isprintable() and character else name)
     name = name.upper() if len(name) in (2, 3) and name[0] == "f" and name[1:].isdigit() else name
     prefix = "".join("^" if modifier == "ctrl" else f"{modifier}+" for modifier in modifiers)
     return prefix + name

@@ -12,9 +12,13 @@ from textual.driver import Driver
 from textual.geometry import Region
 
 from aetui import protocol as p
+from aetui.alerts.terminal import sequences
+from aetui.alerts.told import Alert
 from aetui.spec import RunSpec
 from aetui.tui import characters, dialogs
 from aetui.tui.actions import ActionProvider, bindings, keymap_for
+from aetui.tui.copying import Copying
+from aetui.tui.driver import LineDriver
 from aetui.tui.form import SpecForm
 from aetui.tui.frames import Frames
 from aetui.tui.help import HelpScreen
@@ -23,11 +27,13 @@ from aetui.tui.line import Line
 from aetui.tui.model import RunModel
 from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
+from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.panes.pairs_pane import PairsPane
 from aetui.tui.panes.why_pane import WhyPane
 from aetui.tui.read_only import steers
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
+from aetui.tui.suspending import obstacle, suspend
 from aetui.tui.terminal import hung_up
 from aetui.tui.themes import choose, load_themes, variable_defaults
 from aetui.tui.user_settings import Settings
@@ -73,13 +79,15 @@ class Workbench(OrderedInput):
         self.line = Line()
         self.user_keys = self.settings.keymap
         self.animation_level = "none"
-        self.bench = WorkbenchScreen(self.user_keys)
+        self.bench = WorkbenchScreen(self.user_keys, marker=self.settings.marker)
         session = Session(link, spec, read_only=read_only)
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
-        self.shell = Shell(self, self.bench, self._frames, self.user_keys)
+        self.shell = Shell(self, self.bench, self._frames, self.user_keys, self._alert)
         self.watched = WatchedRun(session, self.shell, log_file=log_file, new_engine=new_engine)
+        self._copying = Copying(self.shell, self.copy_to_clipboard if self.terminal.queries else None)
         self._leaving = Leaving(session, self.shell, placement=placement, attached=attached)
         self._begin = lambda: self.watched.begin(spec, start=start, folder=open_folder, attached=attached)
+        self._placement = placement
         self._problems = list(problems)
         self._wanted_theme = theme or self.settings.theme
         self._themes: list[str] = []
@@ -101,8 +109,6 @@ class Workbench(OrderedInput):
         return variable_defaults()
 
     def get_driver_class(self) -> type[Driver]:
-        from aetui.tui.driver import LineDriver
-
         return LineDriver
 
     def pictures(self, key: bool) -> list[tuple[Region, bool]]:
@@ -114,6 +120,12 @@ class Workbench(OrderedInput):
         ]
         top = self.screen_stack[-1:]
         return late + [(child.region, False) for screen in top if screen is not self.bench for child in screen.children]
+
+    def _alert(self, alert: Alert) -> None:
+        """Have the terminal ring or show what happened, as the user's settings say."""
+        driver, drawn = self._driver, sequences(alert, self.settings.alerts)
+        if drawn and isinstance(driver, LineDriver):
+            driver.pass_on(drawn)
 
     def get_default_screen(self) -> WorkbenchScreen:
         return self.bench
@@ -180,6 +192,8 @@ class Workbench(OrderedInput):
 
     @steers
     def action_undo(self) -> None:
+        if self.pressed == "ctrl+z":
+            self.watched.moving.explain_undo()
         self.session.undo()
 
     @steers
@@ -225,6 +239,12 @@ class Workbench(OrderedInput):
     def action_detach(self) -> None:
         self._leaving.detach()
 
+    def action_suspend(self) -> None:
+        if why := obstacle(self._placement) if isinstance(self._driver, LineDriver) else "this screen has no terminal":
+            self.shell.say(f"can't suspend: {why}; {self.shell.key('detach')} detaches", "warning")
+        else:
+            suspend()
+
     async def action_quit(self) -> None:
         self._leaving.quit()
 
@@ -249,6 +269,12 @@ class Workbench(OrderedInput):
         else:
             self.bench.set_focus(None)
 
+    def action_next_pane(self) -> None:
+        self.bench.choose_beside(1)
+
+    def action_previous_pane(self) -> None:
+        self.bench.choose_beside(-1)
+
     async def action_chart_log(self) -> None:
         await self.bench.panes["loss"].run_action("toggle_log")
 
@@ -259,9 +285,16 @@ class Workbench(OrderedInput):
         await self.bench.panes["loss"].run_action("cycle_smoothing")
 
     async def action_chart_curve(self) -> None:
-        if not self.model.parts:
-            self.shell.say("there is one curve; run.log(loss, kl=...) of a loop of your own makes more")
         await self.bench.panes["loss"].run_action("cycle_curve")
+
+    async def action_chart_axis(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_axis")
+
+    async def action_chart_marker(self) -> None:
+        await self.bench.panes["loss"].run_action("cycle_marker")
+
+    def on_loss_pane_said(self, message: LossPane.Said) -> None:
+        self.shell.say(message.text)
 
     def action_sample_next(self) -> None:
         self.bench.pairs.action_turn(1)
@@ -279,6 +312,9 @@ class Workbench(OrderedInput):
         self._frames.redraw(panes=True)
 
     # --- actions: program -----------------------------------------------------------------------
+
+    def action_copy(self) -> None:
+        self._copying.copy(self.model)
 
     def action_about(self) -> None:
         if self.model.info is None:

@@ -23,14 +23,15 @@ _VIDEO_TERMINALS = tuple(f"vt{number}" for number in range(1, 10))
 _CONSOLE = frozenset(bytes(range(128, 255)).decode("cp437"))
 _BRAILLE = range(0x2800, 0x2900)
 
-_BLOCKS = dict(zip("▁▂▃▅▆▇▏▎▍▋▊▉▔▕╭╮╰╯┄╎┊›…×●○→", "__▄▄██││▌▌████┌┐└┘-::>~x*o>", strict=False)) | {"▔": "▀", "▕": "│"}
+_BLOCKS = dict(zip("▁▂▃▅▆▇▏▎▍▋▊▉▔▕╭╮╰╯┄╎┊›…×●○→", "__▄▄██││▌▌████┌┐└┘-::>~x*o>", strict=False))
+_BLOCKS |= {"▔": "▀", "▕": "│"} | dict(zip("▘▝▖▗▚▞▛▜▙▟", "▀▀▄▄██████", strict=True))
 _ASCII = dict(
     zip(
         "░▒▓█▀▄▌▐▁▂▃▅▆▇▏▎▍▋▊▉▔▕╎┊┆┇┋╏›‹…·•●○◌×÷→←↑↓▶◀▲▼►◄✓✔✗✘–—−‘’“”≤≥±µ²³°∙■□▪⭘√≈≠",
         ':+%#"_[]..:+*%|||###-|::::::><~.**oox/><^v><^v><vvxx---\'\'""<>+u23o.##*ov~!',
         strict=True,
     )
-)
+) | dict(zip("▘▝▖▗▚▞▛▜▙▟«»", "''..\\/####<>", strict=True))
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _shown(code: int, repertoire: Repertoire) -> int:
     if not code:
         return ord(" ")
     if code in _BRAILLE:
-        return ord((_halves if repertoire == "blocks" else _strokes)(code - _BRAILLE.start))
+        return ord((half_block if repertoire == "blocks" else stroke)(code - _BRAILLE.start))
     character = chr(code) if code <= 0x10FFFF else "?"
     if repertoire == "blocks":
         if character in _CONSOLE:
@@ -109,7 +110,8 @@ def _rows(dots: int) -> tuple[list[int], list[int]]:
     ]
 
 
-def _halves(dots: int) -> str:
+def half_block(dots: int) -> str:
+    """The half block that is nearest to a braille pattern, given by its bits."""
     left, right = _rows(dots)
     if len(left) + len(right) >= 7:
         return "▒"
@@ -119,7 +121,8 @@ def _halves(dots: int) -> str:
     return "▀" if upper else "▄" if lower else " "
 
 
-def _strokes(dots: int) -> str:
+def stroke(dots: int) -> str:
+    """The ASCII character that is nearest to a braille pattern, given by its bits."""
     left, right = _rows(dots)
     rows = [*left, *right]
     if not rows:

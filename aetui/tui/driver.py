@@ -17,6 +17,7 @@ from textual.message import Message
 from aetui.tui.cells import Cells
 from aetui.tui.characters import Terminal
 from aetui.tui.line import Line
+from aetui.tui.suspending import FAREWELL
 
 SYNC = "\x1b[?2026h", "\x1b[?2026l"
 _QUERIES = re.compile(r"\x1b\[\?\d+\$p|\x1b\[[<>]\d*u")
@@ -80,6 +81,11 @@ class LineDriver(LinuxDriver):
             rest = _QUERIES.sub("", rest)
         if rest:
             super().write(rest)
+
+    def pass_on(self, sequence: str) -> None:
+        """Send what draws nothing and is no part of the picture, as it is."""
+        if self._running:
+            super().write(sequence)
 
     def flush(self) -> None:
         """Send what the line takes now; the rest follows as answers come."""
@@ -158,6 +164,13 @@ class LineDriver(LinuxDriver):
             super().process_message(events.Key("+".join((*sorted(names), "f3")), None))
 
     # --- the end --------------------------------------------------------------------------------
+
+    def suspend_application_mode(self) -> None:
+        """Leave the screen to the shell, with a sentence on what has become of it."""
+        self.stop_application_mode()
+        super().write(FAREWELL)
+        super().flush()
+        self.close()
 
     def disable_input(self) -> None:
         if self._running:

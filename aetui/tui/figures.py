@@ -5,6 +5,7 @@ digits change. `NUMBER` and `SHARE` are widths that hold the usual values.
 """
 
 import re
+import time
 from collections.abc import Iterable
 from itertools import pairwise
 from math import isfinite, isnan
@@ -94,6 +95,29 @@ def bytes_text(n: float) -> str:
             break
         value, unit = value / 1000, larger
     return f"{round(value)} {unit}" if unit == "B" else f"{_significant(value, 3)} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """In one unit: `90 s`, `15 min`, `30 h`, `3 d`."""
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} d"
+
+
+def clock(at: float, now: float) -> str:
+    """The local time of `at`, with as much of its date as tells it from today's: `14:32`, `Tue 14:32`, `3 Dec 14:32`.
+
+    at, now: seconds since the epoch.
+    """
+    then, today = time.localtime(at), time.localtime(now)
+    minute = time.strftime("%H:%M", then)
+    if (then.tm_year, then.tm_yday) == (today.tm_year, today.tm_yday):
+        return minute
+    if abs(at - now) < 6 * 86_400:
+        return f"{time.strftime('%a', then)} {minute}"
+    year = "" if then.tm_year == today.tm_year else f" {then.tm_year}"
+    return f"{then.tm_mday} {time.strftime('%b', then)}{year} {minute}"
 
 
 def step_labels(steps: Iterable[int]) -> list[str]:

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from aetui import protocol as p
+from aetui.report import option
 from aetui.spec import Difference, RunSpec, SpecError, changed, differences
 from aetui.tui import form_fields as fields
 from aetui.tui import told
@@ -160,6 +161,11 @@ class SpecForm(Widget):
         if found:
             self.select(found[0].path)
         return found
+
+    def copied(self) -> str:
+        """The setting in focus with its value in the draft, as an option of the command line."""
+        row = self._rows.current
+        return option(row.path, row.value) if row.path and not row.heading else ""
 
     def select(self, path: str) -> None:
         """Move to the row of a setting."""

@@ -21,6 +21,10 @@ TITLES = {
     "train": "TRAINING",
 }
 
+ORDER = ("optim", "schedule", "clip", "loss", "train", "model", "init", "data")
+"""Sections from above: first those that change between two steps, then those that need a new run."""
+assert sorted(ORDER) == sorted(FORM_SECTIONS) == sorted(TITLES)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -61,7 +65,7 @@ class Row:
 def rows_of(spec: RunSpec, kinds: Mapping[str, str] | None = None) -> list[Row]:
     """The form's rows for `spec`; `kinds` shows sections as another kind, with what is still to be filled in."""
     rows: list[Row] = []
-    for section in FORM_SECTIONS:
+    for section in ORDER:
         part = getattr(spec, section)
         kind = (kinds or {}).get(section, kind_of(part))
         own: list[Row] = []

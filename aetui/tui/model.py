@@ -19,7 +19,11 @@ from aetui.tui import journal_entries
 from aetui.tui.asked import Asked
 from aetui.tui.journal_entries import Entry, JournalEntries, Mark
 from aetui.tui.series import Series
+from aetui.tui.step_times import StepTimes
 from aetui.tui.told import spec_of
+
+_MOST_RATES = 8192
+"""Learning rates kept; of more, every other one is dropped."""
 
 
 @dataclass
@@ -48,6 +52,11 @@ class RunModel:
     grad_norm: Series = field(default_factory=Series)
     parts: dict[str, Series] = field(default_factory=dict)
     """What else a loop of the user's own logs, by name."""
+    penalties: Series = field(default_factory=Series)
+    """What is added to the reconstruction term; empty where nothing is."""
+    rates: list[tuple[int, float]] = field(default_factory=list)
+    """Steps, and the learning rate of the one that follows, as far as this screen saw them."""
+    times: StepTimes = field(default_factory=StepTimes)
     points: list[p.Point] = field(default_factory=list)
     variance: p.Variance | None = None
     code: p.Code | None = None
@@ -109,6 +118,10 @@ class RunModel:
         if self.info is None or view.run != self.info.run:
             return
         self.received = time.monotonic()
+        if view.status.state == "running":
+            self.times.add(view.status.step, time.time())
+        if view.status.lr is not None:
+            self._add_rate(view.status.step, view.status.lr)
         if view.status != self.status:
             self.status = view.status
             self.versions["status"] += 1
@@ -120,6 +133,8 @@ class RunModel:
                 missing = history.start - len(self.total)
                 self.total.append(np.full(missing, np.nan, np.float32))
                 self.total.append(history.total.numpy())
+                self.penalties.append(np.full(missing, np.nan, np.float32))
+                self.penalties.append(history.total.numpy() - history.loss.numpy())
             for name, values in history.parts.items():
                 series = self.parts.setdefault(name, Series())
                 series.append(np.full(history.start - len(series), np.nan, np.float32))
@@ -160,6 +175,7 @@ class RunModel:
                 self._end(event)
             case _:
                 pass
+        self.times.add(event.step, event.time)
         line = journal_entries.entry_of(event)
         if line is not None and not (isinstance(event, p.StateChanged) and event.state == before):
             self._log(line)
@@ -171,6 +187,7 @@ class RunModel:
         """Into the journal and onto the chart; the last state is the run's own."""
         entries, last = journal_entries.past_entries(past.events)
         self.entries.insert_past(entries, self.info.path if self.info else ())
+        self.times.add_past([(entry.step, entry.time) for entry in self.journal if not entry.left])
         self.versions["journal"] += 1
         if last is not None:
             self.status, self.reason = replace(self.status, state=last.state), last.reason
@@ -189,6 +206,8 @@ class RunModel:
         same = self.info is not None and bool(info.folder) and info.folder == self.info.folder
         self.loads += not same
         self.entries.start_over(same)
+        if not same:
+            self.rates, self.times = [], StepTimes()
         self._take(info, p.Status(state="paused", step=event.step))
         self.error, self.stage, self.reason = "", "", ""
 
@@ -212,10 +231,25 @@ class RunModel:
         """Begin a history."""
         self.info, self.spec, self.status = info, spec_of(info), status
         self.loss, self.total, self.grad_norm, self.parts = Series(), Series(), Series(), {}
+        self.penalties = Series()
+        self.rates = [pair for pair in self.rates if pair[0] <= status.step]
         self.points, self.behind = [], False
         self.variance = self.code = self.pairs = self.layers = self.diagnosis = None
         for topic in ("run", "status", "history", "points", *p.GAUGES):
             self.versions[topic] += 1
+
+    def _add_rate(self, step: int, rate: float) -> None:
+        """Keep what tells the rate of every step seen: of equal ones the first and the last."""
+        rates = self.rates
+        if rates and rates[-1][0] >= step:
+            if rates[-1][1] != rate:
+                rates[-1] = step, rate
+            return
+        if len(rates) > 1 and rates[-1][1] == rates[-2][1] == rate:
+            rates.pop()
+        rates.append((step, rate))
+        if len(rates) > _MOST_RATES:
+            del rates[1:-1:2]
 
     def _log(self, entry: Entry) -> None:
         self.entries.add(entry)
@@ -226,5 +260,5 @@ def _at(status: p.Status, step: int) -> p.Status:
     """A status at a later step, without the figures that are of another."""
     if step <= status.step:
         return status
-    gone = {"epoch": None, "steps_per_second": None, "loss": None, "grad_norm": None, "clipped_share": None}
-    return replace(status, step=step, **gone)
+    gone = ("epoch", "steps_per_second", "seconds_left", "loss", "grad_norm", "clipped_share")
+    return replace(status, step=step, **dict.fromkeys(gone))

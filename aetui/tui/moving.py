@@ -14,6 +14,13 @@ class Moving:
 
     def __init__(self, session: Session, shell: Shell) -> None:
         self._session, self._shell = session, shell
+        self._explained = False
+        self._explain = False
+        """Whether what comes next is to say what suspends."""
+
+    def explain_undo(self) -> None:
+        """Have the first answer to ctrl+z, which suspends elsewhere, say which key does that here."""
+        self._explain, self._explained = not self._explained, True
 
     def rewind(self) -> None:
         """Offer the checkpoints, or close their list."""
@@ -84,11 +91,21 @@ class Moving:
         elif event.left is not None and rewind:
             way = f"{rewind} returns to step {event.left:,}"
         else:
-            return event.text
-        whole = f"{event.text}; {way}"
-        return whole if len(whole) <= self._shell.columns - 2 else f"{way}: {event.text}"
+            return event.text + self._suspends()
+        hint = self._suspends()
+        whole = f"{event.text}; {way}{hint}"
+        if len(whole) <= self._shell.columns - 2:
+            return whole
+        return f"undone; {way}{hint}" if hint else f"{way}: {event.text}"
 
     def way_to_left(self, event: p.Refused) -> str:
         """Why a command had no effect, with the key that leads to what the run has left."""
         rewind = self._shell.key("rewind")
-        return event.text if event.left is None or not rewind else f"{event.text}; {rewind} lists it"
+        text = event.text if event.left is None or not rewind else f"{event.text}; {rewind} lists it"
+        return text + self._suspends()
+
+    def _suspends(self) -> str:
+        """What to add to the first answer to ctrl+z."""
+        wanted, self._explain = self._explain, False
+        key = self._shell.key("suspend")
+        return f"; {key} suspends to the shell" if wanted and key else ""

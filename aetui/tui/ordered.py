@@ -30,6 +30,8 @@ class OrderedInput(App[None]):
     is under way, and else kept until the messages, screens and searches that the key before brought about are through.
     """
 
+    pressed = ""
+    """The key that is being obeyed, or was obeyed last."""
     _busy = False
     _laying_out = 0
     """Calls that wait for what has changed to be laid out."""
@@ -47,6 +49,7 @@ class OrderedInput(App[None]):
             self._kept.append(event)
         else:
             self._busy, self._due = True, None
+            self.pressed = event.key if isinstance(event, events.Key) else ""
             await super().on_event(event)
             self._settling = asyncio.create_task(self._settle())
 

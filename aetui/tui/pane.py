@@ -89,6 +89,10 @@ class Pane(Widget, can_focus=True):
         """What the user chose to see (axis, window, page, ...); a change draws again."""
         return None
 
+    def copied(self) -> str:
+        """What is under the cursor as text without frames, '' where there is nothing of the kind."""
+        return ""
+
     def ready(self, model: RunModel) -> bool:
         """Whether there is anything to draw yet."""
         return True

@@ -7,7 +7,7 @@ Everything is drawn so that it reads without color: reference lines are dashed a
 place, a series may carry a glyph at its points and its name at its right end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -21,12 +21,15 @@ from rich.cells import cell_len
 from aetui.tui import braille
 from aetui.tui import scale as scales
 from aetui.tui.braille import Codes
+from aetui.tui.markers import Marker, drawn_in
 
 Parts = list[tuple[str, str]]
 """A row as (text, role) pairs."""
 Array = NDArray[Any]
 
-REFERENCE, MARK, GAP = "┄", "╎", "×"
+XTicks = Callable[[float, float, int], list[tuple[float, str]]]
+
+REFERENCE, MARK, CURSOR, GAP = "┄", "╎", "┃", "×"
 AXIS_LABELS = 7
 """Cells of the labels left of the axis, at least, so that the canvas does not move as they change."""
 END_LABELS = 6
@@ -75,6 +78,7 @@ class Mark:
     x: float
     label: str
     role: str = "mark"
+    glyph: str = MARK
 
 
 @dataclass(frozen=True)
@@ -117,14 +121,17 @@ def render(
     log: bool = False,
     x_range: tuple[float, float] | None = None,
     x_name: str = "step",
+    x_ticks: XTicks = scales.x_ticks,
     close: bool = False,
+    marker: Marker = "braille",
 ) -> Chart:
     """A chart of `width` x `height` cells.
 
     gaps: x of values that are not finite, marked at the foot of the canvas. log: logarithmic y
     axis; values at or below 0 are left out and said so, and with nothing above 0 the axis is
-    linear. x_range: left and right edge of the canvas, default what the lines and bands span. close:
-    only references right beside the values stretch the y axis.
+    linear. x_range: left and right edge of the canvas, default what the lines and bands span. x_ticks: ticks
+    between two x for so many columns. close: only references right beside the values stretch the y
+    axis. marker: what lines and bands are drawn in.
     """
     if width < 1 or height < 1:
         return Chart([[] for _ in range(max(height, 0))])
@@ -156,7 +163,9 @@ def render(
     for reference in references:
         canvas.reference_label(reference, notes)
     canvas.mark_labels(columns)
-    return Chart(_frame(canvas, ticks, lines, x_name, width), notes)
+    canvas.codes = drawn_in(canvas.codes, marker)
+    across = x_ticks(*canvas.x, place.columns) if place.x_axis else []
+    return Chart(_frame(canvas, ticks, across, lines, x_name, width), notes)
 
 
 class _Canvas:
@@ -273,8 +282,8 @@ class _Canvas:
         found = [(column, mark) for mark in marks if (column := self.column(mark.x)) is not None]
         for column, mark in found:
             codes = self.codes[:, column]
-            free = (codes == _BLANK) | (codes == ord(REFERENCE))
-            self.codes[free, column], self.inks[free, column] = ord(MARK), self.ink(mark.role)
+            free = (codes == _BLANK) | (codes == ord(REFERENCE)) | (mark.glyph != MARK)
+            self.codes[free, column], self.inks[free, column] = ord(mark.glyph), self.ink(mark.role)
         return found
 
     def mark_labels(self, found: Sequence[tuple[int, Mark]]) -> None:
@@ -317,7 +326,12 @@ class _Canvas:
 
 
 def _frame(
-    canvas: _Canvas, ticks: list[tuple[float, str]], lines: Sequence[Line], x_name: str, width: int
+    canvas: _Canvas,
+    ticks: list[tuple[float, str]],
+    across: list[tuple[float, str]],
+    lines: Sequence[Line],
+    x_name: str,
+    width: int,
 ) -> list[Parts]:
     """The canvas with its axes and the series' names."""
     place = canvas.place
@@ -334,19 +348,19 @@ def _frame(
             parts.append((f" {text}"[: place.right].ljust(place.right), role))
         rows.append(parts)
     if place.x_axis:
-        line, text = _x_axis(canvas, x_name)
+        line, text = _x_axis(canvas, across, x_name)
         rows.append([((" " * (place.left - 1) + line).ljust(width), "muted")])
         corner = "log y" if canvas.y.log else ""
         rows.append([((corner.ljust(place.left) + text).ljust(width), "muted")])
     return rows
 
 
-def _x_axis(canvas: _Canvas, name: str) -> tuple[str, str]:
+def _x_axis(canvas: _Canvas, ticks: list[tuple[float, str]], name: str) -> tuple[str, str]:
     columns = canvas.place.columns
     line, text = list("─" * columns), list(" " * columns)
     inside = columns >= 24 and not canvas.place.right
     room = columns - len(name) - 2 if inside else columns
-    for value, label in scales.x_ticks(*canvas.x, columns):
+    for value, label in ticks:
         column = canvas.column(value)
         if column is None:
             continue

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 
 from aetui import protocol as p
+from aetui.alerts.sending import send_away
+from aetui.alerts.told import Listener
 from aetui.tui import texts
 from aetui.tui.moving import Moving
 from aetui.tui.resuming import Resuming
@@ -20,6 +22,7 @@ class Replies:
         self._log_file = log_file
         self._problems: list[str] = []
         """Sentences about the user's own files that the notice has not shown beside a run yet."""
+        self._listener = Listener()
         self._arrival = ""
         """What the notice said when the run came to stand elsewhere."""
 
@@ -42,6 +45,8 @@ class Replies:
         news = isinstance(reply, p.View) and self._has_news(reply)
         before, unsaved = self._model.status.state, self._model.status.unsaved
         session.absorb(reply)
+        if (alert := self._listener.hear(reply)) is not None:
+            shell.alert(alert)
         elsewhere = "another screen: " if is_foreign(reply) and not session.waiting else ""
         match reply:
             case p.View():
@@ -150,6 +155,11 @@ class Replies:
             self._shell.bench.form.select(path)
 
     def _lose(self, text: str) -> None:
+        if (alert := self._listener.lose(text)) is not None:
+            self._shell.alert(alert)
+            if not self._session.read_only:
+                # An engine that is gone can't tell it itself.
+                send_away(alert)
         self._session.lose(text, self._log_file)
         self._moving.explain_places(text)
         self._shell.redraw()

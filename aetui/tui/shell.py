@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from textual.screen import Screen
 
+from aetui.alerts.told import Alert
 from aetui.tui.actions import key_text
 from aetui.tui.frames import Frames
 from aetui.tui.ordered import OrderedInput
@@ -22,9 +23,17 @@ _MOMENT = 0.1
 class Shell:
     """The screen with its notice, the dialogs above it, its keys and its pace."""
 
-    def __init__(self, app: OrderedInput, bench: WorkbenchScreen, frames: Frames, keymap: Mapping[str, str]) -> None:
-        """keymap: the user's keys."""
+    def __init__(
+        self,
+        app: OrderedInput,
+        bench: WorkbenchScreen,
+        frames: Frames,
+        keymap: Mapping[str, str],
+        alert: Callable[[Alert], None],
+    ) -> None:
+        """keymap: the user's keys. alert: has the terminal ring or show what happened."""
         self._app, self._keymap = app, keymap
+        self.alert = alert
         self.bench = bench
         self.look, self.redraw = frames.look, frames.redraw
         self.leave = app.exit

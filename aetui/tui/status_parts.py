@@ -1,5 +1,6 @@
 """The figures of the status as texts, in forms that fit from 80 columns on: pure functions of the model."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ READ_ONLY = "READ-ONLY"
 OLD = 3.0
 """Seconds after which the figures of a running run are said to be old."""
 GAP = "  "
+_LEFT, _ENDS = len(", 119 min left"), len(", ends 14:32")
 _AS_OF = len(" as of 12,345")
 """Cells kept for the step that a figure is of."""
 
@@ -45,24 +47,8 @@ class Part:
 
 
 REDUCTIONS = (
-    *(
-        "crowd",
-        "step",
-        "device",
-        "grad",
-        "loss",
-        "stall",
-        "loss",
-        "expl",
-        "expl",
-        "device",
-        "lr",
-        "epoch",
-        "lr",
-        "grad",
-        "grad",
-    ),
-    *("expl", "stall", "crowd"),
+    *("step", "step", "crowd", "step", "step", "device", "grad", "loss", "stall", "loss", "expl", "expl", "device"),
+    *("lr", "epoch", "lr", "grad", "grad", "expl", "stall", "crowd"),
 )
 """Parts to shorten, in this order, until the status fits; a part on its last form is skipped."""
 
@@ -164,12 +150,23 @@ def _rounded(rate: float) -> float:
 
 
 def _step(model: RunModel) -> Part:
+    """The step beside the run's goal, the time up to that and when it is by the clock."""
     step = f"step {figures.count(model.status.step)}"
     goal = model.info.goal if model.info else None
-    if not goal or goal < model.status.step:
+    if not goal:
         return Part("step", (((step, "text"),),), (12,))
     of = f" of {figures.count(goal)}"
-    return Part("step", (((step, "text"), (of, "muted")), ((step, "text"),)), (12 + len(of), 12))
+    wide = len(of)
+    if goal < model.status.step:
+        of = ""
+    left = ends = ""
+    if model.status.seconds_left is not None and state_word(model) == STATES["running"]:
+        now = time.time()
+        left = f", {figures.duration(model.status.seconds_left)} left"
+        ends = f", ends {figures.clock(now + model.status.seconds_left, now)}"
+    forms = tuple(((step, "text"), (tail, "muted")) for tail in (of + left + ends, of + left, left or of, of, ""))
+    more = (wide + _LEFT + _ENDS, wide + _LEFT, max(wide, _LEFT), wide, 0)
+    return Part("step", forms, tuple(12 + cells for cells in more))
 
 
 def _epoch(model: RunModel) -> Part:
@@ -264,14 +261,17 @@ def _device(model: RunModel) -> Part:
 
 
 def _crowd(model: RunModel) -> list[Part]:
-    """What would serve a run that shares its cores."""
-    if not model.status.crowded or state_word(model) != STATES["running"]:
+    """What slows a run, and what would serve one that shares its cores."""
+    status = model.status
+    if not (status.crowded or status.slowed) or state_word(model) != STATES["running"]:
         return []
     own = model.info is not None and not model.info.spec
-    forms = (
-        f"busy machine: {'torch.set_num_threads(1)' if own else 'train.threads=1'} may be faster",
-        *("busy: try 1 thread", "busy"),
-    )
+    faster = f"{'torch.set_num_threads(1)' if own else 'train.threads=1'} may be faster"
+    if not status.slowed:
+        forms: tuple[str, ...] = (f"busy machine: {faster}", "busy: try 1 thread", "busy")
+    else:
+        slowed = f"slowed: {texts.plain(status.slowed)}"
+        forms = (*[f"{slowed}; {faster}"] * status.crowded, slowed, "slowed")
     return [Part("crowd", tuple(((form, "warning"),) for form in forms), tuple(map(len, forms)))]
 
 

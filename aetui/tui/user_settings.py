@@ -1,4 +1,4 @@
-"""The user's settings file: theme, refresh, engine and keys, with safe values where it is wrong."""
+"""The user's settings file: theme, refresh, engine, alerts and keys, with safe values where it is wrong."""
 
 import tomllib
 from collections.abc import Collection, Mapping
@@ -10,9 +10,11 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 from textual.binding import Binding
 from textual.keys import REPLACED_KEYS, Keys, key_to_character
 
-from aetui.paths import config_folder
+from aetui.alerts.settings import AlertSettings, alert_settings
+from aetui.paths import settings_path
 from aetui.spec.errors import nearest
 from aetui.tui.actions import ACTIONS, BY_ID, keys_of, shown
+from aetui.tui.markers import Marker
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -25,6 +27,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         Literal["auto", "braille", "blocks", "ascii"],
         Meta(description="auto, braille, blocks or ascii"),
     ] = "auto"
+    marker: Annotated[Marker, Meta(description="braille, quadrants, blocks or ascii")] = "braille"
+    alerts: AlertSettings = AlertSettings()
     keys: Annotated[dict[str, str | list[str]], Meta(description='a table of action = "key, key"')] = field(
         default_factory=dict
     )
@@ -37,11 +41,6 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 _NAMED_KEYS = {key.value for key in Keys if not key.value.startswith("<")} | {"space"}
 """Every key that Textual has a name for; those with ctrl or shift are the ones that terminals send."""
-
-
-def settings_path() -> Path:
-    """Where the settings file is."""
-    return config_folder() / "settings.toml"
 
 
 def load_settings(path: Path | None = None, others: Collection[str] = ()) -> tuple[Settings, list[str]]:
@@ -78,6 +77,10 @@ def _values(raw: Mapping[str, Any], problems: list[str]) -> dict[str, Any]:
         if key == "keys" and isinstance(value, dict):
             values[key] = value
             continue
+        if key == "alerts":
+            values[key], more = alert_settings(value)
+            problems += more
+            continue
         try:
             values[key] = convert(value, hints[key])
         except ValidationError:
@@ -92,11 +95,14 @@ def _keys(wanted: Mapping[str, Any], others: Collection[str], problems: list[str
     accepted: dict[str, str] = {}
     for action, text in wanted.items():
         try:
-            keys = [_normal(key) for key in _split(convert(text, str | list[str]))]
+            given = _split(convert(text, str | list[str]))
+            keys = [_normal(key) for key in given]
         except ValidationError:
             problems.append(f"keys.{action}: {text!r} is not allowed; it takes text such as 'f5, space'")
             continue
-        refusal = next(filter(None, map(_refusal, keys)), "")
+        # Textual has a name for each character, but does not find all of them by it.
+        doubtful = [key for key, one in zip(keys, given, strict=True) if len(one) != 1 or not one.isprintable()]
+        refusal = next(filter(None, map(_refusal, doubtful)), "")
         if action not in BY_ID and action not in others:
             problems.append(f"keys.{action}: unknown action; {nearest(action, [*BY_ID, *others])}")
         elif refusal:
@@ -132,7 +138,7 @@ def _normal(key: str) -> str:
     """A key by Textual's name: `?` is `question_mark`, `Ctrl+S` is `ctrl+s`."""
     front, plus, name = key[:-1].rpartition("+") if len(key) > 1 else ("", "", "")
     if not plus:
-        return _character_name(normalize("NFC", key))
+        return _character_name(key if len(key) == 1 else normalize("NFC", key))
     name = _character_name(normalize("NFC", (name + key[-1]).strip()))
     modifiers = [modifier.strip().lower() for modifier in front.split("+")]
     return "+".join([*modifiers, name.lower() if "ctrl" in modifiers else name])

@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from aetui.tui.actions import PANES, footer_items, key_text
 from aetui.tui.form import SpecForm
+from aetui.tui.markers import Marker
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.panes.code_pane import CodePane
@@ -77,7 +78,8 @@ class TabLine(ClickLine):
     def __init__(self) -> None:
         super().__init__()
         self._visible: set[str] = set()
-        self._output = False
+        self.output = False
+        """Whether the run has what the Output pane shows."""
 
     def mark(self, visible: set[str]) -> None:
         if visible != self._visible:
@@ -87,8 +89,8 @@ class TabLine(ClickLine):
     def show(self, model: RunModel) -> None:
         """Name the Output pane where the run has what it shows."""
         output = model.info is not None and bool(model.info.output)
-        if output != self._output:
-            self._output = output
+        if output != self.output:
+            self.output = output
             self.refresh()
 
     def texts(self) -> Iterable[tuple[str, Style, str]]:
@@ -96,7 +98,7 @@ class TabLine(ClickLine):
         named = [
             (name, f" {number} {title} ")
             for number, (name, title) in enumerate(PANES, start=1)
-            if name != "output" or self._output or name in self._visible
+            if name != "output" or self.output or name in self._visible
         ]
         gap, room = " ", self.content_size.width
         if sum(len(text) + 1 for _, text in named) > room:
@@ -168,13 +170,14 @@ class WorkbenchScreen(Screen[None]):
     class Arranged(Message):
         """Other panes are on the screen than before."""
 
-    def __init__(self, keymap: Mapping[str, str]) -> None:
+    def __init__(self, keymap: Mapping[str, str], *, marker: Marker = "braille") -> None:
+        """keymap: the user's keys. marker: what the loss chart is drawn in."""
         super().__init__()
         self.form = SpecForm(id="settings")
         self.pairs = PairsPane(id="pairs")
         self.panes: dict[str, Pane | SpecForm] = {
             "settings": self.form,
-            "loss": LossPane(id="loss"),
+            "loss": LossPane(marker, id="loss"),
             "variance": VariancePane(id="variance"),
             "pairs": self.pairs,
             "code": CodePane(id="code"),
@@ -284,6 +287,12 @@ class WorkbenchScreen(Screen[None]):
             self._make_room(kind, name)
         self.lay_out()
         self.panes[name].focus()
+
+    def choose_beside(self, by: int) -> None:
+        """Bring the pane so many numbers further to the screen, of those that the run has."""
+        names = [name for name, _ in PANES if name != "output" or self.tabs.output]
+        at = self.focused_pane or self.active
+        self.choose(names[(names.index(at) + by) % len(names) if at in names else 0])
 
     def toggle_maximize(self) -> None:
         """The pane in focus alone, or all of them again."""

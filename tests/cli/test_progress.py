@@ -17,7 +17,7 @@ SMALL = (
     "--set", "data.kind=gaussian", "--set", "data.rows=60", "--set", "data.features=8",
     "--set", "model.hidden=6", "--set", "model.code=3", "--set", "train.batch_size=16",
 )  # fmt: skip
-LINE = re.compile(r"aetui: step [\d,]+ of 1,000,000,000, loss [\d.e-]+, .*steps/s, \d+ (s|min|h|d) left")
+LINE = re.compile(r"aetui: step [\d,]+ of 1,000,000,000, loss [\d.e-]+, .*steps/s")
 
 
 @pytest.fixture
@@ -60,8 +60,9 @@ def test_a_diagnosis_says_how_far_it_is_at_once_and_at_growing_intervals(clock, 
 
 def test_a_line_says_of_which_step_a_figure_is(clock, capsys):
     status = p.Status(
-        state="running", step=1200, loss=0.25, explained_variance=0.5, explained_step=1100, steps_per_second=12.5
-    )
+        state="running", step=1200, loss=0.25, explained_variance=0.5, explained_step=1100, steps_per_second=12.5,
+        seconds_left=80.0,
+    )  # fmt: skip
     said = progress.as_line(status, 2200)
     assert said == "step 1,200 of 2,200, loss 0.25, explained variance 0.500 at step 1,100, 12.5 steps/s, 80 s left"
     stalled = p.Status(state="running", step=7, stalled=p.Stall(14, "forward of Net", "mine.py, line 3"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from typing import Any
 
 import pytest
 import torch
@@ -128,6 +131,42 @@ def test_presets_and_specs_win_over_runs_and_options_of_specs_are_refused_with_a
     assert "there is no run 'gone'" in said("status", "gone", status=2)
 
 
+def test_a_status_that_is_renewed_ends_with_its_run(ours, capsys):
+    engine = ours("mine", train__steps="1000000")
+    statuses: list[int] = []
+    watching = threading.Thread(
+        target=lambda: statuses.append(main(["status", "mine", "--json", "--watch", "--every", "0.5"]))
+    )
+    watching.start()
+    printed = ""
+
+    def shown() -> list[dict[str, Any]]:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+
+    until(lambda: len(shown()) > 1)
+    assert main(["steer", "mine", "go"]) == 0
+    until(lambda: any(one.get("seconds_left") is not None for one in shown()))
+    ending = next(one for one in shown() if one.get("seconds_left"))
+    assert ending["ends"] > time.time() and ending["device"] == "cpu" and ending["steps_per_second"] > 0
+    engine.submit(p.Stop(id=0))
+    watching.join(30)
+    assert statuses == [0] and not watching.is_alive()
+    assert shown()[-1]["engine"] is None and shown()[-1]["seconds_left"] is None
+
+
+def test_a_status_that_is_renewed_in_a_pipe_comes_one_after_the_other(ours, capsys):
+    engine = ours("mine", train__steps="30")
+    assert main(["steer", "mine", "step", "29", "--wait"]) == 0
+    capsys.readouterr()
+    engine.submit(p.Run(id=0))
+    until(lambda: engine.state == "finished")
+    assert main(["status", "mine", "--watch"]) == 0
+    text = capsys.readouterr().out
+    assert "\x1b" not in text and text.count("state               finished") == 1 and "time left" not in text
+
+
 def test_no_run_at_all(said):
     assert said("status", status=2) == "aetui status: no run is stored"
 
@@ -139,10 +178,12 @@ def test_the_text_keeps_to_the_width_and_says_of_which_step_a_figure_is(width: i
     one = Standing(
         run="mine", kind="spec", state="running", step=1234, goal=2000, steps_per_second=512.0, loss=0.5,
         explained_variance=0.25, explained_step=1200, judged=Judged(report=report, step=1100),
+        seconds_left=1500.0, ends=time.time() + 1500.0, device="cpu", dtype="float32", memory=412_000_000,
         settings={"optim.lr": "0.001", "optim.weight_decay": "0.0", "clip.kind": "none"}, lr=0.0005, age=0.2,
     )  # fmt: skip
     shown = lines(one, width)
     text = " ".join(line.strip() for line in shown)
     assert all(len(line) <= width for line in shown)
     assert "0.250 as of 1,200" in text and "as of 1,100" in text and "optim.lr 0.001 (now 0.0005)" in text
+    assert "25 min, ends " in text and "cpu, float32, 412 MB in use" in text
     assert "1. learning rate too high (88 %)" in text and "COLLAPSED" in text and "less than a second old" in text

@@ -1,4 +1,5 @@
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,17 @@ floats = st.floats(-1e307, 1e307)
 
 def value(text: str) -> float:
     return float(text.replace(",", ""))
+
+
+def test_a_time_of_day_has_as_much_of_its_date_as_tells_it_from_today_s():
+    def at(*date: int) -> float:
+        return time.mktime((*date, 0, 0, 0, -1))
+
+    now = at(2026, 12, 30, 14, 2)
+    assert figures.clock(at(2026, 12, 30, 23, 59), now) == "23:59"
+    assert figures.clock(at(2026, 12, 31, 0, 5), now) == "Thu 00:05"
+    assert figures.clock(at(2027, 1, 9, 8, 0), now) == "9 Jan 2027 08:00"
+    assert figures.clock(at(2026, 12, 1, 8, 0), now) == "1 Dec 08:00"
 
 
 @pytest.mark.parametrize(

@@ -74,18 +74,24 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "export": lambda app, link: "not stored" in notice(app) and link.commands() == [],
     "apply-form": lambda app, link: notice(app) == "no setting is edited" and link.commands() == [],
     "reset-form": lambda app, link: app.bench.form.pending() == [] and not app.bench.form.editing,
+    "next-pane": lambda app, link: app.bench.focused_pane == "variance",
+    "previous-pane": lambda app, link: app.bench.focused_pane == "why",
+    "suspend": lambda app, link: notice(app) == "can't suspend: this screen has no terminal; ^d detaches",
     "maximize": lambda app, link: app.bench.alone and len(app.bench.visible_panes) == 1,
     "focus-next": lambda app, link: app.bench.focused_pane in ("pairs", "code", "layers", "journal", "why"),
     "focus-previous": lambda app, link: app.bench.focused_pane == "loss",
     "leave": lambda app, link: app.bench.focused is None,
     "chart-log": lambda app, link: not loss_pane(app).logarithmic,
-    "chart-window": lambda app, link: loss_pane(app).latest == 1000,
-    "chart-curve": lambda app, link: app.bench.notice.text.startswith("there is one curve"),
+    "chart-window": lambda app, link: loss_pane(app).view.latest == 1000,
+    "chart-curve": lambda app, link: loss_pane(app).curve == "gradient norm",
+    "chart-axis": lambda app, link: loss_pane(app).axis == "epoch",
+    "chart-marker": lambda app, link: loss_pane(app).marker == "quadrants",
     "chart-smoothing": lambda app, link: loss_pane(app).smoothing == 10,
-    "sample-next": lambda app, link: link.looks()[-1].sample == 1,
-    "sample-previous": lambda app, link: link.looks()[-1].sample == 0,
+    "sample-next": lambda app, link: link.looks()[-1].sample in (1, 2),
+    "sample-previous": lambda app, link: link.looks()[-1].sample in (1, 0),
     "next-theme": lambda app, link: app.theme == "high-contrast" and notice(app) == "theme high-contrast",
     "about": opens(ShowText),
+    "copy": lambda app, link: notice(app).startswith("copied, also in "),
     "screenshot": lambda app, link: Path("aetui-brisk-otter-1200.svg").read_text().startswith("<svg"),
     "command-palette": opens(CommandPalette),
     "help": opens(HelpScreen),
@@ -94,6 +100,7 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     for name, _ in PANES
 }
 IN_EDITOR = {
+    "next-pane": lambda app, link: app.bench.focused_pane == "code" and app.bench.form.draft.optim.lr == 0.25,
     "apply-form": sends(p.Set(id=0, changes={"optim.lr": "0.25"})),
     "focus-next": lambda app, link: app.bench.focused_pane == "loss" and app.bench.form.draft.optim.lr == 0.25,
     "focus-previous": lambda app, link: app.bench.form.draft.optim.lr == 0.25,
@@ -109,6 +116,7 @@ async def at_rest(pilot: Pilot[None], link: Any) -> None:
     while app.screen is not app.bench:
         await pilot.press("escape")
     app.bench.form.reset()
+    app.bench.active = "loss"
     app.session.set({"clip.kind": "none", "optim.lr": "0.001"})
     link.step = 1200
     link.enter("paused")

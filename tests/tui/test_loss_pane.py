@@ -51,15 +51,15 @@ def test_keys_change_axis_window_and_smoothing_and_the_title_says_so(run_model: 
 
 def test_a_window_shows_at_least_its_steps(run_model: Make) -> None:
     pane, model = LossPane(), run_model(3456)
-    pane.latest = 1000
-    first, last = pane._range(model)
+    pane.view.latest = 1000
+    first, last = pane.view.range(model)
     assert first <= 3456 - 1000 < 3456 <= last
     assert last - first <= 1100
 
 
 @pytest.mark.parametrize("length", [1, 7, 99, 101, 1000, 1001, 123_456])
 def test_the_whole_run_always_fits(run_model: Make, length: int) -> None:
-    first, last = LossPane()._range(run_model(loss=np.ones(length, np.float32), goal=None))
+    first, last = LossPane().view.range(run_model(loss=np.ones(length, np.float32), goal=None))
     assert first == 0
     assert length <= last <= max(10, 1.5 * length)
 
@@ -75,10 +75,10 @@ def test_smoothing_never_hides_a_spike(run_model: Make, render_pane: Render) -> 
 
 
 def test_smoothing_evens_the_line_out(run_model: Make) -> None:
-    from aetui.tui.panes.loss_pane import _Trace
+    from aetui.tui.panes.traces import Trace
 
     model = run_model(loss=(1 + np.random.default_rng(0).normal(0, 0.1, 5000)).astype(np.float32))
-    rough, smooth = (_Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))
+    rough, smooth = (Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))
     assert np.std(smooth[200:]) < 0.2 * np.std(rough[200:])
     assert smooth[-1] == pytest.approx(np.mean(model.loss.columns(4000, 5000, 1000).mean))
 
@@ -157,7 +157,9 @@ def test_a_key_goes_through_the_curves_and_the_title_says_which(run_model: Make,
     pane = LossPane()
     pane.follow(with_parts(run_model()))
     shown = []
-    for _ in range(3):
+    for _ in range(6):
         pane.action_cycle_curve()
-        shown.append((pane.curve, str(pane.border_subtitle).split(" · ")[0]))
-    assert shown == [("kl", "kl"), ("l1", "l1"), ("", "log y")]
+        shown.append((pane.curve, *str(pane.border_subtitle).split(" · ")[:2]))
+    named = ("gradient norm", "learning rate", "explained variance", "kl", "l1")
+    axes = ("log y", "log y", "linear y", "log y", "log y")
+    assert shown == [*zip(named, named, axes, strict=True), ("", "log y", "all")]

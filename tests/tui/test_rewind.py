@@ -226,7 +226,7 @@ def test_the_chart_has_room_for_what_was_left(
     run_model: Callable[..., RunModel], render_pane: Callable[..., list[str]]
 ) -> None:
     model = run_model(100, branches=(branch(90, 1900, np.full(200, 0.3)),), goal=None)
-    assert LossPane()._range(model) == (0, 2000)
+    assert LossPane().view.range(model) == (0, 2000)
 
 
 # --- rows -----------------------------------------------------------------------------------------

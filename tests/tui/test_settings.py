@@ -1,9 +1,13 @@
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from textual._xterm_parser import XTermParser
+from textual.events import Key
 
+from aetui import protocol as p
 from aetui.tui.actions import ACTIONS
 from aetui.tui.user_settings import Settings, load_settings
 
@@ -20,7 +24,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     refresh = 2
     engine = "thread"
     [keys]
-    step = "f2, i"
+    step = "f2, k"
     lr-up = ["]", "ctrl+up"]
     sample-next = "down"
     "code.toggle" = "u"
@@ -29,7 +33,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert problems == []
     assert (found.theme, found.refresh, found.engine) == ("light", 2.0, "thread")
     assert found.keymap == {
-        "step": "f2,i", "lr-up": "right_square_bracket,ctrl+up", "sample-next": "down", "code.toggle": "u",
+        "step": "f2,k", "lr-up": "right_square_bracket,ctrl+up", "sample-next": "down", "code.toggle": "u",
     }  # fmt: skip
 
 
@@ -82,8 +86,8 @@ def test_what_is_right_is_taken_beside_what_is_wrong(tmp_path: Path) -> None:
         *(("ö", "ö"), ("o\u0308", "ö"), ("#", "number_sign"), ("€", "euro_sign"), ("字", "字"), ("_", "underscore")),
         *(
             (";", "semicolon"),
-            ("ctrl+ t", "ctrl+t"),
-            ("Ctrl+T", "ctrl+t"),
+            ("ctrl+ l", "ctrl+l"),
+            ("Ctrl+L", "ctrl+l"),
             ("alt+x", "alt+x"),
             ("F2", "f2"),
             ("A", "A"),
@@ -93,6 +97,32 @@ def test_what_is_right_is_taken_beside_what_is_wrong(tmp_path: Path) -> None:
 def test_a_key_is_written_as_it_is_typed(tmp_path: Path, written: str, name: str) -> None:
     found, problems = loaded(tmp_path, f"[keys]\nstep = '{written}'")
     assert (found.keymap, problems) == ({"step": name}, [])
+
+
+def test_any_character_that_a_terminal_sends_can_be_a_key(tmp_path: Path) -> None:
+    taken = {key for action in ACTIONS for key in action.plain_keys}
+    for code in (*range(0x21, 0x250), *range(0x370, 0x530), *range(0x5D0, 0x5EB), *range(0x2010, 0x20C0), 0x5B57):
+        character = chr(code)
+        if not character.isprintable():
+            continue
+        (sent,) = [one for one in XTermParser().feed(character) if isinstance(one, Key)]
+        if sent.key in taken:
+            continue
+        found, problems = loaded(tmp_path, f"[keys]\nstep = [{json.dumps(character)}]")
+        assert problems == [] and found.keymap == {"step": sent.key}, character
+
+
+@pytest.mark.parametrize("character", ["ö", "«", "²", "&", "ß"])
+async def test_a_character_of_another_layout_acts(tmp_path: Path, workbench, opened, character: str) -> None:
+    found, _ = loaded(tmp_path, f"[keys]\nstep = '{character}'")
+    app, link = workbench(settings=found)
+    async with opened(app) as pilot:
+        (sent,) = [one for one in XTermParser().feed(character) if isinstance(one, Key)]
+        link.commands()
+        await pilot.press(sent.key)
+        await pilot.pause()
+        assert link.commands() == [p.Run(id=0, steps=1)]
+        assert app.shell.key("step") == character
 
 
 def test_keys_can_be_swapped(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from textual.app import App
 
 from aetui import protocol as p
 from aetui.spec import sections as s
+from aetui.tui import status_parts as parts_module
 from aetui.tui.model import RunModel
 from aetui.tui.pane import ROLES
 from aetui.tui.status import HeaderLine, Notice, StatusBar, header_texts
@@ -272,6 +273,37 @@ def test_a_run_that_shares_its_cores_says_what_would_serve_it(running, width, sa
     assert said in "".join(placed(running(crowded=True), width, 2))
     assert "busy" not in "".join(placed(running(), width, 2))
     assert "busy" not in "".join(placed(running(crowded=True, state="paused"), width, 2))
+
+
+@pytest.mark.parametrize(
+    ("width", "said"), [(118, "step 1,200 of 2,000, 20 min left, ends 14:32"), (78, "step 1,200, 20 min left")]
+)
+def test_the_time_left_stands_beside_the_step_and_moves_nothing(running, monkeypatch, width, said):
+    monkeypatch.setattr(parts_module.time, "time", lambda: time.mktime((2026, 3, 4, 14, 12, 0, 0, 0, -1)))
+    model, seen = running(seconds_left=1200.0), {}
+    shown = "\n".join(placed(model, width, 2, seen))
+    assert said in shown
+    for state, left in (("running", None), ("paused", 1200.0)):
+        model.status = replace(model.status, seconds_left=left, state=state)
+        unknown = "\n".join(placed(model, width, 2, seen))
+        assert "left" not in unknown and "step 1,200 of 2,000  " in unknown
+        assert [unknown.find(name) for name in ("lr", "grad", "loss")] == [
+            shown.find(name) for name in ("lr", "grad", "loss")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("width", "crowded", "said"),
+    [
+        (198, True, "slowed: 3 other processes on 2 cores; train.threads=1 may be faster"),
+        (118, False, "slowed: 3 other processes on 2 cores"),
+        (78, True, "slowed"),
+    ],
+)
+def test_what_slows_a_run_is_said_in_words(running, width, crowded, said):
+    slowed = {"slowed": "3 other processes on 2 cores", "crowded": crowded}
+    assert said in "".join(placed(running(**slowed), width, 2))
+    assert "slowed" not in "".join(placed(running(**slowed, state="paused"), width, 2))
 
 
 def test_a_loop_of_somebody_else_s_is_told_of_a_setting_that_it_has(running):

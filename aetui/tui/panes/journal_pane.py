@@ -57,6 +57,19 @@ class JournalPane(ScrolledPane):
         self.following, self.top = top >= self._newest, max(0, top)
         self.redraw()
 
+    def copied(self) -> str:
+        """The entries on the screen, each in one line."""
+        top = self._newest if self.following else self.top
+        first = max(0, bisect_right(self._starts, top) - 1)
+        last = bisect_right(self._starts, top + self.rows - (not self.following))
+        entries = self.model.journal[first:last] if self.model else ()
+        return "\n".join(
+            f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(entry.time))}  step {entry.step}  {entry.kind}  "
+            + ("(left) " if entry.left else "")
+            + texts.plain(entry.text)
+            for entry in entries
+        )
+
     def draw(self, model: RunModel, width: int, height: int) -> list[Strip]:
         self._wrap(model, width)
         self.length, self.rows = len(self._wrapped), height - 1

@@ -1,32 +1,32 @@
-"""The loss chart: training and validation loss between the floors that judge them."""
+"""The loss chart: training and validation loss between the floors that judge them, and the other curves of a run."""
 
-from bisect import bisect_right
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from textual.binding import Binding
+from textual.message import Message
 from textual.strip import Strip
 
-from aetui import protocol as p
 from aetui.tui import figures, plot, texts
+from aetui.tui.markers import MARKERS, Marker
 from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
-from aetui.tui.panes import legend, marks
-from aetui.tui.panes.left_traces import MOST, LeftBranches
-from aetui.tui.series import Columns, Series
+from aetui.tui.panes import chart_axis, curves, legend, marks, reading
+from aetui.tui.panes.chart_view import ChartView
+from aetui.tui.panes.curves import Curves, Range
 
-WINDOWS = (0, 100_000, 10_000, 1000, 100)
-"""Steps shown; 0 for all."""
 SMOOTHINGS = (0, 10, 100, 1000)
 """Steps that the line averages over; 0 for those of its own column."""
-_TALL = 10
-"""Rows from which the legend may take two."""
-ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
+_TALL, _TALLER = 10, 14
+"""Rows from which the legend may take two lines, and from which three while it tells of a step."""
+
+Legend = list[list[legend.Part]]
+Rows = list[list[tuple[str, str]]]
 
 
 class LossPane(Pane):
-    """Loss per step with minimum and maximum of every column, validation, floors and tweaks."""
+    """Loss per step with minimum and maximum of every column, validation, floors and tweaks; a cursor reads values."""
 
     TITLE = "Loss"
     TOPICS = ("run", "history", "points", "journal")
@@ -34,35 +34,55 @@ class LossPane(Pane):
     BINDINGS: ClassVar = [
         Binding("l", "toggle_log", "log y", id="loss.log", tooltip="linear or logarithmic loss axis"),
         Binding("w", "cycle_window", "window", id="loss.window", tooltip="all steps, or the last 100,000 to 100"),
-        Binding("v", "cycle_curve", "curve", id="loss.curve", tooltip="the loss, or a part that your own loop logs"),
+        Binding("v", "cycle_curve", "curve", id="loss.curve", tooltip="the next curve: loss, gradient norm, rate, ..."),
         Binding("m", "cycle_smoothing", "smooth", id="loss.smoothing", tooltip="average the line over more steps"),
+        Binding("h", "cycle_axis", "axis", id="loss.axis", tooltip="steps, epochs or time along the axis"),
+        Binding("p", "cycle_marker", "marker", id="loss.marker", tooltip="what lines are drawn in"),
+        Binding(
+            "left", "cursor(-1)", show=False, id="loss.left", tooltip="cursor: what every curve was at a step; left"
+        ),
+        Binding("right", "cursor(1)", show=False, id="loss.right", tooltip="cursor to the right"),
+        Binding("shift+left,pageup", "cursor(-10)", show=False, id="loss.far-left", tooltip="ten columns to the left"),
+        Binding("shift+right,pagedown", "cursor(10)", show=False, id="loss.far-right", tooltip="ten to the right"),
+        Binding("home", "jump(False)", show=False, id="loss.first", tooltip="cursor to the first step shown"),
+        Binding("end", "jump(True)", show=False, id="loss.last", tooltip="cursor to the last step shown"),
+        Binding("enter", "choose", show=False, id="loss.zoom", tooltip="one end of a range, then zoom to the other"),
+        Binding("backspace", "back", show=False, id="loss.back", tooltip="take range, zoom or cursor back"),
     ]
 
-    def __init__(self, **kwargs: object) -> None:
+    class Said(Message):
+        """A sentence for the line of messages."""
+
+        def __init__(self, text: str) -> None:
+            self.text = text
+            super().__init__()
+
+    def __init__(self, marker: Marker = "braille", **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.logarithmic = True
-        self.latest = 0
+        self.view = ChartView()
         self.smoothing = 0
-        self.curve = ""
-        """The part of the loss that is drawn, '' for the loss itself."""
-        self._points = _Points()
-        self._left = LeftBranches()
-        self._head_of: tuple[int, int, int] = (0, 0, 0)
+        self.curve = curves.LOSS
+        self.axis = chart_axis.KINDS[0]
+        self.marker: Marker = marker
+        self._curves = Curves()
+        self._columns = 1
+        self._loads: int | None = None
+        self._head_of: tuple[object, ...] = ()
         self._head_rows = 1
         self._say_view()
 
     def view_state(self) -> object:
-        return self.logarithmic, self.latest, self.smoothing, self.curve
+        return self.logarithmic, self.view.state(), self.smoothing, self.curve, self.axis, self.marker
+
+    # --- keys -----------------------------------------------------------------------------------
 
     def action_toggle_log(self) -> None:
         self.logarithmic = not self.logarithmic
         self._changed()
 
     def action_cycle_window(self) -> None:
-        """The next shorter window that cuts anything off, then all again."""
-        length = len(self.model.loss) if self.model else 0
-        shorter = [window for window in WINDOWS if 0 < window < (self.latest or length)]
-        self.latest = shorter[0] if shorter else 0
+        self.view.cycle_window(len(self.model.loss) if self.model else 0)
         self._changed()
 
     def action_cycle_smoothing(self) -> None:
@@ -70,10 +90,45 @@ class LossPane(Pane):
         self._changed()
 
     def action_cycle_curve(self) -> None:
-        """The next of what a loop of the user's own logs by name, then the loss again."""
-        names = ["", *self.model.parts] if self.model else [""]
+        """The next curve that the run has, in the end the loss again."""
+        names = curves.names(self.model) if self.model else [curves.LOSS]
         at = names.index(self.curve) if self.curve in names else 0
         self.curve = names[(at + 1) % len(names)]
+        self._changed()
+
+    def action_cycle_axis(self) -> None:
+        """The next axis that the run tells enough for."""
+        at = chart_axis.KINDS.index(self.axis)
+        later = [*chart_axis.KINDS[at + 1 :], *chart_axis.KINDS[:at]]
+        known = [kind for kind in later if self.model and chart_axis.axis(kind, self.model) is not None]
+        if known:
+            self.axis = known[0]
+        else:
+            self.post_message(self.Said("there is one axis so far: epochs and times come with the first steps"))
+        self._changed()
+
+    def action_cycle_marker(self) -> None:
+        self.marker = MARKERS[(MARKERS.index(self.marker) + 1) % len(MARKERS)]
+        self._changed()
+
+    def action_cursor(self, by: int) -> None:
+        if self.model:
+            self.view.move(by, self.model, self._columns)
+            self._changed()
+
+    def action_jump(self, end: bool) -> None:
+        if self.model:
+            self.view.jump(end, self.model)
+            self._changed()
+
+    def action_choose(self) -> None:
+        why = self.view.choose()
+        if why:
+            self.post_message(self.Said(why))
+        self._changed()
+
+    def action_back(self) -> None:
+        self.view.back()
         self._changed()
 
     def _changed(self) -> None:
@@ -81,10 +136,33 @@ class LossPane(Pane):
         self.redraw()
 
     def _say_view(self) -> None:
-        axis = "log y" if self.logarithmic else "linear y"
-        window = f"last {self.latest:,}" if self.latest else "all"
+        axis = "log y" if self.logarithmic and self.curve != curves.EXPLAINED else "linear y"
+        window = f"last {self.view.latest:,}" if self.view.latest else "all"
+        if self.view.zooms:
+            first, last = self.view.zooms[-1]
+            window = f"{first + 1:,} to {last:,} of {len(self.model.loss) if self.model else 0:,}"
+        if self.view.mark is not None:
+            window += f" · from {self.view.mark:,} to ..."
         curve = f"{texts.plain(self.curve)} · " if self.curve else ""
         self.border_subtitle = f"{curve}{axis} · {window} · smooth {self.smoothing}"
+
+    def copied(self) -> str:
+        """What every curve was at the cursor, one to a line."""
+        if self.model is None or self.view.cursor is None:
+            return ""
+        return "\n".join(text for text, _ in self._read(self.model, self.view.cursor))
+
+    # --- drawing --------------------------------------------------------------------------------
+
+    def follow(self, model: RunModel) -> None:
+        super().follow(model)
+        if self._loads not in (None, model.loads):
+            self.view = ChartView(latest=self.view.latest)
+        self._loads = model.loads
+        before = self.view.state()
+        self.view.keep_to(len(model.loss))
+        if self.view.state() != before:
+            self._say_view()
 
     def ready(self, model: RunModel) -> bool:
         return len(model.loss) > 0 or bool(model.info and (model.info.text or model.info.branches))
@@ -93,87 +171,71 @@ class LossPane(Pane):
         branches = model.info.branches if model.info else ()
         if not len(model.loss) and not branches:
             return self._introduction(model, width, height)
-        shape = (model.loads, width, height)
+        shape = (model.loads, width, height, self.view.cursor is None, self.curve)
         if shape != self._head_of:
             self._head_of, self._head_rows = shape, 1
         # A legend that once needed a second line keeps it, so that the chart does not jump with its figures.
         head, chart = self._drawn_with(model, width, height - self._head_rows)
-        if len(head) > self._head_rows and self._head_rows < _most_head(height):
-            self._head_rows = min(len(head), _most_head(height))
+        if len(head) > self._head_rows and self._head_rows < self._most_head(height):
+            self._head_rows = min(len(head), self._most_head(height))
             head, chart = self._drawn_with(model, width, height - self._head_rows)
         head += [[]] * (self._head_rows - len(head))
         return [*(self.line(*parts) for parts in head), *(self.line(*parts) for parts in chart)]
 
-    def _drawn_with(
-        self, model: RunModel, width: int, rows: int
-    ) -> tuple[list[list[legend.Part]], list[list[tuple[str, str]]]]:
-        """The legend, and the chart in so many rows."""
-        if self.curve in model.parts:
-            return self._part_with(model, width, rows)
-        branches = model.info.branches if model.info else ()
-        first, last = self._range(model)
-        place = plot.layout(width, rows)
-        loss = _Trace(model.loss, first, last, place.columns, self.smoothing)
-        bands = loss.bands()
-        left, cut = self._left.bands(branches, first, last, place.columns, _limits(loss, self.logarithmic))
-        bands = [*left, *bands]
-        # Later lines lie above earlier ones: the training loss above all.
-        lines: list[plot.Line] = []
-        steps, values = self._points.within(model, first, last, place.columns)
-        if len(steps):
-            lines.append(plot.Line(steps, values, "validation", "val", glyph="o"))
-        if len(model.total):
-            total = _Trace(model.total, first, last, place.columns, self.smoothing)
-            lines.append(total.line("text", "total"))
-            bands += total.bands()
-        lines.append(loss.line("train", "train"))
-        marked, thinned = marks.drawn(model.marks, first, last, place.columns)
-        chart = plot.render(
-            width,
-            rows,
-            lines=lines,
-            bands=bands,
-            references=_floors(model),
-            marks=marked,
-            gaps=loss.gaps(),
-            log=self.logarithmic,
-            x_range=(first + 0.5, last + 0.5),
-            close=bool(self.latest),
-        )
-        notes = [*filter(None, (thinned,)), *chart.notes]
-        if cut:
-            notes.append("left cut where far off")
-        if left:
-            notes.insert(0, _legend(len(branches)))
-        if len(loss.gaps()):
-            notes.insert(0, f"{plot.GAP} not finite")
-        most = _most_head(rows + self._head_rows)
-        return legend.flowed(_named(model, notes), width, most), chart.rows
+    def _most_head(self, height: int) -> int:
+        """Lines that the legend may take."""
+        more = self.view.cursor is not None and height >= _TALLER
+        return (2 if height >= _TALL else 1) + more
 
-    def _part_with(
-        self, model: RunModel, width: int, rows: int
-    ) -> tuple[list[list[legend.Part]], list[list[tuple[str, str]]]]:
-        """The same of one part alone, which neither floors nor validation are of."""
-        first, last = self._range(model)
-        place = plot.layout(width, rows)
-        series, name = model.parts[self.curve], texts.plain(self.curve)
-        trace = _Trace(series, first, last, place.columns, self.smoothing)
-        marked, thinned = marks.drawn(model.marks, first, last, place.columns)
+    def _drawn_with(self, model: RunModel, width: int, rows: int) -> tuple[Legend, Rows]:
+        """The legend, and the chart in so many rows."""
+        first, last = self.view.range(model)
+        columns = self._columns = max(1, plot.layout(width, rows).columns)
+        content = self._curves.content(model, self.curve, Range(first, last, columns), self.smoothing, self.logarithmic)
+        axis = chart_axis.axis(self.axis, model) or chart_axis.STEPS
+        marked, thinned = marks.drawn(model.marks, first, last, columns)
+        bands = [*(content.left if axis.name != "time" else []), *content.bands]
         chart = plot.render(
             width,
             rows,
-            lines=[trace.line("train", name)],
-            bands=trace.bands(),
-            references=[],
-            marks=marked,
-            gaps=[],
-            log=self.logarithmic,
-            x_range=(first + 0.5, last + 0.5),
-            close=bool(self.latest),
+            lines=[replace(line, x=axis.at(line.x)) for line in content.lines],
+            bands=[replace(band, x=axis.at(band.x)) for band in bands],
+            references=content.references,
+            marks=[replace(mark, x=float(axis.at(mark.x))) for mark in [*marked, *self._cursor_marks()]],
+            gaps=np.atleast_1d(axis.at(content.gaps)).tolist(),
+            log=self.logarithmic and not content.linear,
+            x_range=self._edges(axis, first, last),
+            x_name=axis.name,
+            x_ticks=axis.ticks,
+            close=bool(self.view.latest or self.view.zooms),
+            marker=self.marker,
         )
-        parts: list[legend.Part] = [(f"⠒ {name} {figures.number(series.last())}", "train")]
-        parts += [(note, "muted") for note in (*filter(None, (thinned,)), *chart.notes)]
-        return legend.flowed(parts, width, _most_head(rows + self._head_rows)), chart.rows
+        notes = [*content.notes, *filter(None, (thinned,)), *chart.notes]
+        if content.left and axis.name == "time":
+            notes.append("what was left is on the axis of steps")
+        named = content.named if self.view.cursor is None else self._read(model, self.view.cursor)
+        parts = [*named, *((note, "muted") for note in notes)]
+        return legend.flowed(parts, width, self._most_head(rows + self._head_rows)), chart.rows
+
+    @staticmethod
+    def _edges(axis: chart_axis.Axis, first: int, last: int) -> tuple[float, float]:
+        low, high = (float(edge) for edge in axis.at([first + 0.5, last + 0.5]))
+        return (low, high) if high > low else (low, low + 1.0)
+
+    def _cursor_marks(self) -> list[plot.Mark]:
+        found = []
+        for step, label in ((self.view.mark, "from here"), (self.view.cursor, "")):
+            if step is not None:
+                found.append(plot.Mark(float(step), label, "text", plot.CURSOR))
+        return found
+
+    def _read(self, model: RunModel, step: int) -> list[legend.Part]:
+        axis, place = chart_axis.axis(self.axis, model), ""
+        if axis is not None and axis.name == "epoch":
+            place = f"epoch {figures.number(float(axis.at(float(step))))}"
+        elif axis is not None and axis.name == "time":
+            place = f"after {figures.duration(float(axis.at(float(step))))}"
+        return reading.parts(model, step, place)
 
     def _introduction(self, model: RunModel, width: int, height: int) -> list[Strip]:
         """What the run shows and what to change in it, in the room that the chart will take."""
@@ -190,130 +252,3 @@ class LossPane(Pane):
         if len(lines) > height:
             lines = [*lines[: height - 1], self.line(("… a shows the rest", "muted"))]
         return lines
-
-    def _range(self, model: RunModel) -> tuple[int, int]:
-        """Steps shown, `first` < step <= `last`; the ends move in jumps, so that the columns between stay."""
-        length = len(model.loss)
-        ends = [branch.end for branch in model.info.branches] if model.info else []
-        whole = max([length, *ends])
-        if self.latest and self.latest < length:
-            jump = max(1, self.latest // 10)
-            last = -(-length // jump) * jump
-            return max(0, last - self.latest - jump), last
-        goal = model.info.goal if model.info else None
-        if goal and whole <= goal <= 2 * whole:
-            return 0, goal
-        power = 10 ** max(0, len(str(whole)) - 2)
-        return 0, next((n * power for n in ROUND if n * power >= whole), 10 * power * 10)
-
-
-def _most_head(height: int) -> int:
-    """Lines that the legend may take."""
-    return 2 if height >= _TALL else 1
-
-
-def _named(model: RunModel, notes: list[str]) -> list[legend.Part]:
-    """Names with their latest values, then remarks."""
-    parts: list[legend.Part] = [(f"⠒ train {figures.number(model.loss.last())}", "train")]
-    if model.points and model.points[-1].validation is not None:
-        point = model.points[-1]
-        held_out = figures.as_of(figures.number(point.validation), point.step, len(model.loss))
-        parts.append((f"o val {held_out}", "validation"))
-    if len(model.total):
-        parts.append((f"total {figures.number(model.total.last())}", "text"))
-    return parts + [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
-
-
-class _Trace:
-    """A series cut to the columns of a chart: its line, and the band of minimum and maximum."""
-
-    def __init__(self, series: Series, first: int, last: int, columns: int, smoothing: int) -> None:
-        # Two dots fit in a cell: with few steps each step gets its own place and needs no band.
-        self.single = last - first <= 2 * columns
-        count = last - first if self.single else columns
-        edges = first + (last - first) * np.arange(count + 1, dtype=np.int64) // max(count, 1)
-        spans = series.spans(edges[:-1], edges[1:])
-        held = (spans.count > 0) | spans.broken
-        self.columns = Columns(*(getattr(spans, name)[held] for name in Columns.__dataclass_fields__))
-        self.mean = self.columns.mean
-        if smoothing:
-            stops = np.minimum(edges[1:], len(series))[held]
-            starts = np.minimum(edges[:-1][held], np.maximum(first, stops - smoothing))
-            smooth = series.spans(starts, stops).mean
-            self.mean = np.where(self.columns.count > 0, smooth, np.nan)
-        self.smoothing = smoothing
-
-    def line(self, role: str, name: str) -> plot.Line:
-        return plot.Line(self.columns.x, self.mean, role, name)
-
-    def bands(self) -> list[plot.Band]:
-        if self.single and not self.smoothing:
-            return []
-        return [plot.Band(self.columns.x, self.columns.low, self.columns.high, "muted")]
-
-    def gaps(self) -> list[float]:
-        return self.columns.x[self.columns.broken].tolist()
-
-
-class _Points:
-    """Validation losses as arrays; only new points are read on each frame."""
-
-    def __init__(self) -> None:
-        self._source: list[p.Point] | None = None
-        self._steps: list[int] = []
-        self._values: list[float] = []
-        self._read = 0
-
-    def within(
-        self, model: RunModel, first: int, last: int, columns: int
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Steps and losses in the range, at most two for each column: its minimum and maximum."""
-        if model.points is not self._source:
-            self._source, self._steps, self._values, self._read = model.points, [], [], 0
-        for point in model.points[self._read :]:
-            if point.validation is not None:
-                self._steps.append(point.step)
-                self._values.append(point.validation)
-        self._read = len(model.points)
-        start, stop = bisect_right(self._steps, first), bisect_right(self._steps, last)
-        steps = np.array(self._steps[start:stop], np.float64)
-        values = np.array(self._values[start:stop], np.float64)
-        if len(steps) <= 2 * columns:
-            return steps, values
-        column = ((steps - first - 1) * columns // (last - first)).astype(int)
-        edges = np.flatnonzero(np.r_[True, np.diff(column) > 0])
-        finite = np.isfinite(values)
-        low = np.minimum.reduceat(np.where(finite, values, np.inf), edges)
-        high = np.maximum.reduceat(np.where(finite, values, -np.inf), edges)
-        ends = np.stack((low, high), 1)
-        ends[1::2] = ends[1::2, ::-1]
-        return np.repeat(steps[edges], 2), ends.ravel()
-
-
-def _limits(loss: _Trace, log: bool) -> tuple[float, float]:
-    """How far what the run has left may stretch the axis: a decade, or twice what the present loss spans."""
-    low, high = loss.columns.low, loss.columns.high
-    shown = np.isfinite(low) & ((low > 0) | (not log))
-    if not shown.any():
-        return -np.inf, np.inf
-    least, most = float(low[shown].min()), float(high[shown].max())
-    reach = 2 * max(most - least, abs(most))
-    return (least / 10, most * 10) if log else (least - reach, most + reach)
-
-
-def _legend(count: int) -> str:
-    """What the dotted traces are."""
-    drawn = f", the newest {MOST} drawn" if count > MOST else ""
-    return "⠒ ⠒ left" + (f" ({figures.count(count)} branches{drawn})" if count > 1 else "")
-
-
-def _floors(model: RunModel) -> list[plot.Reference]:
-    if model.info is None:
-        return []
-    floors = model.info.floors
-    names = (
-        (floors.mean, "predict the mean"),
-        (floors.linear, f"PCA with {model.code_width}"),
-        (floors.entropy, "entropy floor"),
-    )
-    return [plot.Reference(y, f"{name} {figures.number(y)}") for y, name in names if y is not None]

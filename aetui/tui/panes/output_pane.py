@@ -76,6 +76,10 @@ class OutputPane(ScrolledPane):
             shown[-1] = self.line((texts.cut(f"{below + 1:,} newer lines below, End shows them", width), "muted"))
         return shown
 
+    def copied(self) -> str:
+        """The lines on the screen."""
+        return "\n".join(self._wrapped[self.top : self.top + self.rows])
+
     def _lines_of(self, width: int) -> list[str]:
         try:
             with open(self._file, "rb") as file:

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from aetui import protocol as p
-from aetui.report import Finding, Remedy, Report
+from aetui.report import Finding, Remedy, Report, options
 from aetui.tui import remedies, texts, told, verdict_line
 from aetui.tui.actions import key_text, shown
 from aetui.tui.late_remedy import late_settings
@@ -125,6 +125,14 @@ class WhyPane(ScrolledPane):
         if finding is not None and finding.remedies:
             self._choose(self.selected)
             self.post_message(self.Taken(finding.remedies[self.remedy]))
+
+    def copied(self) -> str:
+        """The chosen remedy as options of the command line, or in words where it is a change in the code."""
+        finding = self.finding
+        if finding is None or not finding.remedies:
+            return finding.text if finding is not None else ""
+        remedy = finding.remedies[self.remedy]
+        return " ".join(options(remedy)) or remedy.line or remedy.text
 
     def on_focus(self) -> None:
         self._keep_selected()
