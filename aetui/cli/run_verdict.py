@@ -13,10 +13,11 @@ from aetui import presets
 from aetui import protocol as p
 from aetui.cli.diagnose import INTERRUPTED, colored, diagnose_and_print, line_width
 from aetui.cli.progress import Intervals, duration, say
-from aetui.cli.standing import Judged, fresh_view, judged_in, of_record, reading
+from aetui.cli.standing import fresh_view, judged_in, of_record, reading
 from aetui.cli.talk import NoAnswer, Talk
 from aetui.report import LEARNING, render
 from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.judged import Judged
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, RunSpec, SpecError, changed, loads
 

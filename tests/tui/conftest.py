@@ -21,11 +21,12 @@ from aetui.tui import status_parts
 from aetui.tui.app import Workbench
 from aetui.tui.journal_entries import Mark
 from aetui.tui.model import RunModel
-from aetui.tui.pane import ROLES, Pane
+from aetui.tui.pane import Pane
+from aetui.tui.picture import ROLES
 
 _HUES = (
     "#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#ff5555", "#99c794",
-    "#ec5f67",
+    "#ec5f67", "#6699cd", "#f99158", "#99c795", "#c594c6", "#ab7968", "#fac864",
 )  # fmt: skip
 COLORS = dict(zip(ROLES, _HUES, strict=True))
 

@@ -75,10 +75,10 @@ def test_smoothing_never_hides_a_spike(run_model: Make, render_pane: Render) -> 
 
 
 def test_smoothing_evens_the_line_out(run_model: Make) -> None:
-    from aetui.tui.panes.loss_pane import _Trace
+    from aetui.tui.trace import Trace
 
     model = run_model(loss=(1 + np.random.default_rng(0).normal(0, 0.1, 5000)).astype(np.float32))
-    rough, smooth = (_Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))
+    rough, smooth = (Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))
     assert np.std(smooth[200:]) < 0.2 * np.std(rough[200:])
     assert smooth[-1] == pytest.approx(np.mean(model.loss.columns(4000, 5000, 1000).mean))
 

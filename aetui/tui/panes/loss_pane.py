@@ -14,7 +14,7 @@ from aetui.tui.model import RunModel
 from aetui.tui.pane import Pane
 from aetui.tui.panes import legend, marks
 from aetui.tui.panes.left_traces import MOST, LeftBranches
-from aetui.tui.series import Columns, Series
+from aetui.tui.trace import Trace, round_end
 
 WINDOWS = (0, 100_000, 10_000, 1000, 100)
 """Steps shown; 0 for all."""
@@ -22,7 +22,6 @@ SMOOTHINGS = (0, 10, 100, 1000)
 """Steps that the line averages over; 0 for those of its own column."""
 _TALL = 10
 """Rows from which the legend may take two."""
-ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 
 
 class LossPane(Pane):
@@ -113,7 +112,7 @@ class LossPane(Pane):
         branches = model.info.branches if model.info else ()
         first, last = self._range(model)
         place = plot.layout(width, rows)
-        loss = _Trace(model.loss, first, last, place.columns, self.smoothing)
+        loss = Trace(model.loss, first, last, place.columns, self.smoothing)
         bands = loss.bands()
         left, cut = self._left.bands(branches, first, last, place.columns, _limits(loss, self.logarithmic))
         bands = [*left, *bands]
@@ -123,7 +122,7 @@ class LossPane(Pane):
         if len(steps):
             lines.append(plot.Line(steps, values, "validation", "val", glyph="o"))
         if len(model.total):
-            total = _Trace(model.total, first, last, place.columns, self.smoothing)
+            total = Trace(model.total, first, last, place.columns, self.smoothing)
             lines.append(total.line("text", "total"))
             bands += total.bands()
         lines.append(loss.line("train", "train"))
@@ -157,7 +156,7 @@ class LossPane(Pane):
         first, last = self._range(model)
         place = plot.layout(width, rows)
         series, name = model.parts[self.curve], texts.plain(self.curve)
-        trace = _Trace(series, first, last, place.columns, self.smoothing)
+        trace = Trace(series, first, last, place.columns, self.smoothing)
         marked, thinned = marks.drawn(model.marks, first, last, place.columns)
         chart = plot.render(
             width,
@@ -203,8 +202,7 @@ class LossPane(Pane):
         goal = model.info.goal if model.info else None
         if goal and whole <= goal <= 2 * whole:
             return 0, goal
-        power = 10 ** max(0, len(str(whole)) - 2)
-        return 0, next((n * power for n in ROUND if n * power >= whole), 10 * power * 10)
+        return 0, round_end(whole)
 
 
 def _most_head(height: int) -> int:
@@ -222,37 +220,6 @@ def _named(model: RunModel, notes: list[str]) -> list[legend.Part]:
     if len(model.total):
         parts.append((f"total {figures.number(model.total.last())}", "text"))
     return parts + [(note, "warning" if note.startswith(plot.GAP) else "muted") for note in notes]
-
-
-class _Trace:
-    """A series cut to the columns of a chart: its line, and the band of minimum and maximum."""
-
-    def __init__(self, series: Series, first: int, last: int, columns: int, smoothing: int) -> None:
-        # Two dots fit in a cell: with few steps each step gets its own place and needs no band.
-        self.single = last - first <= 2 * columns
-        count = last - first if self.single else columns
-        edges = first + (last - first) * np.arange(count + 1, dtype=np.int64) // max(count, 1)
-        spans = series.spans(edges[:-1], edges[1:])
-        held = (spans.count > 0) | spans.broken
-        self.columns = Columns(*(getattr(spans, name)[held] for name in Columns.__dataclass_fields__))
-        self.mean = self.columns.mean
-        if smoothing:
-            stops = np.minimum(edges[1:], len(series))[held]
-            starts = np.minimum(edges[:-1][held], np.maximum(first, stops - smoothing))
-            smooth = series.spans(starts, stops).mean
-            self.mean = np.where(self.columns.count > 0, smooth, np.nan)
-        self.smoothing = smoothing
-
-    def line(self, role: str, name: str) -> plot.Line:
-        return plot.Line(self.columns.x, self.mean, role, name)
-
-    def bands(self) -> list[plot.Band]:
-        if self.single and not self.smoothing:
-            return []
-        return [plot.Band(self.columns.x, self.columns.low, self.columns.high, "muted")]
-
-    def gaps(self) -> list[float]:
-        return self.columns.x[self.columns.broken].tolist()
 
 
 class _Points:
@@ -290,7 +257,7 @@ class _Points:
         return np.repeat(steps[edges], 2), ends.ravel()
 
 
-def _limits(loss: _Trace, log: bool) -> tuple[float, float]:
+def _limits(loss: Trace, log: bool) -> tuple[float, float]:
     """How far what the run has left may stretch the axis: a decade, or twice what the present loss spans."""
     low, high = loss.columns.low, loss.columns.high
     shown = np.isfinite(low) & ((low > 0) | (not log))
