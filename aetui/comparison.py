@@ -116,8 +116,12 @@ def difference_text(row: Row, paths: Sequence[str]) -> str:
 
 
 def yardsticks(rows: Sequence[Row]) -> list[str]:
-    """The settings for which the rows' losses can't be compared; none where they can."""
-    return [path for path in differing(rows) if path.startswith(YARDSTICKS)]
+    """The settings for which the rows' losses can't be compared; none where they can, or that is not known."""
+
+    def values(path: str) -> set[str]:
+        return {row.settings[path] for row in rows if path in row.settings}
+
+    return [path for path in differing(rows) if path.startswith(YARDSTICKS) and len(values(path)) > 1]
 
 
 def matches(row: Row, wanted: str) -> bool:

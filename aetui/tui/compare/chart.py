@@ -14,6 +14,8 @@ from aetui.tui.trace import Trace, round_end
 
 _APART = 16
 """Columns between two markers of a curve."""
+_FEW, _TALL = 5, 12
+"""Curves whose values fit in a line, and rows from which there are two lines for more."""
 
 
 class CompareChart(Picture):
@@ -47,8 +49,10 @@ class CompareChart(Picture):
         if not drawn:
             self.paint([self.line((self._waiting()[:width], "muted"))])
             return
-        chart = self._drawn(drawn, width, height - 1)
-        head = legend.flowed(self._legend(drawn, chart.notes), width, 1)
+        named = 2 if len(drawn) > _FEW and height >= _TALL else 1
+        chart = self._drawn(drawn, width, height - named)
+        head = legend.flowed(self._legend(drawn, chart.notes), width, named)
+        head += [[]] * (named - len(head))
         self.paint([*(self.line(*parts) for parts in head), *(self.line(*parts) for parts in chart.rows)])
 
     # --- what is drawn --------------------------------------------------------------------------
@@ -57,7 +61,9 @@ class CompareChart(Picture):
         sides = self._sides
         loss = sides.curve == "loss"
         axis = ("log y" if sides.logarithmic else "linear y") if loss else "linear y"
-        return sides.curve.capitalize(), f"{axis} · {'all' if sides.at is None else 'step ' + figures.count(sides.at)}"
+        count = len(sides.shown)
+        title = sides.curve.capitalize() + (f", {MOST} of {count} drawn" if count > MOST else "")
+        return title, f"{axis} · {'all' if sides.at is None else 'step ' + figures.count(sides.at)}"
 
     def _waiting(self) -> str:
         return "no steps yet" if self._sides.curve == "loss" else "no explained variance was measured; v shows the loss"
@@ -136,9 +142,6 @@ class CompareChart(Picture):
                 measured = side.row.explained_at(sides.at)
                 value = figures.explained(measured[1] if measured else None)
             parts.append((f"{side.marker} {value}", side.role))
-        more = len(sides.shown) - len(sides.drawn)
-        if more > 0:
-            notes = [f"{MOST} of {MOST + more} drawn", *notes]
         return parts + [(note, "muted") for note in notes]
 
 

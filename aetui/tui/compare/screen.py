@@ -86,9 +86,7 @@ class SidesScreen(Screen[None]):
     BINDINGS: ClassVar = [
         Binding("up,k", "mark(-1)", "mark", show=False, tooltip="mark the one above"),
         Binding("down,j", "mark(1)", "mark", show=False, tooltip="mark the one below"),
-        Binding(
-            "left", "cursor(-1)", "step", key_display="←→", tooltip="cursor one column of the chart back"
-        ),
+        Binding("left", "cursor(-1)", "step", key_display="←→", tooltip="cursor one column back"),
         Binding("right", "cursor(1)", "cursor", show=False, tooltip="cursor one column on"),
         Binding("comma,shift+left", "cursor_step(-1)", "one step", show=False, tooltip="cursor one step back"),
         Binding("full_stop,shift+right", "cursor_step(1)", "one step", show=False, tooltip="cursor one step on"),
@@ -263,9 +261,7 @@ class CompareScreen(SidesScreen):
 
 def keys_text(bindings: Sequence[Any]) -> str:
     """Keys and what they do, a line each."""
-    rows = binding_rows(bindings, {})
-    width = max(len(keys) for keys, _ in rows)
-    return "\n".join(f"{keys:<{width}}  {text}" for keys, text in rows)
+    return "\n".join(f"{keys}: {text}" for keys, text in binding_rows(bindings, {}))
 
 
 def settings_text(sides: Sides) -> str:
