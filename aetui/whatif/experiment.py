@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from aetui.report import CONSTANT_OUTPUTS, DEAD_CODE, LOST_FEATURES, MEMORIZED
 from aetui.spec import Difference
 
 Origin = Literal["untouched", "reordered", "remedy", "user", "combination", "random"]
@@ -20,12 +21,6 @@ Status = Literal["waiting", "running", "done", "stopped", "diverged", "failed", 
 ENDED: tuple[Status, ...] = ("done", "stopped", "diverged", "failed", "cancelled")
 
 WHOLE = ""
-DEAD_CODE, LOST_FEATURES, CONSTANT_OUTPUTS, MEMORIZED = (
-    "dead code units",
-    "lost features",
-    "constant outputs",
-    "memorized rows",
-)
 SYMPTOMS = (WHOLE, DEAD_CODE, LOST_FEATURES, CONSTANT_OUTPUTS, MEMORIZED)
 """What a verdict objects to: the fit as a whole, or one of these, which is then judged by itself."""
 
@@ -36,6 +31,8 @@ class Change(Struct, frozen=True, kw_only=True):
     origin: Origin
     settings: tuple[Difference, ...] = ()
     """From what to what, as text, as compared with the run; () for a control."""
+    values: dict[str, str] = {}
+    """What is set, as text by path, as `--set` takes it."""
     text: str = ""
     """A remedy's sentence."""
     cause: str = ""
@@ -47,11 +44,6 @@ class Change(Struct, frozen=True, kw_only=True):
     def live(self) -> bool:
         """Whether it may be made between two steps, so that the fork leaves from a checkpoint."""
         return all(setting.live for setting in self.settings)
-
-    @property
-    def values(self) -> dict[str, str]:
-        """The new values as text, by path; those of a kind that are gone with it are left out."""
-        return {setting.path: setting.new for setting in self.settings if setting.new}
 
     @property
     def label(self) -> str:

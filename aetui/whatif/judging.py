@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from aetui.whatif.experiment import CONTROLS, MEMORIZED, WHOLE, Experiment, Figures, Fork, Point, Verdict
+from aetui.report import CONSTANT_OUTPUTS, DEAD_CODE, LOST_FEATURES, MEMORIZED
+from aetui.whatif.experiment import CONTROLS, WHOLE, Experiment, Figures, Fork, Point, Verdict
 
 LEAST = 0.01
 """Explained variance that a difference has to exceed at least, however little the controls differ."""
@@ -37,15 +38,14 @@ def standing(figures: Figures | None, symptom: str) -> float:
     """How well a training does in what the verdict objects to, from WORST to 1."""
     if figures is None or figures.explained is None:
         return WORST
-    match symptom:
-        case "dead code units" if figures.code:
-            return 1 - figures.dead_code / figures.code
-        case "lost features":
-            return figures.even
-        case "constant outputs":
-            return 1 - figures.unanswered
-        case "memorized rows" if figures.held_out is not None:
-            return max(WORST, figures.held_out)
+    if symptom == DEAD_CODE and figures.code:
+        return 1 - figures.dead_code / figures.code
+    if symptom == LOST_FEATURES:
+        return figures.even
+    if symptom == CONSTANT_OUTPUTS:
+        return 1 - figures.unanswered
+    if symptom == MEMORIZED and figures.held_out is not None:
+        return max(WORST, figures.held_out)
     return max(WORST, figures.explained)
 
 
@@ -100,37 +100,41 @@ def verdict_of(fork: Fork, forks: Sequence[Fork], symptom: str, target: float | 
         symptom, target: as in `Experiment`.
     """
     if fork.control:
-        return ("control", "")
+        return "control", ""
     if fork.status == "diverged":
         return "diverged", fork.why
     if fork.status == "stopped":
-        # Stopped because it was behind the noise band and fell further.
+        # It was behind by more than the noise band, and fell further.
         return "worse", fork.why
     if fork.status in ("failed", "cancelled") or fork.full is None:
         return "", fork.why
     found = band(forks, fork.start, symptom)
-    if found is None:
-        return "", fork.why
     untouched, _ = controls(forks, fork.start)
-    if untouched is not None and fork.weights and fork.weights == untouched.weights:
+    if found is None or untouched is None:
+        return "", fork.why
+    if fork.weights and fork.weights == untouched.weights:
         return "no effect", "its weights are those of the untouched control"
     here = standing(fork.full, symptom)
     if found.low <= here <= found.high:
         sharp = found.noise <= LEAST and abs(here - found.middle) <= LEAST
         return ("no effect" if sharp else "not told from noise"), ""
     if here < found.low:
-        return "worse", ""
+        return ("diverged" if here <= WORST else "worse"), ""
     costs = _costs(fork, forks, symptom)
     if costs:
         return "worse", costs
-    remark = _remark(fork, forks, symptom)
-    if fork.full.step > _compared_at(forks, fork.start):
-        remark = f"at step {fork.full.step:,}, where it ends; the controls end earlier"
-    return ("fixes it" if mended(fork.full, symptom, target) else "helps"), remark
+    remarks = [_remark(fork, forks, symptom)]
+    if untouched.full is not None and fork.full.step > untouched.full.step:
+        remarks.append(f"after {fork.full.step:,} steps, the controls after {untouched.full.step:,}")
+    # What was not broken can't be fixed.
+    fixes = mended(fork.full, symptom, target) and not mended(untouched.full, symptom, target)
+    return ("fixes it" if fixes else "helps"), "; ".join(filter(None, remarks))
 
 
-def mended(figures: Figures, symptom: str, target: float | None) -> bool:
+def mended(figures: Figures | None, symptom: str, target: float | None) -> bool:
     """Whether the symptom is gone at a horizon."""
+    if figures is None:
+        return False
     return bool(figures.sound) if target is None else standing(figures, symptom) >= target
 
 
@@ -157,11 +161,6 @@ def _remark(fork: Fork, forks: Sequence[Fork], symptom: str) -> str:
     if lead < -half.noise:
         return "behind half-way"
     return "its lead shrinks" if lead > 2 * now and lead - now > full.noise else ""
-
-
-def _compared_at(forks: Sequence[Fork], start: int) -> int:
-    untouched, _ = controls(forks, start)
-    return untouched.full.step if untouched is not None and untouched.full is not None else 0
 
 
 def judged(experiment: Experiment) -> Experiment:
