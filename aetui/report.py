@@ -32,6 +32,10 @@ VERDICTS: dict[str, str] = {
 }
 """Every verdict, with what it means in a few words."""
 
+DEAD_CODE, CONSTANT_OUTPUTS, BOUNDED = "dead code units", "constant outputs", "bounded outputs"
+LOST_FEATURES, MEMORIZED, MODES = "lost features", "memorized rows", "eval mode"
+"""Symptoms: what a verdict can object to beside the fit as a whole."""
+
 CAUSES = (
     "bad-values", "shape-broadcast", "loss-domain", "output-range", "input-scaling", "frozen-parameters",
     "init-symmetry", "init-scale", "posterior-collapse", "penalty-too-strong", "noise-too-strong", "lr-too-high",
@@ -121,6 +125,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """A key of VERDICTS, or LEARNING in the report on a run that still trains."""
     headline: str
     """The verdict in one line, with its figure: `outputs vary 0.4 % as much as the data`."""
+    symptom: str = ""
+    """One of the above that the verdict objects to; '' for the fit as a whole."""
     findings: tuple[Finding, ...] = ()
     """Best first."""
     explained_variance: Explained = Explained()
