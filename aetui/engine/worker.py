@@ -118,6 +118,8 @@ class Engine:
             return None
         run.screens = self.screens
         view, missing = run.view(look)
+        if (trial := self._handler.conductor.news(look)) is not None:
+            view = replace(view, trial=trial)
         stalled = self._stalled(run)
         if stalled is not None:
             status = replace(view.status, stalled=stalled, steps_per_second=None, queued=len(self._inbox))
@@ -274,6 +276,7 @@ class Engine:
             self._over = True
             if self._heart is not None:
                 self._heart.stop()
+            self._attempt(self._handler.conductor.cancel, "the engine ended")
             words, run = ["the engine has ended"], self._now.run
             self._attempt(self._put_away, state, reason, words)
             self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
@@ -366,6 +369,7 @@ class Engine:
             return
         if target is not None and run.training.steps.done >= target:
             now.reach_target(run)
+            self._handler.conductor.reached(run)
             return
         if self._measured:
             self._measured = False
