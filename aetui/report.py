@@ -73,6 +73,12 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """The same as arguments of `aetui.diagnose`, or as a line of PyTorch, where those called it: `lr=0.0001`."""
     line: str = ""
     """What to change in the caller's own code, where that is known: `vae.py:14: return torch.sigmoid(x)`."""
+    verified: bool | None = None
+    """Whether it mended the run on a fork beside controls; None where it was not tried."""
+    tried: str = ""
+    """The verdict of that fork: `fixes it`, `helps`, `no effect`, ...; '' where it was not tried."""
+    explained: float | None = None
+    """Explained variance of that fork, in the data's own units; None where it was not tried or is not finite."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -333,6 +339,9 @@ def _findings(page: _Page, findings: Iterable[Finding], fine: bool, python: bool
                 page.add(option, 5, style=_BOLD)
             if remedy.line:
                 page.add(f"at {remedy.line}", 5, rest=7, style=_BOLD)
+            if remedy.tried:
+                shown = f"tried on a fork: {remedy.tried}, explained variance {number(remedy.explained)}"
+                page.add(shown, 5, rest=7, style=_GOOD if remedy.verified else _WARNING)
         page.add(f"Source: {finding.source}", 3, rest=5, style=_DIM)
 
 

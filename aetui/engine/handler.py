@@ -285,7 +285,9 @@ class CommandHandler:
         now = self._now
         if now.theirs(run):
             name = run.info.name
-            now.refuse(command, f"{name} trains in a loop of its own, which no copy can go on with; probes can check it")
+            now.refuse(
+                command, f"{name} trains in a loop of its own, which no copy can go on with; probes can check it"
+            )
             return
         broken = run.recording is not None and run.recording.spoiled
         if broken or (now.state == "non-finite" and not command.anew):

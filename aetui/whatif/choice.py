@@ -54,17 +54,20 @@ def remedies_of(spec: RunSpec, report: Report | None) -> tuple[list[Change], lis
     described: list[Described] = []
     for finding in report.findings if report is not None else ():
         for remedy in finding.remedies:
-            change = None
-            if remedy.set:
-                try:
-                    change = change_of(spec, remedy.set, "remedy", remedy=remedy, cause=finding.cause)
-                except SpecError:
-                    change = None
+            change = remedy_change(spec, remedy, finding.cause)
             if change is None:
                 described.append(_described(finding.cause, remedy))
             elif all(change.values != other.values for other in changes):
                 changes.append(change)
     return changes, described
+
+
+def remedy_change(spec: RunSpec, remedy: Remedy, cause: str = "") -> Change | None:
+    """What a remedy changes of a spec; None where no setting makes it, or the spec does not take it."""
+    try:
+        return change_of(spec, remedy.set, "remedy", remedy=remedy, cause=cause) if remedy.set else None
+    except SpecError:
+        return None
 
 
 def _described(cause: str, remedy: Remedy) -> Described:

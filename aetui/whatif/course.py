@@ -47,7 +47,6 @@ class Trial:
         # Two controls, and a place for the combination of the two best.
         room = max(0, forks - 3 - len(own) - len(drawn))
         chosen = [*changes[:room], *own, *drawn]
-        self._asked = steps
         length = budget(source, steps)
         full = source.step + length
         symptom, bounded = _symptom(source)
@@ -92,7 +91,7 @@ class Trial:
         """Step up to which a fork trains: the full horizon, or its own end where its change is a longer training."""
         full = self.experiment.full
         longer = any(setting.path in ("train.steps", "train.epochs") for setting in change.settings)
-        if not longer or self._asked is not None:
+        if not longer:
             return full
         spec = changed(self.source.spec, change.values, text=True)
         return max(

@@ -91,10 +91,8 @@ def _what(x: Experiment) -> str:
     span = f"{x.half:,} and {x.full:,}"
     linear = "" if x.linear is None else f" PCA with the code's width explains {x.linear:.3f}."
     judged = f"; judged by its {x.symptom}" if x.symptom else ""
-    return (
-        f"{where}: {len(x.forks)} forks, compared at steps {span} by explained variance in the data's own units{judged}."
-        f"{linear}"
-    )
+    by = f"by explained variance in the data's own units{judged}"
+    return f"{where}: {len(x.forks)} forks, compared at steps {span} {by}.{linear}"
 
 
 def conclusion(x: Experiment) -> str:
@@ -130,8 +128,19 @@ def _wrapped(text: str, width: int, *, indent: int = 0, rest: int = 0) -> list[s
     )
 
 
+def line(x: Experiment, fork: Fork) -> str:
+    """A fork with its figures, for a journal."""
+    figures = ", ".join(
+        f"{_explained(one)} at step {step:,}"
+        for one, step in ((fork.half, x.half), (fork.full, x.full if fork.full is None else fork.full.step))
+        if one is not None
+    )
+    explained = f", explained variance {figures}" if figures else ""
+    return f"fork {fork.name} ({fork.change.label}): {fork.verdict or fork.status}{explained}"
+
+
 def progress(x: Experiment) -> str:
     """How far an experiment is, in a line."""
     ended = sum(fork.status not in ("waiting", "running") for fork in x.forks)
     running = [f"{fork.name} at {fork.step:,}" for fork in x.forks if fork.status == "running"]
-    return f"{ended} of {len(x.forks)} forks done{f'; {', '.join(running)}' if running else ''}"
+    return ", ".join([f"{ended} of {len(x.forks)} forks done", *running])
