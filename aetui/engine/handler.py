@@ -246,7 +246,9 @@ class CommandHandler:
             self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, time_, steps))
             self._hold.note(path, time_, steps)
 
-    def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str], *, repeat: bool = False) -> None:
+    def _set(
+        self, run: LiveRun, command: p.Set | p.Nudge | p.Adopt, changes: dict[str, str], *, repeat: bool = False
+    ) -> None:
         """Put settings in force. repeat: as part of the tweak before, which has the checkpoint."""
         now, training = self._now, run.training
         found = training.settings.check(changes)

@@ -344,8 +344,8 @@ class Recording:
     @property
     def start_checkpoint(self) -> int | None:
         """Number of the checkpoint of step 0, before any tweak; None where it is not stored."""
-        rows = [row for row in self.writer.rows if row.position.step == 0 and row.kind == "start"]
-        return rows[0].id if rows else None
+        found = (row.id for row in self.writer.rows if row.position.step == 0 and row.position.seq == 0)
+        return next(found, None)
 
     def measured_here(self) -> bool:
         """Whether there is a measurement of where the run stands."""
