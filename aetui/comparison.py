@@ -29,7 +29,8 @@ def _nothing() -> Floats:
 class Row:
     """One training of a comparison.
 
-    loss: reconstruction term of the steps after `start`, shape (n,), NaN where it is not known.
+    loss: reconstruction term of every step after `start`, or of the steps `recorded_at`, shape (n,), NaN where it is
+    not known.
     measured_at, explained: steps and explained variance of the measurements, ascending, shape (m,).
     """
 
@@ -45,6 +46,9 @@ class Row:
     """What was changed of the run that it is a fork of; '' for a run."""
     start: int = 0
     loss: Floats = field(default_factory=_nothing)
+    recorded_at: NDArray[np.int64] | None = None
+    done: int | None = None
+    """Steps taken, where `loss` does not tell."""
     measured_at: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     explained: Floats = field(default_factory=_nothing)
     floors: Mapping[str, float | None] = field(default_factory=dict)
@@ -65,20 +69,28 @@ class Row:
 
     @property
     def step(self) -> int:
-        return self.start + len(self.loss)
+        return self.start + len(self.loss) if self.done is None else self.done
 
-    def loss_at(self, step: int | None = None) -> float | None:
-        """The loss of a step, of the last one without; None where there is none, NaN where it is not finite."""
-        index = (self.step if step is None else step) - self.start - 1
-        return float(self.loss[index]) if 0 <= index < len(self.loss) else None
+    def loss_at(self, step: int | None = None) -> tuple[int, float] | None:
+        """Step and loss of a step, of the last one without; where not every step is recorded, of the one before it.
+
+        None where there is none; the loss is NaN where it is not finite.
+        """
+        step = self.step if step is None else step
+        if self.recorded_at is not None:
+            return self._newest(self.recorded_at, self.loss, step)
+        index = step - self.start - 1
+        return (step, float(self.loss[index])) if 0 <= index < len(self.loss) else None
 
     def explained_at(self, step: int | None = None) -> tuple[int, float] | None:
         """Step and explained variance of the newest measurement up to a step, None outside of the training."""
-        step = self.step if step is None else step
-        count = int(np.searchsorted(self.measured_at, step, "right"))
+        return self._newest(self.measured_at, self.explained, self.step if step is None else step)
+
+    def _newest(self, steps: NDArray[np.int64], values: Floats, step: int) -> tuple[int, float] | None:
+        count = int(np.searchsorted(steps, step, "right"))
         if not count or step > self.step or step < self.start:
             return None
-        return int(self.measured_at[count - 1]), float(self.explained[count - 1])
+        return int(steps[count - 1]), float(values[count - 1])
 
 
 def differing(rows: Sequence[Row]) -> list[str]:
@@ -169,7 +181,7 @@ def plain(rows: Sequence[Row], at: int | None = None) -> dict[str, Any]:
 
 
 def _plain(row: Row, paths: Sequence[str], at: int | None) -> dict[str, Any]:
-    measured = row.explained_at(at)
+    loss, measured = row.loss_at(at), row.explained_at(at)
     return {
         "run": row.name,
         "kind": row.kind,
@@ -177,7 +189,7 @@ def _plain(row: Row, paths: Sequence[str], at: int | None) -> dict[str, Any]:
         "source": row.source,
         "step": row.step,
         "goal": row.goal,
-        "loss": _finite(row.loss_at(at)),
+        "loss": _finite(loss[1]) if loss else None,
         "explained_variance": _finite(measured[1]) if measured else None,
         "explained_step": measured[0] if measured else None,
         "floors": {name: _finite(value) for name, value in row.floors.items()},

@@ -20,13 +20,18 @@ def row(name: str = "a", **fields: object) -> Row:
 
 
 def test_a_loss_is_that_of_the_step_asked_for():
-    assert [row().loss_at(step) for step in (None, 0, 1, 4, 5)] == [1, None, 4, 1, None]
+    assert [row().loss_at(step) for step in (None, 0, 1, 4, 5)] == [(4, 1), None, (1, 4), (4, 1), None]
 
 
 def test_a_fork_has_losses_from_its_fork_point_on():
     fork = row(start=100)
     assert fork.step == 104
-    assert [fork.loss_at(step) for step in (100, 101, 104, 105)] == [None, 4, 1, None]
+    assert [fork.loss_at(step) for step in (100, 101, 104, 105)] == [None, (101, 4), (104, 1), None]
+
+
+def test_a_loss_that_not_every_step_has_says_of_which_it_is():
+    fork = row(start=100, done=140, recorded_at=np.array([110, 120, 130, 140]))
+    assert [fork.loss_at(step) for step in (None, 105, 110, 125, 141)] == [(140, 1), None, (110, 4), (120, 3), None]
 
 
 def test_an_explained_variance_says_of_which_step_it_is():

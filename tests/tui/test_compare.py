@@ -99,7 +99,7 @@ def test_the_cursor_shows_the_values_of_all_at_a_step(size: tuple[int, int]) -> 
     text = "\n".join(look(size, ["home", *["full_stop"] * 9], rows))
     assert "at step 10" in text
     for one in rows:
-        assert figures.number(one.loss_at(10)) in text
+        assert figures.number(float(one.loss[9])) in text
     # The explained variance was measured at 0, which it says.
     assert "0.000 @0" in text
 
@@ -198,7 +198,7 @@ def test_a_run_that_went_back_is_drawn_anew() -> None:
     sides = Sides([row("a", steps=100)])
     sides.follow([row("a", steps=60, seed=5)])
     assert len(sides.sides[0].loss) == 60
-    assert sides.sides[0].loss.last() == sides.sides[0].row.loss_at(60)
+    assert sides.sides[0].loss.last() == sides.sides[0].row.loss[59]
 
 
 def test_too_small_it_says_so_and_nothing_overflows() -> None:

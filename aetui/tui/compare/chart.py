@@ -110,14 +110,18 @@ class CompareChart(Picture):
         """A side's line, and the band and the gaps of its loss."""
         row = side.row
         offset = 2 + place * (_APART // 4) % _APART
-        if self._sides.curve == "loss":
+        bands: list[plot.Band] = []
+        gaps: list[float] = []
+        if self._sides.curve != "loss":
+            x, y = row.measured_at.astype(np.float64), row.explained
+        elif row.recorded_at is not None:
+            x, y = row.recorded_at.astype(np.float64), row.loss
+            gaps = x[~np.isfinite(y)].tolist()
+        else:
             trace = Trace(side.loss, first - row.start, last - row.start, columns, 0)
             x, y = trace.columns.x + row.start, trace.mean
             bands = [plot.Band(band.x + row.start, band.low, band.high, band.role) for band in trace.bands()]
             gaps = [gap + row.start for gap in trace.gaps()]
-        else:
-            x, y = row.measured_at.astype(np.float64), row.explained
-            bands, gaps = [], []
         label = f"{side.marker} {texts.plain(row.name)}"[: plot.END_LABELS - 1]
         return plot.Line(x, y, side.role, label, side.marker, _APART, offset), bands, gaps
 
@@ -136,11 +140,9 @@ class CompareChart(Picture):
         sides = self._sides
         parts: list[legend.Part] = []
         for side in drawn:
-            if sides.curve == "loss":
-                value = figures.number(side.row.loss_at(sides.at))
-            else:
-                measured = side.row.explained_at(sides.at)
-                value = figures.explained(measured[1] if measured else None)
+            loss = sides.curve == "loss"
+            found = side.row.loss_at(sides.at) if loss else side.row.explained_at(sides.at)
+            value = (figures.number if loss else figures.explained)(found[1] if found else None)
             parts.append((f"{side.marker} {value}", side.role))
         return parts + [(note, "muted") for note in notes]
 

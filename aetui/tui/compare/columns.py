@@ -48,7 +48,8 @@ def steps_text(row: Row, at: int | None = None) -> str:
 
 
 def loss_text(row: Row, at: int | None) -> str:
-    return figures.number(row.loss_at(at))
+    found = row.loss_at(at)
+    return at_step(figures.number(found[1]), found[0], _here(row, at)) if found else figures.MISSING
 
 
 def explained_text(row: Row, at: int | None) -> str:

@@ -27,10 +27,13 @@ class Side:
     role: str
     row: Row
     loss: Series = field(default_factory=Series)
-    """Of the steps after `row.start`."""
+    """Of the steps after `row.start`, where every step is recorded."""
 
     def follow(self, row: Row) -> None:
         """Take a newer row of the same training; only what it went on is added to the series."""
+        if row.recorded_at is not None:
+            self.row = row
+            return
         had, new = len(self.loss), row.loss
         same = self.row.start == row.start and had <= len(new)
         if not (same and np.array_equal(self.row.loss[:had], new[:had], equal_nan=True)):
@@ -65,9 +68,10 @@ class Sides:
                 marker = _MARKERS[index] if index < len(_MARKERS) else "·"
                 side = Side(marker, CURVES[index % len(CURVES)], row)
                 self.sides.append(side)
-            if side.row is not row or not len(side.loss):
-                side.follow(row)
-                self.changes += 1
+            elif side.row is row:
+                continue
+            side.follow(row)
+            self.changes += 1
 
     # --- what is seen ---------------------------------------------------------------------------
 
@@ -122,6 +126,11 @@ class Sides:
             index = shown.index(self.marked) + by
             self._marked = shown[max(0, min(len(shown) - 1, index))].row.name
             self.changes += 1
+
+    def mark_name(self, name: str) -> None:
+        """Put the cursor of the table on a training, if it is there."""
+        self._marked = name
+        self.changes += 1
 
     def pin(self) -> None:
         """Pin the marked one, or let go of it."""
