@@ -135,6 +135,10 @@ class Workbench(TerminalApp):
         self.session.examine()
 
     @steers
+    def action_what_if(self) -> None:
+        self.watched.trying.open()
+
+    @steers
     def action_undo(self) -> None:
         self.session.undo()
 

@@ -140,7 +140,9 @@ class SidesScreen(Screen[None]):
         # What gets another size by this draws again by itself.
         self._drawn = state
         width = self.size.width - 2
-        self.head.show(_cut(self.head_parts(), width))
+        head = self.head_lines()
+        self.head.styles.height = len(head)
+        self.head.show(*(_cut(parts, width) for parts in head))
         self.table.show()
         self.chart.show()
         self.details.show(*([part] for part in self._details(width, details)))
@@ -151,18 +153,9 @@ class SidesScreen(Screen[None]):
         details = _DETAILS if rows >= _LOW else _DETAILS - 1
         return min(max(1, len(self.sides.shown)) + 3, max(4, 2 * (rows - details - 2) // 5)), details
 
-    def head_parts(self) -> list[tuple[str, str]]:
-        """The line above the table: how many, and which step the figures are of."""
-        sides = self.sides
-        count = len(sides.sides)
-        shown = len(sides.shown)
-        many = f"{count} run{'' if count == 1 else 's'}"
-        if sides.wanted:
-            many += f", {shown} shown by the filter {sides.wanted!r}"
-        of = "each at its last step" if sides.at is None else f"at step {figures.count(sides.at)}"
-        warned = self.warning()
-        parts = [(" aetui compare  ", "data"), (f"{many}  {of}", "text")]
-        return [*parts, (f"  {warned}", "warning")] if warned else parts
+    def head_lines(self) -> list[list[tuple[str, str]]]:
+        """The lines above the table, always as many."""
+        raise NotImplementedError
 
     def warning(self) -> str:
         """Why losses can't be compared, where they can't."""
@@ -247,6 +240,18 @@ class CompareScreen(SidesScreen):
         Binding("f1,question_mark", "help", "help", tooltip="these keys"),
         Binding("q,ctrl+q", "app.quit", "quit", tooltip="leave"),
     ]
+
+    def head_lines(self) -> list[list[tuple[str, str]]]:
+        """How many there are, and which step the figures are of."""
+        sides = self.sides
+        count, shown = len(sides.sides), len(sides.shown)
+        many = f"{count} run{'' if count == 1 else 's'}"
+        if sides.wanted:
+            many += f", {shown} shown by the filter {sides.wanted!r}"
+        of = "each at its last step" if sides.at is None else f"at step {figures.count(sides.at)}"
+        warned = self.warning()
+        parts = [(" aetui compare  ", "data"), (f"{many}  {of}", "text")]
+        return [[*parts, (f"  {warned}", "warning")] if warned else parts]
 
     def action_let_go(self) -> None:
         if self.sides.at is not None:
