@@ -369,6 +369,8 @@ class FakeLink:
         """Everything that happened."""
         self.screens = 1
         self.unsaved = ""
+        self.trial: p.TryState | None = None
+        """The experiment as it is, None before there is one."""
 
     # --- what a screen holds ---
 
@@ -465,9 +467,11 @@ class FakeLink:
             gauges["pairs"] = structs.replace(gauges["pairs"], first=look.sample)
         page = p.History(since, p.Array.of(loss), None, p.Array.of(0.5 + 2 * np.abs(loss)), self.step)
         known = look.points if look.run == self.run else 0
+        trial = self.trial if self.trial is not None and self.trial.version != look.trial else None
         return p.View(
-            run=self.run, status=status, history=page if len(loss) else None, points=tuple(points[known:]), **gauges
-        )
+            run=self.run, status=status, history=page if len(loss) else None, points=tuple(points[known:]),
+            trial=trial, **gauges
+        )  # fmt: skip
 
     def _obey(self, command: p.Commands) -> None:
         match command:
@@ -493,7 +497,12 @@ class FakeLink:
                 self.enter("paused")
             case p.Nudge():
                 self._set(command.id, {"optim.lr": f"{self.spec.optim.lr * 10 ** (command.by / 4):.6g}"})
-
+            case p.TryForks() | p.CancelTry():
+                self.say(p.Accepted(command=command.id, text="trying"))
+                self.enter("paused")
+            case p.Adopt():
+                self.say(p.Accepted(command=command.id, text=f"adopted {command.fork}"))
+                self.enter("running")
             case p.Undo():
                 self._undo(command.id)
             case p.Redo() if self.undone:

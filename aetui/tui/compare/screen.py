@@ -153,6 +153,10 @@ class SidesScreen(Screen[None]):
         details = _DETAILS if rows >= _LOW else _DETAILS - 1
         return min(max(1, len(self.sides.shown)) + 3, max(4, 2 * (rows - details - 2) // 5)), details
 
+    def keys(self) -> Sequence[Any]:
+        """The bindings that the last line names, as many as fit."""
+        return SidesScreen.BINDINGS
+
     def head_lines(self) -> list[list[tuple[str, str]]]:
         """The lines above the table, always as many."""
         raise NotImplementedError
@@ -241,6 +245,9 @@ class CompareScreen(SidesScreen):
         Binding("q,ctrl+q", "app.quit", "quit", tooltip="leave"),
     ]
 
+    def keys(self) -> Sequence[Any]:
+        return [*SidesScreen.BINDINGS, *CompareScreen.BINDINGS]
+
     def head_lines(self) -> list[list[tuple[str, str]]]:
         """How many there are, and which step the figures are of."""
         sides = self.sides
@@ -261,7 +268,7 @@ class CompareScreen(SidesScreen):
         self.show()
 
     def action_help(self) -> None:
-        self.app.push_screen(ShowText("Keys", keys_text(SidesScreen.BINDINGS + CompareScreen.BINDINGS)))
+        self.app.push_screen(ShowText("Keys", keys_text(self.keys())))
 
 
 def keys_text(bindings: Sequence[Any]) -> str:

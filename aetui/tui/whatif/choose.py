@@ -27,13 +27,26 @@ _BELOW = 7
 """Rows of the dialog besides its text and its list."""
 
 
+class _Steps(LineInput):
+    """Takes no spaces, which choose."""
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        return key != "space" and super().check_consume_key(key, character)
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key == "space":
+            event.prevent_default()
+            return
+        await super().on_key(event)
+
+
 class ChooseForks(Dialog[p.TryForks | None]):
     """What to try, and for how many steps; None if the user would rather not."""
 
     BINDINGS: ClassVar = [
         Binding("up", "move(-1)", "Up", show=False, priority=True),
         Binding("down", "move(1)", "Down", show=False, priority=True),
-        Binding("space", "turn", "Choose", show=False, priority=True),
+        Binding("space", "turn", "Choose", show=False),
     ]
 
     HINT = "space chooses, Enter tries them, Esc cancels"
@@ -57,7 +70,7 @@ class ChooseForks(Dialog[p.TryForks | None]):
     def controls(self) -> Sequence[Widget]:
         picks = PickList(self._lines(), columns=True)
         picks.can_focus = False
-        steps = LineInput("", placeholder="as many as the loss needs to move", compact=True)
+        steps = _Steps("", placeholder="as many as the loss needs to move", compact=True)
         return [
             picks, Static(classes="dialog-marked"), Static("Steps of each fork:", classes="dialog-label"), steps,
             Static(classes="dialog-problem"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from textual.binding import Binding
 from textual.screen import ModalScreen
@@ -16,6 +17,11 @@ from aetui.tui.dialogs import Choice, Confirm, ShowText
 from aetui.tui.whatif.rows import rows_of
 
 ADOPT, WRITE, NOTHING = "adopt", "write", "nothing"
+
+
+def spec_file(fork: str) -> str:
+    """The file that the spec of a fork is written to."""
+    return re.sub(r"[^\w.+-]", "-", fork) + ".toml"
 
 
 class WhatIfScreen(SidesScreen, ModalScreen[None]):
@@ -70,14 +76,17 @@ class WhatIfScreen(SidesScreen, ModalScreen[None]):
         self.sides.changes += 1
         self.show()
 
+    def keys(self) -> Sequence[Any]:
+        return [*WhatIfScreen.BINDINGS, *SidesScreen.BINDINGS]
+
     def head_lines(self) -> list[list[tuple[str, str]]]:
         state = self.state
         if state is None:
             return [[(" What-if  ", "data"), ("the forks are being made", "muted")], []]
-        at = "" if self.sides.at is None else f"  cursor at step {figures.count(self.sides.at)}"
         judged = f", judged by its {state.symptom}" if state.symptom else ""
         span = f"compared at steps {figures.count(state.half)} and {figures.count(state.full)}{judged}"
-        head = [(" What-if  ", "data"), (f"{state.run} at step {figures.count(state.step)}, {span}{at}", "text")]
+        where = span if self.sides.at is None else f"cursor at step {figures.count(self.sides.at)}"
+        head = [(" What-if  ", "data"), (f"{state.run} at step {figures.count(state.step)}, {where}", "text")]
         warned = self.warning()
         head += [(f"  {warned}", "warning")] if warned else []
         word = {"running": "TRYING", "done": "DONE", "cancelled": "CANCELLED", "failed": "FAILED"}[state.state]
@@ -108,7 +117,7 @@ class WhatIfScreen(SidesScreen, ModalScreen[None]):
             text = "It starts over: a new run with its spec. The present one stays in the store."
         choices = (
             Choice(ADOPT, "a", f"adopt {fork.name}"),
-            Choice(WRITE, "w", f"write its spec to {fork.name}.toml"),
+            Choice(WRITE, "w", f"write its spec to {spec_file(fork.name)}"),
             Choice(NOTHING, "c", "cancel"),
         )
 
@@ -126,7 +135,7 @@ class WhatIfScreen(SidesScreen, ModalScreen[None]):
         self._ask("again", "")
 
     def action_help(self) -> None:
-        self.app.push_screen(ShowText("Keys", keys_text(SidesScreen.BINDINGS + WhatIfScreen.BINDINGS)))
+        self.app.push_screen(ShowText("Keys", keys_text(self.keys())))
 
     def action_leave(self) -> None:
         if self.sides.at is not None:

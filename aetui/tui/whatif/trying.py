@@ -7,13 +7,12 @@ from pathlib import Path
 
 from aetui import protocol as p
 from aetui.spec import SpecError, changed, dumps, loads
-from aetui.tui import told
 from aetui.tui.dialogs import Choice, Confirm
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
 from aetui.tui.whatif.choose import ChooseForks
 from aetui.tui.whatif.proposals import proposals
-from aetui.tui.whatif.screen import ADOPT, WRITE, WhatIfScreen
+from aetui.tui.whatif.screen import ADOPT, WRITE, WhatIfScreen, spec_file
 
 _PROBES, _NOT = "probes", "not"
 
@@ -100,7 +99,7 @@ class Trying:
         fork = next((one for one in trial.forks if one.name == name), None) if trial is not None else None
         if trial is None or fork is None:
             return
-        path = Path(f"{name}.toml")
+        path = Path(spec_file(name))
         try:
             with path.open("x", encoding="utf-8") as file:
                 file.write(dumps(changed(loads(trial.spec), fork.settings, text=True)))
@@ -115,7 +114,6 @@ class Trying:
             self._shell.say(f"saved {path}{late}")
 
     def _offer_probes(self, info: p.RunInfo) -> None:
-        assert told.settable(info) is not None or not info.spec
         text = (
             f"{info.name} trains in a loop of its own. No copy of it can train on from here, so it can't be forked. "
             "Probes can check the suspected causes with short trainings of copies of its model; it pauses for them."
