@@ -100,13 +100,8 @@ def _unforked(folder: RunFolder, why: str) -> str:
     """Why a run can't be forked, and what can be done instead."""
     if not script_of(folder.database):
         return why
-    alive = folder.holder() is not None
-    way = (
-        f"aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
-        if alive
-        else f"while it trains, aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
-    )
-    return f"{why}, so it can't be forked; {way}"
+    probes = f"aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
+    return f"{why}; {probes if folder.holder() is not None else f'while it trains, {probes}'}"
 
 
 def run(trial: Trial, seeds: int, show: Show) -> Experiment:
