@@ -200,14 +200,13 @@ def test_a_watched_loop_cannot_be_forked_and_the_probes_are_offered(theirs, caps
     loop = theirs("loop").start()
     assert main(["try", "loop", *MENDS]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said == (
-        "aetui: aetui try: the run loop was trained by a script of its own, whose steps only that script can take, so it "
-        "can't be forked; aetui diagnose loop --probes checks the suspects on copies of its model"
-    )
+    why = "the run loop was trained by a script of its own, whose steps only that script can take, so it can't be forked"
+    way = "aetui diagnose loop --probes checks the suspects on copies of its model"
+    assert said == f"aetui: aetui try: {why}; {way}"
     loop.end()
     capsys.readouterr()
     assert main(["try", "loop", *MENDS]) == 2
-    assert "so it can't be forked; while it trains, aetui diagnose loop --probes" in capsys.readouterr().err
+    assert f"{why}; while it trains, {way}" in capsys.readouterr().err
 
 
 def test_verify_marks_each_remedy(stuck, told, capsys, inline):
