@@ -200,7 +200,8 @@ def test_a_watched_loop_cannot_be_forked_and_the_probes_are_offered(theirs, caps
     loop = theirs("loop").start()
     assert main(["try", "loop", *MENDS]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    why = "the run loop was trained by a script of its own, whose steps only that script can take, so it can't be forked"
+    own = "the run loop was trained by a script of its own"
+    why = f"{own}, whose steps only that script can take, so it can't be forked"
     way = "aetui diagnose loop --probes checks the suspects on copies of its model"
     assert said == f"aetui: aetui try: {why}; {way}"
     loop.end()

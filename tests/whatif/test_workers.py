@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from aetui.spec import changed
 from aetui.training.checkpoint import capture
 from aetui.training.trainer import Trainer
 from aetui.whatif.forks import At, Ended, Job, News, Saved, grid, train
@@ -151,3 +153,15 @@ def test_workers_end_with_whoever_started_them_and_leave_no_file(way, tmp_path, 
         parent.send_signal(way)
     until(lambda: not any(map(alive, workers)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_two_threads_is_forked_with_two_since_one_rounds_otherwise():
+    spec = changed(tiny(), {"data.rows": 4000, "data.features": 40, "train.batch_size": 0, "train.threads": 2})
+    run = Trainer(spec)
+    run.run(20)
+    whole = {"end": 20, "half": 10, "full": 20, "grid": (), "threads": 2}
+    with Pool(None, threads=2, cores=2) as pool:
+        assert pool.size == 1
+        pool.add([replace(job(), spec=spec, **whole)])
+        found = ended(list(pool.news()))
+    assert found["x"].weights == run.weights_sha256()
