@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from aetui.cli.adopt import Adoption
-from aetui.cli.diagnose import INTERRUPTED, line_width
+from aetui.cli.lines import INTERRUPTED, line_width
 from aetui.cli.options import changes_of, problem_of
 from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
