@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
+from aetui.bench import forks
 from aetui.bench.measuring import ratio_name
 from aetui.bench.spread import Figure
 from aetui.diagnosis.causes.catalog import CATALOG
@@ -234,6 +235,8 @@ def bench_block() -> str:
         ),
         ("sent to the terminal", f"{report['terminal_bytes_per_s'] / 1e3:.1f} kB/s"),
     ]
+    if "forks" in report:
+        rest.append(("forks", forks.text(report["forks"])))
     if report.get("screen_cpu_share") is not None:
         rest.append(
             ("the screen's process", f"{report['screen_cpu_share']:.1%} of a core, {report['screen_rss_mb']:.0f} MB")
@@ -292,6 +295,18 @@ def diagnose_block() -> str:
     return code(f"$ aetui diagnose clinic/raw-into-sigmoid\n{aetui('diagnose', 'clinic/raw-into-sigmoid')}", "console")
 
 
+def try_block() -> str:
+    command = ("try", "clinic/low-rate", "--set", "optim.kind=sgd,optim.lr=0.1", "--seeds", "3")
+    return code(f"$ aetui {' '.join(command)}\n{aetui(*command)}", "console")
+
+
+def verify_block() -> str:
+    """The remedies of a report, and what became of each on a fork."""
+    command = "diagnose clinic/raw-into-sigmoid --verify"
+    shown = [line for line in aetui(*command.split()).splitlines() if re.search("Remedy:|--set|tried on a fork", line)]
+    return code(f"$ aetui {command} | grep -e Remedy: -e --set -e 'tried on a fork'\n" + "\n".join(shown), "console")
+
+
 def json_block() -> str:
     found = json.loads(aetui("train", "lr-and-clipping", "--json", "--name", "low"))
     del found["spec"]
@@ -307,6 +322,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 EXAMPLES: dict[str, Callable[[], str]] = {
     "train": train_block, "json": json_block, "diagnose": diagnose_block, "runs": runs_block,
+    "try": try_block, "verify": verify_block,
 }  # fmt: skip
 
 
@@ -323,7 +339,7 @@ def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
 def pages(makers: dict[str, Callable[[], str]] = BLOCKS) -> dict[Path, str]:
     """Every generated page by its path, with the blocks that `makers` knows."""
     found = {path: make() for path, make in PAGES.items()}
-    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md"):
+    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md", DOCS / "whatif.md"):
         found[path] = filled(path.read_text(encoding="utf-8"), makers)
     return found
 

@@ -1,15 +1,13 @@
 """`aetui diagnose`: why a run trains badly, as a report."""
 
 import json
-import os
-import shutil
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aetui.cli.lines import INTERRUPTED, colored, line_width
 from aetui.cli.options import own_code, problem_of
 from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
@@ -19,13 +17,6 @@ from aetui.spec import Problem, RunSpec, SpecError
 
 if TYPE_CHECKING:
     from aetui.diagnosis.budget import Budget
-
-_WIDEST = 100
-"""Longer lines are hard to read, however wide the terminal."""
-
-
-INTERRUPTED = 130
-"""Status of a command that ctrl+c ended."""
 
 
 def diagnose_and_print(
@@ -102,13 +93,3 @@ def _stopping(budget: "Budget") -> Iterator[Callable[[], bool]]:
         yield lambda: bool(seen)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def line_width() -> int:
-    """Cells of a line of text: the terminal's, up to what reads well."""
-    return min(_WIDEST, shutil.get_terminal_size((88, 24)).columns)
-
-
-def colored() -> bool:
-    """Whether stdout is a terminal that takes colors (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from aetui import presets
 from aetui import protocol as p
-from aetui.cli.diagnose import INTERRUPTED, colored, diagnose_and_print, line_width
+from aetui.cli.diagnose import diagnose_and_print
+from aetui.cli.lines import INTERRUPTED, colored, line_width
 from aetui.cli.progress import Intervals, duration, say, stages_on_stderr
 from aetui.cli.standing import fresh_view, judged_in, of_record, reading
 from aetui.cli.talk import NoAnswer, Talk

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import suppress
 
-from aetui.cli.diagnose import line_width
+from aetui.cli.lines import line_width
 from aetui.cli.progress import duration, say
 from aetui.cli.standing import Standing, of_engine, of_record, plain, which
 from aetui.cli.talk import NoAnswer, Talk

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from aetui.cli.adopt import Adoption
-from aetui.cli.diagnose import INTERRUPTED, line_width
+from aetui.cli.lines import INTERRUPTED, line_width
 from aetui.cli.options import changes_of, problem_of
 from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
@@ -100,13 +100,8 @@ def _unforked(folder: RunFolder, why: str) -> str:
     """Why a run can't be forked, and what can be done instead."""
     if not script_of(folder.database):
         return why
-    alive = folder.holder() is not None
-    way = (
-        f"aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
-        if alive
-        else f"while it trains, aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
-    )
-    return f"{why}, so it can't be forked; {way}"
+    probes = f"aetui diagnose {folder.name} --probes checks the suspects on copies of its model"
+    return f"{why}; {probes if folder.holder() is not None else f'while it trains, {probes}'}"
 
 
 def run(trial: Trial, seeds: int, show: Show) -> Experiment:

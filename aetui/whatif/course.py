@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
@@ -29,11 +29,12 @@ class Trial:
 
     def __init__(
         self, source: Source, *, edits: Iterable[Mapping[str, str]] = (), remedies: bool = True, draws: int = 1,
-        steps: int | None = None, forks: int = choice.FORKS, seed: int = 0, cores: int | None = None,
+        steps: int | None = None, forks: int = choice.FORKS, seed: int = 0, pool: Callable[..., Pool] = Pool,
     ) -> None:  # fmt: skip
         """edits: the user's own, each the settings of one fork as text by path. remedies: whether those of the source's
         report are tried. draws: of random search. steps: that each fork trains, None for as many as it takes. forks:
         of the experiment at most; the user's own edits are tried however many they are. seed: of the random search.
+        pool: what trains them, made of the checkpoint and the number of `threads`.
 
         Raises:
             SpecError: an edit is refused, or changes nothing.
@@ -72,12 +73,11 @@ class Trial:
             self._plan(name, change, start)
         for name, change in choice.named(chosen):
             self._plan(name, change)
-        self._forks, self._cores = forks, cores
+        self._forks, self._hired = forks, pool
         self._pool: Pool | None = None
         self._cancelled = False
         self._reasons: dict[str, str] = {}
         """Why forks were told to leave off."""
-        self._jobs: dict[str, Job] = {}
 
     # --- planning -------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Trial:
         """Train all forks; the experiment whenever there is news, the last time when it is over."""
         began = time.perf_counter()
         combined = False
-        with Pool(self.source.saved, threads=self.source.threads, cores=self._cores) as self._pool:
+        with self._hired(self.source.saved, threads=self.source.threads) as self._pool:
             self._pool.add(self.job(fork) for fork in self.experiment.forks)
             for news in self._pool.news():
                 self._take(news)
@@ -217,7 +217,7 @@ class Trial:
         jobs = {f"{which} {seed}": self._seeded(best, which, seed % 2**32)
                 for seed in range(first, first + seeds) for which in ("untouched", "winner")}  # fmt: skip
         found: dict[str, Figures] = {}
-        with Pool(None, threads=self.source.threads, cores=self._cores) as self._pool:
+        with self._hired(None, threads=self.source.threads) as self._pool:
             self._pool.add(jobs.values())
             for news in self._pool.news():
                 if isinstance(news, Horizon) and news.full:

@@ -15,7 +15,7 @@ from aetui.report import Report
 from aetui.runs.database import Database
 from aetui.runs.folder import RunError, RunFolder
 from aetui.runs.lineage import Position
-from aetui.runs.own_script import only_its_script
+from aetui.runs.own_script import no_spec
 from aetui.runs.replay import never
 from aetui.runs.restorer import Restorer
 from aetui.runs.tree import Tree
@@ -97,7 +97,7 @@ def of_run(folder: RunFolder) -> Source:
     with closing(Database(folder.database, write=False)) as database:
         meta, tree = database.meta(), Tree.of(database)
         if not meta.get("spec"):
-            raise RunError(only_its_script(folder.name, meta.get("source", "")))
+            raise RunError(no_spec(folder.name, "whose steps only that script can take, so it can't be forked"))
         target = tree.settled(tree.stood(meta))
         path = tree.path_to(target)
         recorded, rows, kept = database.history_of(path), database.checkpoints(), meta.get("report")

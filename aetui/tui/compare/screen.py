@@ -113,9 +113,7 @@ class SidesScreen(Screen[None]):
         yield self.table
         yield self.chart
         yield self.details
-        yield ScreenKeys(
-            [binding for kind in reversed(type(self).__mro__) for binding in vars(kind).get("BINDINGS", ())]
-        )
+        yield ScreenKeys(self.keys())
 
     def on_mount(self) -> None:
         self.chart.styles.height = "1fr"
