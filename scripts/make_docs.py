@@ -108,6 +108,7 @@ def _setting(row: tuple[str, str, str, str, bool], kinds: int) -> tuple[str, ...
 def keys_page() -> str:
     """docs/keys.md: every action and every key of the panes."""
     from aetui.tui.compare.screen import CompareScreen, SidesScreen
+    from aetui.tui.whatif.screen import WhatIfScreen
     from aetui.tui.workbench import WorkbenchScreen
 
     parts = [
@@ -128,8 +129,13 @@ def keys_page() -> str:
         found = binding_rows(getattr(type(panes[name]), "BINDINGS", ()), {})
         if name != "settings" and found:
             parts.append(f"\n## In the {title} pane\n\n" + table(("keys", ""), ((f"`{k}`", t) for k, t in found)))
-    found = binding_rows([*SidesScreen.BINDINGS, *CompareScreen.BINDINGS], {})
-    parts.append("\n## In `aetui compare`\n\n" + table(("keys", ""), ((f"`{k}`", t) for k, t in found)))
+    screens = (
+        ("`aetui compare`", [*SidesScreen.BINDINGS, *CompareScreen.BINDINGS]),
+        ("What-if, beside those of table and chart in `aetui compare`", WhatIfScreen.BINDINGS),
+    )
+    for name, own in screens:
+        found = binding_rows(own, {})
+        parts.append(f"\n## In {name}\n\n" + table(("keys", ""), ((f"`{k}`", t) for k, t in found)))
     parts.append("\n## Terms\n\n" + table(("term", ""), GLOSSARY))
     return "".join(parts)
 
