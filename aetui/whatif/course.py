@@ -103,7 +103,7 @@ class Trial:
         source, x = self.source, self.experiment
         # A change of the length of the run is in the spec: the schedule has to know it.
         spec, values = source.spec, fork.change.values
-        continues = source.saved is not None and fork.start == source.step
+        continues = source.saved is not None and fork.start == source.step and fork.change.live
         return Job(
             name=fork.name,
             spec=spec if continues else changed(spec, values, text=True),
@@ -136,6 +136,7 @@ class Trial:
                 yield self.experiment
         if self._cancelled:
             self._give_up()
+        self._say_what_is_random()
         self._finish(began)
         yield self.experiment
 
@@ -167,7 +168,7 @@ class Trial:
         self._put(fork)
         if isinstance(news, At) and not fork.control and news.name not in self._reasons:
             x = self.experiment
-            why = judging.hopeless(fork, x.forks, x.symptom, news.point.step, x.full)
+            why = judging.hopeless(fork, x.forks, x.symptom, x.full)
             if why and self._pool is not None:
                 self._reasons[fork.name] = why
                 self._pool.leave(fork.name)
@@ -193,6 +194,13 @@ class Trial:
         ((name, change),) = choice.named([change], [fork.name for fork in x.forks])
         self._plan(name, change)
         self._pool.add([self.job(self.experiment.forks[-1])])
+
+    def _say_what_is_random(self) -> None:
+        x = self.experiment
+        one, other = judging.controls(x.forks, x.step)
+        if one is not None and other is not None and one.weights and one.weights == other.weights:
+            same = "the two controls are the same: with full batches and without noise nothing is drawn at random"
+            self.experiment = replace(x, note="; ".join(filter(None, (x.note, same))))
 
     def _give_up(self) -> None:
         forks = (
