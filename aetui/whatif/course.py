@@ -14,8 +14,8 @@ from aetui.spec import changed, dumps
 from aetui.training.lengths import goal_of
 from aetui.whatif import choice, judging
 from aetui.whatif.experiment import ENDED, SYMPTOMS, WHOLE, Change, Experiment, Figures, Fork, Seeded
-from aetui.whatif.forks import At, Ended, Horizon, Job, News, grid
-from aetui.whatif.source import Source, budget
+from aetui.whatif.forks import At, Ended, Horizon, Job, News, Saved, grid
+from aetui.whatif.source import Source, budget, devices_of
 from aetui.whatif.workers import Pool
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Trial:
         """edits: the user's own, each the settings of one fork as text by path. remedies: whether those of the source's
         report are tried. draws: of random search. steps: that each fork trains, None for as many as it takes. forks:
         of the experiment at most; the user's own edits are tried however many they are. seed: of the random search.
-        pool: what trains them, made of the checkpoint and the number of `threads`.
+        pool: what trains them, made of the checkpoint, `threads` and `devices`.
 
         Raises:
             SpecError: an edit is refused, or changes nothing.
@@ -124,7 +124,7 @@ class Trial:
         """Train all forks; the experiment whenever there is news, the last time when it is over."""
         began = time.perf_counter()
         combined = False
-        with self._hired(self.source.saved, threads=self.source.threads) as self._pool:
+        with self._hire(self.source.saved) as self._pool:
             self._pool.add(self.job(fork) for fork in self.experiment.forks)
             for news in self._pool.news():
                 self._take(news)
@@ -139,6 +139,10 @@ class Trial:
         self._say_what_is_random()
         self._finish(began)
         yield self.experiment
+
+    def _hire(self, saved: Saved | None) -> Pool:
+        source = self.source
+        return self._hired(saved, threads=source.threads, devices=devices_of(source.trainer.device))
 
     def cancel(self) -> None:
         """End all processes; from any thread, or a signal handler."""
@@ -225,7 +229,7 @@ class Trial:
         jobs = {f"{which} {seed}": self._seeded(best, which, seed % 2**32)
                 for seed in range(first, first + seeds) for which in ("untouched", "winner")}  # fmt: skip
         found: dict[str, Figures] = {}
-        with self._hired(None, threads=self.source.threads) as self._pool:
+        with self._hire(None) as self._pool:
             self._pool.add(jobs.values())
             for news in self._pool.news():
                 if isinstance(news, Horizon) and news.full:
