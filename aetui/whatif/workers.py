@@ -35,8 +35,8 @@ class Pool:
     def __init__(
         self, saved: Saved | None, *, threads: int = 1, cores: int | None = None, devices: Sequence[str | None] = ()
     ) -> None:
-        """saved: the checkpoint that forks continue from. threads: of each fork. cores: at most in use. devices: GPUs by
-        the names of CUDA_VISIBLE_DEVICES, of which each process gets one, None for what it finds; () on the CPU."""
+        """saved: the checkpoint that forks continue from. threads: of each fork. cores: at most in use. devices: GPUs
+        by the names of CUDA_VISIBLE_DEVICES, of which each process gets one, None for what it finds; () on the CPU."""
         self._saved, self._threads = saved, threads
         self._spare: list[str | None] = list(devices)
         self.size = len(devices) or max(1, (cores or usable_cores()) // max(1, threads))
