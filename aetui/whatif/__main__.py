@@ -14,6 +14,9 @@ from aetui.spec import sections as s
 from aetui.whatif import wire
 from aetui.whatif.forks import Job, Saved, train
 
+_KEPT = 2
+"""Data sets that a process holds: those of the run, and those of a fork with another scaling."""
+
 
 def main() -> None:
     """Obey orders from standard input until it is closed."""
@@ -63,6 +66,8 @@ class Worker:
         """The rows of a job, loaded once for all forks that have the same; None where they can't be."""
         section = job.spec.data
         if section not in self._data:
+            while len(self._data) >= _KEPT:
+                del self._data[next(iter(self._data))]
             try:
                 self._data[section] = data.load(section)
             except DataError:

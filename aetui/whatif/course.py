@@ -14,8 +14,8 @@ from aetui.spec import changed, dumps
 from aetui.training.lengths import goal_of
 from aetui.whatif import choice, judging
 from aetui.whatif.experiment import ENDED, SYMPTOMS, WHOLE, Change, Experiment, Figures, Fork, Seeded
-from aetui.whatif.forks import At, Ended, Horizon, Job, News, grid
-from aetui.whatif.source import Source, budget
+from aetui.whatif.forks import At, Ended, Horizon, Job, News, Saved, grid
+from aetui.whatif.source import Source, budget, devices_of
 from aetui.whatif.workers import Pool
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Trial:
         """edits: the user's own, each the settings of one fork as text by path. remedies: whether those of the source's
         report are tried. draws: of random search. steps: that each fork trains, None for as many as it takes. forks:
         of the experiment at most; the user's own edits are tried however many they are. seed: of the random search.
-        pool: what trains them, made of the checkpoint and the number of `threads`.
+        pool: what trains them, made of the checkpoint, `threads` and `devices`.
 
         Raises:
             SpecError: an edit is refused, or changes nothing.
@@ -103,7 +103,7 @@ class Trial:
         source, x = self.source, self.experiment
         # A change of the length of the run is in the spec: the schedule has to know it.
         spec, values = source.spec, fork.change.values
-        continues = source.saved is not None and fork.start == source.step
+        continues = source.saved is not None and fork.start == source.step and fork.change.live
         return Job(
             name=fork.name,
             spec=spec if continues else changed(spec, values, text=True),
@@ -124,7 +124,7 @@ class Trial:
         """Train all forks; the experiment whenever there is news, the last time when it is over."""
         began = time.perf_counter()
         combined = False
-        with self._hired(self.source.saved, threads=self.source.threads) as self._pool:
+        with self._hire(self.source.saved) as self._pool:
             self._pool.add(self.job(fork) for fork in self.experiment.forks)
             for news in self._pool.news():
                 self._take(news)
@@ -136,8 +136,13 @@ class Trial:
                 yield self.experiment
         if self._cancelled:
             self._give_up()
+        self._say_what_is_random()
         self._finish(began)
         yield self.experiment
+
+    def _hire(self, saved: Saved | None) -> Pool:
+        source = self.source
+        return self._hired(saved, threads=source.threads, devices=devices_of(source.trainer.device))
 
     def cancel(self) -> None:
         """End all processes; from any thread, or a signal handler."""
@@ -167,7 +172,7 @@ class Trial:
         self._put(fork)
         if isinstance(news, At) and not fork.control and news.name not in self._reasons:
             x = self.experiment
-            why = judging.hopeless(fork, x.forks, x.symptom, news.point.step, x.full)
+            why = judging.hopeless(fork, x.forks, x.symptom, x.full)
             if why and self._pool is not None:
                 self._reasons[fork.name] = why
                 self._pool.leave(fork.name)
@@ -194,6 +199,13 @@ class Trial:
         self._plan(name, change)
         self._pool.add([self.job(self.experiment.forks[-1])])
 
+    def _say_what_is_random(self) -> None:
+        x = self.experiment
+        one, other = judging.controls(x.forks, x.step)
+        if one is not None and other is not None and one.weights and one.weights == other.weights:
+            same = "the two controls are the same: with full batches and without noise nothing is drawn at random"
+            self.experiment = replace(x, note="; ".join(filter(None, (x.note, same))))
+
     def _give_up(self) -> None:
         forks = (
             fork if fork.status in ENDED else replace(fork, status="cancelled", why="cancelled")
@@ -217,7 +229,7 @@ class Trial:
         jobs = {f"{which} {seed}": self._seeded(best, which, seed % 2**32)
                 for seed in range(first, first + seeds) for which in ("untouched", "winner")}  # fmt: skip
         found: dict[str, Figures] = {}
-        with self._hired(None, threads=self.source.threads) as self._pool:
+        with self._hire(None) as self._pool:
             self._pool.add(jobs.values())
             for news in self._pool.news():
                 if isinstance(news, Horizon) and news.full:

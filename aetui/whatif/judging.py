@@ -17,6 +17,10 @@ SPARED = 0.1
 """Explained variance that a mended symptom may cost where it is another than the fit as a whole."""
 WORST = -1.0
 """Where a training counts whose outputs are not finite, or as far from the data as that."""
+_FEWEST = 6
+"""Points of a curve from which its pace is told."""
+_FASTER, _BELOW = 2.0, 2.0
+"""Times its pace that a fork is credited with, and widths of the noise that it has to stay below the band even so."""
 _REACH = 2.0
 """Times the typical difference of the two curves within which a third one is expected."""
 
@@ -172,34 +176,27 @@ def judged(experiment: Experiment) -> Experiment:
     return replace(experiment, forks=tuple(forks))
 
 
-def hopeless(fork: Fork, forks: Sequence[Fork], symptom: str, step: int, full: int) -> str:
-    """Why a fork need not train on beyond `step`, a sentence; '' while it may still come to something.
+def hopeless(fork: Fork, forks: Sequence[Fork], symptom: str, full: int) -> str:
+    """Why a fork need not train on from where it is, a sentence; '' while it may still come to something.
 
-    Nothing is hopeless before the controls are through, before its half, or while it catches up: a lower rate
-    looks worse early.
+    Nothing is hopeless before both controls are through or before its half, and then only what would stay below
+    the noise band at twice the pace of the second half of its way: a lower rate looks worse early.
     """
     found = band(forks, fork.start, symptom)
-    untouched, _ = controls(forks, fork.start)
-    if found is None or untouched is None or fork.half is None or fork.end > full or symptom != WHOLE:
+    if found is None or fork.half is None or fork.end > full or symptom != WHOLE or len(fork.curve) < _FEWEST:
         return ""
-    behind = _behind(fork, untouched)
-    if len(behind) < 4 or step not in behind:
+    last = fork.curve[-1]
+    middle = min(fork.curve, key=lambda point: abs(point.step - (fork.start + last.step) / 2))
+    here = _bounded(last.explained)
+    pace = (here - _bounded(middle.explained)) / max(1, last.step - middle.step)
+    expected = here + _FASTER * max(0.0, pace) * (full - last.step)
+    if expected >= found.low - _BELOW * found.noise:
         return ""
-    now, before = behind[step], behind[min(behind, key=lambda at: abs(at - (fork.start + step) // 2))]
-    if now <= 3 * found.noise or now < before:
-        return ""
-    here = next(point.explained for point in reversed(fork.curve) if point.step == step)
-    shown = "not finite" if here is None else f"{here:.3f}"
+    shown = "not finite" if last.explained is None else f"{last.explained:.3f}"
     return (
-        f"stopped at step {step:,} of {fork.end:,}: explained variance {shown} is {now:.3f} below the untouched "
-        f"control's, {now / found.noise:.0f} times the noise, and falls further behind"
+        f"stopped at step {last.step:,} of {fork.end:,}: explained variance {shown} would be {expected:.3f} at twice "
+        f"its pace, and the controls end at {found.low + found.noise:.3f} or above"
     )
-
-
-def _behind(fork: Fork, untouched: Fork) -> dict[int, float]:
-    """How far a fork is behind the untouched control in explained variance, by step."""
-    beside = {point.step: _bounded(point.explained) for point in untouched.curve}
-    return {point.step: beside[point.step] - _bounded(point.explained) for point in fork.curve if point.step in beside}
 
 
 def winner(experiment: Experiment) -> Fork | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -62,6 +63,17 @@ class Source:
 
     def yardstick(self) -> Yardstick:
         return Yardstick(self.trainer)
+
+
+def devices_of(device: torch.device) -> tuple[str | None, ...]:
+    """The GPUs that forks of a run on `device` are spread over, as CUDA_VISIBLE_DEVICES names them; () on the CPU, and
+    one None where all are to use the same device as the run."""
+    if device.type == "cpu":
+        return ()
+    if device.type != "cuda" or device.index is not None:
+        return (None,)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return tuple(visible.split(",")) if visible else tuple(map(str, range(torch.cuda.device_count())))
 
 
 @contextmanager

@@ -17,6 +17,8 @@ def render(x: Experiment, width: int = 100) -> str:
     """The experiment as text, no line of words wider than `width` cells."""
     lines = [*_wrapped(_what(x), width), ""]
     lines += table(x)
+    if any(setting.path.startswith(("data.", "loss.")) for fork in x.forks for setting in fork.change.settings):
+        lines += ["", *_wrapped("Losses of another scaling or loss can't be compared; explained variances can.", width)]
     lines += [""]
     for fork in x.forks:
         lines += _wrapped(f"{fork.name}: {_tried(fork, x)}", width, rest=2)

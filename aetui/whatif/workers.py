@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,10 +32,14 @@ class Pool:
     this one does, however that ends, and none of them writes a file.
     """
 
-    def __init__(self, saved: Saved | None, *, threads: int = 1, cores: int | None = None) -> None:
-        """saved: the checkpoint that forks continue from. threads: of each fork. cores: at most in use."""
+    def __init__(
+        self, saved: Saved | None, *, threads: int = 1, cores: int | None = None, devices: Sequence[str | None] = ()
+    ) -> None:
+        """saved: the checkpoint that forks continue from. threads: of each fork. cores: at most in use. devices: GPUs
+        by the names of CUDA_VISIBLE_DEVICES, of which each process gets one, None for what it finds; () on the CPU."""
         self._saved, self._threads = saved, threads
-        self.size = max(1, (cores or usable_cores()) // max(1, threads))
+        self._spare: list[str | None] = list(devices)
+        self.size = len(devices) or max(1, (cores or usable_cores()) // max(1, threads))
         """Processes at a time."""
         self._waiting: deque[Job] = deque()
         self._tries: dict[str, int] = {}
@@ -103,7 +107,7 @@ class Pool:
             if self._waiting and worker.job is None:
                 worker.take(self._waiting.popleft())
         while self._waiting and len(self._workers) < self.size and not self._closed:
-            worker = _Worker(self._threads, self._saved, self._news)
+            worker = _Worker(self._threads, self._saved, self._news, self._spare.pop() if self._spare else None)
             self._workers.append(worker)
             worker.take(self._waiting.popleft())
 
@@ -112,6 +116,7 @@ class Pool:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
+        self._spare.append(worker.device)
         why = worker.end()
         job = worker.job
         if job is not None and not self._closed:
@@ -127,12 +132,17 @@ class _Worker:
     """One process, and the thread that reads what it says."""
 
     def __init__(
-        self, threads: int, saved: Saved | None, news: queue.SimpleQueue[tuple[_Worker | None, News | None]]
-    ) -> None:
+        self, threads: int, saved: Saved | None, news: queue.SimpleQueue[tuple[_Worker | None, News | None]],
+        device: str | None = None,
+    ) -> None:  # fmt: skip
         self.job: Job | None = None
+        self.device = device
+        """The one GPU that it sees, None where it sees what this process sees."""
         self._last = b""
         """What a library said last."""
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        if device is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = device
         bound_spin(environment)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", _START, str(Path(__file__).parents[2])],

@@ -34,7 +34,7 @@ class Inline:
 
     size = 1
 
-    def __init__(self, saved: Saved | None, *, threads: int = 1) -> None:
+    def __init__(self, saved: Saved | None, *, threads: int = 1, devices: tuple[str | None, ...] = ()) -> None:
         self._saved = saved
         self._waiting: deque[Job] = deque()
         self._left: set[str] = set()

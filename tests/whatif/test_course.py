@@ -98,7 +98,7 @@ def test_hopeless_forks_stop_early_and_say_why(tried):
     x = tried(tiny(optim__lr=0.01), edits=[{"optim.lr": "1e-7"}], steps=120)
     fork = x.fork("edit-1")
     assert fork.status == "stopped" and fork.verdict == "worse" and fork.step < 120
-    assert fork.why.startswith("stopped at step") and "times the noise" in fork.why
+    assert fork.why.startswith("stopped at step") and "at twice its pace" in fork.why
 
 
 def test_a_symptom_is_taken_from_the_report(tried):
@@ -196,3 +196,19 @@ def test_budgets():
     assert (
         budget(source(spec=tiny(train__steps=9000), found=Report(verdict="collapsed", headline="", steps=800))) == 800
     )
+
+
+def test_a_full_batch_without_noise_has_one_control_twice_and_says_so(tried):
+    x = tried(tiny(train__batch_size=0), edits=[{"optim.lr": "0.01"}], steps=20)
+    assert x.fork("untouched").weights == x.fork("reordered").weights and "nothing is drawn at random" in x.note
+
+
+def test_a_run_that_was_changed_before_its_first_step_is_forked_with_that_change(tried):
+    spec = tiny()
+    trainer = Trainer(spec)
+    trainer.set({"optim.lr": 0.02})
+    run = Source("test", trainer.spec, trainer, 1, saved=Saved.of(capture(trainer)), tweaked=True)
+    x = tried(run, edits=[{"model.code": "4"}, {"optim.lr": "0.01"}], steps=20)
+    trainer.run(20)
+    assert x.fork("untouched").weights == trainer.weights_sha256()
+    assert {fork.status for fork in x.forks} <= {"done", "stopped"}

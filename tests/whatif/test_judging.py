@@ -146,16 +146,22 @@ def test_a_fork_is_compared_with_the_controls_that_left_where_it_did():
     assert verdict_of(anew, forks, WHOLE, TARGET)[0] == "not told from noise"
 
 
-def test_hopeless_only_beyond_the_band_and_while_falling_behind():
+def test_hopeless_is_what_would_stay_below_the_band_at_twice_its_pace():
     first, second = fork("untouched", 0.8, origin="untouched"), fork("reordered", 0.8, origin="reordered")
-    flat = fork("flat", 0.0, half=0.0, status="running", full=None)
-    why = hopeless(flat, [first, second, flat], WHOLE, 75, FULL)
-    assert why.startswith("stopped at step 75 of 100: explained variance 0.000 is 0.600 below")
-    assert not hopeless(flat, [first, replace(second, full=None), flat], WHOLE, 75, FULL)
-    assert not hopeless(replace(flat, half=None), [first, second, flat], WHOLE, 40, FULL)
-    assert not hopeless(flat, [first, second, flat], DEAD_CODE, 75, FULL)
-    catches_up = fork("slow", 0.79, half=0.05, status="running", full=None)
-    assert not hopeless(catches_up, [first, second, catches_up], WHOLE, 95, FULL)
+
+    def told(one: Fork, *controls_: Fork, until: int = 75, symptom: str = WHOLE) -> str:
+        way = replace(one, curve=tuple(point for point in one.curve if point.step <= until), full=None)
+        return hopeless(way, [*controls_, way], symptom, FULL)
+
+    flat = fork("flat", 0.0, half=0.0)
+    assert told(flat, first, second).startswith("stopped at step 75 of 100: explained variance 0.000 would be 0.000")
+    assert not told(flat, first, replace(second, full=None)), "the band is not known yet"
+    assert not told(replace(flat, half=None), first, second), "it has not come to its half"
+    assert not told(flat, first, second, symptom=DEAD_CODE)
+    assert not told(flat, *(fork(name, 0.0, origin=name) for name in ("untouched", "reordered"))), "as the controls"
+    slow = fork("slow", 0.7, half=0.1)
+    assert not told(slow, first, second), "it catches up"
+    assert told(fork("too slow", 0.2, half=0.1), first, second)
 
 
 def test_the_winner_fixes_with_the_least_change():

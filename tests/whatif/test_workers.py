@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from msgspec.structs import replace
 
 from aetui.spec import changed
 from aetui.training.checkpoint import capture
 from aetui.training.trainer import Trainer
 from aetui.whatif.forks import At, Ended, Job, News, Saved, grid, train
+from aetui.whatif.source import devices_of
 from aetui.whatif.workers import TRIES, Pool
 from tests.whatif.conftest import tiny
 
@@ -165,3 +167,44 @@ def test_a_run_with_two_threads_is_forked_with_two_since_one_rounds_otherwise():
         pool.add([replace(job(), spec=spec, **whole)])
         found = ended(list(pool.news()))
     assert found["x"].weights == run.weights_sha256()
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "devices"),
+    [
+        ("cpu", None, ()),
+        ("mps", None, (None,)),
+        ("cuda:1", None, (None,)),
+        ("cuda", "2,5", ("2", "5")),
+        ("cuda", None, ("0", "1", "2")),
+    ],
+)
+def test_forks_are_spread_over_the_gpus_that_there_are(device, visible, devices, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices_of(torch.device(device)) == devices
+
+
+def test_each_process_sees_its_own_gpu_and_one_that_follows_a_dead_one_gets_its_place(monkeypatch):
+    seen: list[str | None] = []
+    start = subprocess.Popen
+
+    def popen(*arguments: Any, **options: Any) -> Any:
+        seen.append(options["env"].get("CUDA_VISIBLE_DEVICES"))
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with Pool(None, devices=("2", "5"), cores=1) as pool:
+        assert pool.size == 2
+        pool.add([endless("a"), endless("b")])
+        killed = False
+        for _ in pool.news():
+            if not killed:
+                killed = True
+                os.kill(pool.processes()[0], signal.SIGKILL)
+            if len(seen) == 3:
+                break
+    assert sorted(seen[:2]) == ["2", "5"] and seen[2] == seen[0]  # pyright: ignore[reportArgumentType]
