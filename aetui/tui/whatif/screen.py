@@ -54,6 +54,8 @@ class WhatIfScreen(SidesScreen, ModalScreen[None]):
         if before is None or (before.run, before.spec, before.step) != (state.run, state.spec, state.step):
             self._start_over()
         ended = before is not None and before.state == "running" and state.state != "running"
+        if ended or self._role == "text":
+            self._said = ""
         if ended and state.winner:
             self.sides.mark_name(state.winner)
         self.sides.changes += 1
@@ -63,6 +65,7 @@ class WhatIfScreen(SidesScreen, ModalScreen[None]):
     def _start_over(self) -> None:
         self.sides.sides.clear()
         self.sides.pinned.clear()
+        self._said = ""
         self.sides.filter("")
         self.sides.go(None)
 
