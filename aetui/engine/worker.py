@@ -139,6 +139,11 @@ class Engine:
         run = self._now.run
         return run is not None and run.saved
 
+    @property
+    def trying(self) -> bool:
+        """Whether forks of the run are in training."""
+        return self._handler.conductor.busy
+
     def _tell_folder(self, folder: Path | None) -> str:
         return self.on_folder(folder) if self.on_folder is not None else ""
 
