@@ -24,7 +24,7 @@ from aetui.whatif.source import of_spec
 from evaluation.generate import CaseId, candidate, identities, plant
 from evaluation.generate_faults import Fault
 from evaluation.specs import spec_of
-from evaluation.tally import Share, count
+from evaluation.tally import Share, count, until_interrupted
 
 FORKS = 8
 COST = 3.0
@@ -89,13 +89,7 @@ def _failing(identity: CaseId, folder: Path) -> Outcome | None:
         stands = judging.standing(_trained(broken, steps), symptom)
         if not (wanted > 0.1 and stands < _FAILS * wanted):
             continue
-        known = {
-            "id": str(identity),
-            "variant": planted.variant,
-            "cause": identity.kind,
-            "good": wanted,
-            "broken": stands,
-        }
+        known = {"id": str(identity), "variant": planted.variant, "cause": identity.kind}
         report = diagnose_spec(broken, steps=steps if planted.broken.given else None)
         each = max(2, int(COST * steps / FORKS))
         found = _run(Trial(of_spec("case", broken, report), steps=each, forks=FORKS, draws=0))
@@ -197,7 +191,7 @@ def text(outcomes: Sequence[Outcome]) -> str:
 def measure(split: str, cases: int, healthy: int, seed: int, only: str) -> list[Outcome]:
     """All outcomes, with a line on the standard error stream after each."""
     found: list[Outcome] = []
-    for one in repair(split, cases, healthy, seed, only):
+    for one in until_interrupted(repair(split, cases, healthy, seed, only)):
         found.append(one)
         said = f"{one.repaired}" if one.cause else f"{one.verdict or 'no claim'}"
         print(f"{len(found)} {one.id} {one.variant}: {said}, {one.seconds:.0f} s", file=sys.stderr, flush=True)

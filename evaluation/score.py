@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aetui.report import CAUSES
-from evaluation.tally import Result, builtins, text
+from evaluation.tally import Result, builtins, text, until_interrupted
 
 
 def score(
@@ -46,7 +46,7 @@ def score(
     attempts = _known(remember)
     results: dict[str, Result] = {}
     began = time.monotonic()
-    for result in _until_interrupted(_results(ids, attempts, jobs)):
+    for result in until_interrupted(_results(ids, attempts, jobs)):
         results[result.id] = result
         if remember:
             attempts[result.id] = result.attempt
@@ -60,14 +60,6 @@ def score(
     if progress and ids and sys.stderr.isatty():
         print(file=sys.stderr)
     return [results[name] for name in ids if name in results]
-
-
-def _until_interrupted(results: Iterator[Result]) -> Iterator[Result]:
-    """The cases that are done when the user presses ctrl+c still count."""
-    try:
-        yield from results
-    except KeyboardInterrupt:
-        print("\nstopped; the score is of the cases before", file=sys.stderr)
 
 
 def _known(remember: Path | None) -> dict[str, int]:

@@ -187,8 +187,8 @@ def hopeless(fork: Fork, forks: Sequence[Fork], symptom: str, full: int) -> str:
         return ""
     last = fork.curve[-1]
     middle = min(fork.curve, key=lambda point: abs(point.step - (fork.start + last.step) / 2))
-    here = _bounded(last.explained)
-    pace = (here - _bounded(middle.explained)) / max(1, last.step - middle.step)
+    here = WORST if last.explained is None else last.explained
+    pace = (here - (WORST if middle.explained is None else middle.explained)) / max(1, last.step - middle.step)
     expected = here + _FASTER * max(0.0, pace) * (full - last.step)
     if expected >= found.low - _BELOW * found.noise:
         return ""

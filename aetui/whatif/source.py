@@ -162,14 +162,14 @@ def at_start(source: Source) -> Source:
 def budget(source: Source, asked: int | None = None) -> int:
     """Steps that each fork trains beyond where it leaves: what was asked for, or from how fast the loss moves.
 
-    Of a run that has not begun it is the length of its own training, or what a diagnosis took to judge it, up to
-    LONGEST; of one under way a multiple of the steps in which its loss made most of its way.
+    Of a run that has not begun it is the length of its own training or, where it has none, twice what a diagnosis
+    took to judge it; of one under way a multiple of the steps in which its loss made most of its way.
     """
     if asked is not None:
         return max(2, asked)
     if source.losses is None or len(source.losses) < 2 * _SMOOTH:
-        own, seen = source.trainer.goal, source.report.steps if source.report is not None else 0
-        return max(2, min(own or LONGEST, max(seen, SHORTEST) if seen else LONGEST, LONGEST))
+        seen = source.report.steps if source.report is not None else LONGEST
+        return max(2, min(source.trainer.goal or max(SHORTEST, 2 * seen), LONGEST))
     return max(SHORTEST, min(LONGEST, _TIMES * moved_by(source.losses)))
 
 

@@ -193,9 +193,9 @@ def test_budgets():
     assert budget(run, 7) == 7
     assert budget(source(spec=tiny(train__steps=500))) == 500
     assert budget(source()) == LONGEST
-    assert (
-        budget(source(spec=tiny(train__steps=9000), found=Report(verdict="collapsed", headline="", steps=800))) == 800
-    )
+    seen = Report(verdict="collapsed", headline="", steps=800)
+    assert budget(source(found=seen)) == 1600
+    assert budget(source(spec=tiny(train__steps=9000), found=seen)) == LONGEST
 
 
 def test_a_full_batch_without_noise_has_one_control_twice_and_says_so(tried):
