@@ -55,8 +55,8 @@ class _Course(Trial):
     def __init__(self, source: Source, asked: p.TryForks) -> None:
         self._combines = asked.combine
         edits = list(asked.edits)
-        # Room for all that was chosen, and for what an experiment keeps free for its controls and the combination.
-        room = 3 + len(asked.remedies) + len(edits) + asked.draws
+        # Room for all that was chosen, for four controls at most, and for the combination.
+        room = 5 + len(asked.remedies) + len(edits) + asked.draws
         super().__init__(source, edits=edits, draws=asked.draws, steps=asked.steps, forks=room, seed=asked.seed)
 
     def _combine(self) -> None:
@@ -201,7 +201,6 @@ class Conductor:
         self._experiment = x
         version = self._state.version + 1 if self._state is not None else 1
         best = judging.winner(x)
-        said = {"running": text.progress, "done": text.conclusion}.get(state)
         self._state = p.TryState(
             version=version,
             run=x.run,
@@ -214,9 +213,15 @@ class Conductor:
             linear=x.linear,
             forks=tuple(map(_fork_state, x.forks)),
             winner=best.name if best is not None else "",
-            text=said(x) if said is not None else f"the experiment was cancelled: {self._why}" if self._why else "",
-            described=tuple(f"{one.text} {one.code}".strip() for one in x.described),
+            text=self._told(x, state),
         )
+
+    def _told(self, x: Experiment, state: _State) -> str:
+        if state == "running":
+            return text.progress(x)
+        if state == "done":
+            return f"{text.conclusion(x)}{f' Note: {x.note}.' if x.note else ''}"
+        return f"the experiment was cancelled: {self._why}" if self._why else "the experiment failed"
 
 
 def _source(run: LiveRun, asked: p.TryForks) -> Source:

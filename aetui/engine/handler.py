@@ -299,6 +299,7 @@ class CommandHandler:
         if now.state == "running":
             now.enter(run, "paused", "paused for the experiment")
         run.collect()
+        now.say_stage("preparing the forks")
         self.conductor.begin(run, command)
         now.accept(command, "trying changes on forks of the run")
 

@@ -41,8 +41,8 @@ def greet(sock: socket.socket) -> Connection:
 class Host:
     """The screens of an engine, the socket at which more of them come, and the end of an engine that nobody needs.
 
-    An engine without screens that trains neither its run nor forks of it gets a `Stop` after `idle` seconds, or after `over` seconds once
-    its run has ended and is stored; one whose run has no folder, so that no screen could find it again, after
+    An engine without screens that trains neither its run nor forks of it gets a `Stop` after `idle` seconds, or after
+    `over` seconds once its run has ended and is stored; one whose run has no folder, so that no screen could find it again, after
     `grace` seconds.
     """
 

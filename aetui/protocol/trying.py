@@ -100,5 +100,3 @@ class TryState(Struct, frozen=True, kw_only=True):
     """Name of the fork that did best, '' where none did better than noise."""
     text: str = ""
     """What came out, or how far it is, in a sentence or two."""
-    described: tuple[str, ...] = ()
-    """Remedies that no setting makes, each a sentence with the line to alter where that is known."""
