@@ -26,6 +26,7 @@ from aetui.whatif.course import Trial
 from aetui.whatif.experiment import Experiment, Fork, Point
 from aetui.whatif.forks import Saved
 from aetui.whatif.source import Source, threads_kept
+from aetui.whatif.workers import Pool
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,13 @@ class _Course(Trial):
     def _combine(self) -> None:
         if self._combines:
             super()._combine()
+
+    def _hire(self, saved: Saved | None) -> Pool:
+        # It may have been cancelled before there was anything to close.
+        self._pool = pool = super()._hire(saved)
+        if self._cancelled:
+            pool.close()
+        return pool
 
 
 class Conductor:
@@ -119,6 +127,8 @@ class Conductor:
             raise SpecError([Problem("what-if", f"there is no fork {name!r} to adopt")])
         if fork.control:
             raise SpecError([Problem("what-if", f"{name} changes nothing; there is nothing to adopt")])
+        if x.run != run.info.name:
+            raise SpecError([Problem("what-if", f"{name} is a fork of {x.run}, and this is {run.info.name}")])
         if not fork.change.live and alone:
             text = f"{name} starts over, and this engine trains the run {run.info.name} alone; its spec can be written"
             raise SpecError([Problem("what-if", text)])

@@ -42,8 +42,8 @@ class Host:
     """The screens of an engine, the socket at which more of them come, and the end of an engine that nobody needs.
 
     An engine without screens that trains neither its run nor forks of it gets a `Stop` after `idle` seconds, or after
-    `over` seconds once its run has ended and is stored; one whose run has no folder, so that no screen could find it again, after
-    `grace` seconds.
+    `over` seconds once its run has ended and is stored; one whose run has no folder, so that no screen could find it
+    again, after `grace` seconds.
     """
 
     def __init__(self, engine: Served, *, idle: float = IDLE, over: float = OVER, grace: float = GRACE) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,28 @@ def test_an_experiment_ends_with_its_workers(drive, how):
     driver.wait_for(lambda: not any(map(alive, found)))
     if how == "asked":
         assert state(driver).state == "cancelled" and driver.trainer.steps == 20
+
+
+def test_an_experiment_that_is_cancelled_at_once_trains_nothing(drive):
+    driver: Driver = drive()
+    driver.load()
+    driver.steps(5)
+    for _ in range(3):
+        driver.do(p.TryForks, steps=10**6, draws=1)
+        driver.do(p.CancelTry)
+        assert state(driver).state == "cancelled"
+        assert all(one.status == "cancelled" for one in state(driver).forks)
+    # Threads that read from workers end with these.
+    driver.wait_for(lambda: not any(thread.name.startswith("what-if") for thread in threading.enumerate()))
+
+
+def test_a_fork_of_another_run_is_not_adopted(drive):
+    driver: Driver = drive()
+    driver.load()
+    driver.steps(5)
+    tried(driver, draws=1, steps=4)
+    driver.load(changed(SPEC, {"optim.lr": 0.01}))
+    assert "is a fork of test, and this is" in driver.do(p.Adopt, fork="random").text
 
 
 def test_a_worker_that_is_killed_costs_the_run_nothing(drive, check):
