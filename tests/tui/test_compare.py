@@ -144,6 +144,15 @@ def test_a_key_shows_the_explained_variance_on_a_linear_axis() -> None:
     assert "linear y" in "\n".join(look((120, 40), ["l"]))
 
 
+def test_a_wild_step_does_not_flatten_the_explained_variance_and_is_said_to_be_cut() -> None:
+    wild = row("wild", explained=np.r_[-0.5, -4000.0, np.linspace(0, 0.7, 11)])
+    text = "\n".join(look((120, 40), ["v"], [row("a"), wild]))
+    assert "below -1.00 cut" in text and "-1.0" in text and "000┤" not in text
+    low = row("low", explained=np.linspace(-5, -3, 13))
+    text = "\n".join(look((120, 40), ["v"], [row("a"), low]))
+    assert "below -3.00 cut" in text and "-3" in text
+
+
 def test_losses_of_another_kind_are_said_not_to_compare() -> None:
     rows = [row("a", settings={"loss.kind": "mse"}), row("b", settings={"loss.kind": "mae"})]
     assert "losses not comparable: loss.kind" in look((120, 40), rows=rows)[0]

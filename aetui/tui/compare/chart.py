@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from aetui.tui.trace import Trace, round_end
 
 _APART = 16
 """Columns between two markers of a curve."""
+_WORST = -1.0
+"""Explained variance below which it hardly matters how far."""
 _FEW, _TALL = 5, 12
 """Curves whose values fit in a line, and rows from which there are two lines for more."""
 
@@ -51,7 +54,10 @@ class CompareChart(Picture):
             return
         named = 2 if len(drawn) > _FEW and height >= _TALL else 1
         chart = self._drawn(drawn, width, height - named)
-        head = legend.flowed(self._legend(drawn, chart.notes), width, named)
+        least = self._least(drawn)
+        low = self._sides.curve != "loss" and any((side.row.explained < least).any() for side in drawn)
+        notes = [*chart.notes, f"below {figures.number(least)} cut"] if low else chart.notes
+        head = legend.flowed(self._legend(drawn, notes), width, named)
         head += [[]] * (named - len(head))
         self.paint([*(self.line(*parts) for parts in head), *(self.line(*parts) for parts in chart.rows)])
 
@@ -113,7 +119,7 @@ class CompareChart(Picture):
         bands: list[plot.Band] = []
         gaps: list[float] = []
         if self._sides.curve != "loss":
-            x, y = row.measured_at.astype(np.float64), row.explained
+            x, y = row.measured_at.astype(np.float64), np.maximum(row.explained, self._least(self._sides.drawn))
         elif row.recorded_at is not None:
             x, y = row.recorded_at.astype(np.float64), row.loss
             gaps = x[~np.isfinite(y)].tolist()
@@ -124,6 +130,12 @@ class CompareChart(Picture):
             gaps = [gap + row.start for gap in trace.gaps()]
         label = f"{side.marker} {texts.plain(row.name)}"[: plot.END_LABELS - 1]
         return plot.Line(x, y, side.role, label, side.marker, _APART, offset), bands, gaps
+
+    @staticmethod
+    def _least(drawn: Sequence[Side]) -> float:
+        """What is drawn at least of the explained variance: one wild step must not flatten all curves."""
+        ends = [float(side.row.explained[-1]) for side in drawn if len(side.row.explained)]
+        return min([_WORST, *filter(isfinite, ends)])
 
     def _floors(self, drawn: Sequence[Side]) -> list[plot.Reference]:
         """What needs no training: of all where it is the same for all, else of the marked one, with its marker."""
