@@ -15,8 +15,8 @@ LEAST = 0.01
 """Explained variance that a difference has to exceed at least, however little the controls differ."""
 SPARED = 0.1
 """Explained variance that a mended symptom may cost where it is another than the fit as a whole."""
-WORST = -1.0
-"""Where a training counts whose outputs are not finite, or as far from the data as that."""
+WORST = -10.0
+"""Explained variance at which a training counts whose outputs are not finite, or that far from the data."""
 _FEWEST = 6
 """Points of a curve from which its pace is told."""
 _FASTER, _BELOW = 2.0, 2.0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from aetui.report import DEAD_CODE, LOST_FEATURES, MEMORIZED
 from aetui.spec import Difference
 from aetui.whatif.experiment import WHOLE, Change, Experiment, Figures, Fork, Point
-from aetui.whatif.judging import LEAST, band, controls, hopeless, judged, standing, verdict_of, winner
+from aetui.whatif.judging import LEAST, WORST, band, controls, hopeless, judged, standing, verdict_of, winner
 
 HALF, FULL, TARGET = 50, 100, 0.8
 
@@ -48,7 +48,8 @@ def beside(one: Fork, first: float | None = 0.1, second: float | None = 0.1) -> 
         (0.1, 0.1, 0.1, "no effect"),
         (0.1 + LEAST / 2, 0.1, 0.1, "no effect"),
         (0.02, 0.1, 0.1, "worse"),
-        (-3.0, 0.1, 0.1, "diverged"),
+        (-3.0, 0.1, 0.1, "worse"),
+        (-30.0, 0.1, 0.1, "diverged"),
         (0.25, 0.1, 0.2, "not told from noise"),
         (0.4, 0.1, 0.2, "helps"),
         (0.05, 0.1, 0.2, "not told from noise"),
@@ -120,7 +121,7 @@ def test_a_symptom_is_judged_by_its_own_figure():
 )
 def test_standing(symptom, figure, worth):
     assert standing(figures(1, 0.5, **figure), symptom) == worth
-    assert standing(Figures(step=1, **figure), symptom) == standing(None, symptom) == -1
+    assert standing(Figures(step=1, **figure), symptom) == standing(None, symptom) == WORST
 
 
 def test_both_horizons_are_looked_at():
