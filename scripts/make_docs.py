@@ -399,6 +399,28 @@ async def own_loop(name: str, script: Path, size: tuple[int, int], keys: Sequenc
             process.wait()
 
 
+async def compared(name: str, runs: dict[str, RunSpec], size: tuple[int, int], keys: Sequence[str]) -> None:
+    """The same of `aetui compare` on runs that are trained to their ends."""
+    from aetui.cli.train import train_headless
+    from aetui.runs.comparing import StoredRow
+    from aetui.runs.folder import RunFolder
+    from aetui.tui.compare.app import CompareApp
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["AETUI_HOME"] = home
+        with contextlib.redirect_stdout(None):
+            for run, spec in runs.items():
+                train_headless(spec, steps=None, as_json=False, quiet=True, name=run)
+        stored = [StoredRow(RunFolder.find(run)) for run in runs]
+        app = CompareApp(lambda: [one.read() for one in stored])
+        async with app.run_test(size=size) as pilot:
+            for key in keys:
+                await pilot.press(key)
+            await pilot.pause()
+            svg = app.export_screenshot(title=f"aetui compare, {size[0]} x {size[1]}")
+    _write_picture(name, svg)
+
+
 async def _draw(name: str, app: Any, size: tuple[int, int], keys: Sequence[str | int | Waits]) -> None:
     async with app.run_test(size=size) as pilot:
         await _until(lambda: app.model.info is not None)
@@ -411,6 +433,10 @@ async def _draw(name: str, app: Any, size: tuple[int, int], keys: Sequence[str |
                 await pilot.press(key)
                 await pilot.pause()
         svg = app.export_screenshot(title=f"aetui, {size[0]} x {size[1]}")
+    _write_picture(name, svg)
+
+
+def _write_picture(name: str, svg: str) -> None:
     (DOCS / "images" / f"{name}.svg").write_text(portable(svg), encoding="utf-8")
     print(f"docs/images/{name}.svg", file=sys.stderr)
 
@@ -445,6 +471,11 @@ def _judged(app: Any) -> bool:
     """Whether a verdict stands, and every visible pane shows the step of the pause."""
     diagnosis = app.model.diagnosis
     return diagnosis is not None and bool(diagnosis.report.findings) and _shows(app, app.model.status.step)
+
+
+def _tried(app: Any) -> bool:
+    """Whether an experiment on forks is through."""
+    return app.model.trial is not None and app.model.trial.state == "done"
 
 
 def _probed(app: Any) -> bool:
@@ -487,6 +518,15 @@ async def pictures() -> None:
     rate = presets.load("clinic/high-rate")
     await own_loop("own-loop", ROOT / "examples" / "own_loop.py", (120, 40), [_under_way, "f5", _judged, "y", "z"])
     await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
+    await what_if_pictures()
+
+
+async def what_if_pictures() -> None:
+    rate, digits = presets.load("clinic/high-rate"), changed(presets.load("digits"), {"train.steps": 1000})
+    await picture("what-if", rate, (120, 40), ["f5", rate.train.steps, "y", _judged, "ctrl+t", "enter", _tried])
+    rates = {f"digits-{lr:g}": changed(digits, {"optim.lr": lr}) for lr in (1e-4, 1e-3, 1e-2)}
+    keys = ["v", "down", "down", *["right"] * 40]
+    await compared("compare", rates | {"digits-code-5": changed(digits, {"model.code": 5})}, (120, 40), keys)
 
 
 def main() -> None:

@@ -255,7 +255,8 @@ def _source(run: LiveRun, asked: p.TryForks) -> Source:
         tweaked=tweaked and goes_on,
         report=_chosen(found.report, asked.remedies) if found is not None else None,
         folder=RunFolder(recording.folder.path) if recording is not None else None,
-        losses=_losses(run),
+        # Of a run that starts over, how the present one went says nothing about how long it takes.
+        losses=None if asked.anew else _losses(run),
     )
 
 
