@@ -14,12 +14,12 @@ class ScreenKeys(ClickLine):
 
     def __init__(self, bindings: Sequence[BindingType]) -> None:
         super().__init__()
-        self._bindings = [binding for binding in Binding.make_bindings(bindings) if binding.show]
+        self._named = [binding for binding in Binding.make_bindings(bindings) if binding.show]
 
     def texts(self) -> Iterable[tuple[str, Style, str]]:
         room = self.content_size.width
         said: set[str] = set()
-        for binding in self._bindings:
+        for binding in self._named:
             if binding.action in said:
                 continue
             said.add(binding.action)
