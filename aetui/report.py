@@ -32,6 +32,10 @@ VERDICTS: dict[str, str] = {
 }
 """Every verdict, with what it means in a few words."""
 
+DEAD_CODE, CONSTANT_OUTPUTS, BOUNDED = "dead code units", "constant outputs", "bounded outputs"
+LOST_FEATURES, MEMORIZED, MODES = "lost features", "memorized rows", "eval mode"
+"""Symptoms: what a verdict can object to beside the fit as a whole."""
+
 CAUSES = (
     "bad-values", "shape-broadcast", "loss-domain", "output-range", "input-scaling", "frozen-parameters",
     "init-symmetry", "init-scale", "posterior-collapse", "penalty-too-strong", "noise-too-strong", "lr-too-high",
@@ -69,6 +73,12 @@ class Remedy(Struct, frozen=True, kw_only=True):
     """The same as arguments of `aetui.diagnose`, or as a line of PyTorch, where those called it: `lr=0.0001`."""
     line: str = ""
     """What to change in the caller's own code, where that is known: `vae.py:14: return torch.sigmoid(x)`."""
+    verified: bool | None = None
+    """Whether it mended the run on a fork beside controls; None where it was not tried."""
+    tried: str = ""
+    """The verdict of that fork: `fixes it`, `helps`, `no effect`, ...; '' where it was not tried."""
+    explained: float | None = None
+    """Explained variance of that fork, in the data's own units; None where it was not tried or is not finite."""
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -121,6 +131,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """A key of VERDICTS, or LEARNING in the report on a run that still trains."""
     headline: str
     """The verdict in one line, with its figure: `outputs vary 0.4 % as much as the data`."""
+    symptom: str = ""
+    """One of the above that the verdict objects to; '' for the fit as a whole."""
     findings: tuple[Finding, ...] = ()
     """Best first."""
     explained_variance: Explained = Explained()
@@ -332,6 +344,9 @@ def _findings(page: _Page, findings: Iterable[Finding], fine: bool, python: bool
                 page.add(option, 5, style=_BOLD)
             if remedy.line:
                 page.add(f"at {remedy.line}", 5, rest=7, style=_BOLD)
+            if remedy.tried:
+                shown = f"tried on a fork: {remedy.tried}, explained variance {number(remedy.explained)}"
+                page.add(shown, 5, rest=7, style=_GOOD if remedy.verified else _WARNING)
         page.add(f"Source: {finding.source}", 3, rest=5, style=_DIM)
 
 

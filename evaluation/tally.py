@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,8 @@ from msgspec import Struct
 UNFLAGGED = ("healthy", "at-limit", "trivial-data")
 """Verdicts under which a report flags nothing, unless a finding is confident."""
 CONFIDENT = 0.5
+
+_One = TypeVar("_One")
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -170,3 +173,11 @@ def _marks(result: Result) -> tuple[bool, bool, bool]:
 
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def until_interrupted(results: Iterator[_One]) -> Iterator[_One]:
+    """The cases that are done when the user presses ctrl+c still count."""
+    try:
+        yield from results
+    except KeyboardInterrupt:
+        print("\nstopped; the score is of the cases before", file=sys.stderr)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from aetui import presets
+from aetui.bench import forks
 from aetui.bench.measuring import ratio_name
 from aetui.bench.spread import Figure
 from aetui.diagnosis.causes.catalog import CATALOG
@@ -106,6 +107,8 @@ def _setting(row: tuple[str, str, str, str, bool], kinds: int) -> tuple[str, ...
 
 def keys_page() -> str:
     """docs/keys.md: every action and every key of the panes."""
+    from aetui.tui.compare.screen import CompareScreen, SidesScreen
+    from aetui.tui.whatif.screen import WhatIfScreen
     from aetui.tui.workbench import WorkbenchScreen
 
     parts = [
@@ -126,6 +129,13 @@ def keys_page() -> str:
         found = binding_rows(getattr(type(panes[name]), "BINDINGS", ()), {})
         if name != "settings" and found:
             parts.append(f"\n## In the {title} pane\n\n" + table(("keys", ""), ((f"`{k}`", t) for k, t in found)))
+    screens = (
+        ("`aetui compare`", [*SidesScreen.BINDINGS, *CompareScreen.BINDINGS]),
+        ("What-if, beside those of table and chart in `aetui compare`", WhatIfScreen.BINDINGS),
+    )
+    for name, own in screens:
+        found = binding_rows(own, {})
+        parts.append(f"\n## In {name}\n\n" + table(("keys", ""), ((f"`{k}`", t) for k, t in found)))
     parts.append("\n## Terms\n\n" + table(("term", ""), GLOSSARY))
     return "".join(parts)
 
@@ -231,6 +241,8 @@ def bench_block() -> str:
         ),
         ("sent to the terminal", f"{report['terminal_bytes_per_s'] / 1e3:.1f} kB/s"),
     ]
+    if "forks" in report:
+        rest.append(("forks", forks.text(report["forks"])))
     if report.get("screen_cpu_share") is not None:
         rest.append(
             ("the screen's process", f"{report['screen_cpu_share']:.1%} of a core, {report['screen_rss_mb']:.0f} MB")
@@ -289,6 +301,18 @@ def diagnose_block() -> str:
     return code(f"$ aetui diagnose clinic/raw-into-sigmoid\n{aetui('diagnose', 'clinic/raw-into-sigmoid')}", "console")
 
 
+def try_block() -> str:
+    command = ("try", "clinic/low-rate", "--set", "optim.kind=sgd,optim.lr=0.1", "--seeds", "3")
+    return code(f"$ aetui {' '.join(command)}\n{aetui(*command)}", "console")
+
+
+def verify_block() -> str:
+    """The remedies of a report, and what became of each on a fork."""
+    command = "diagnose clinic/raw-into-sigmoid --verify"
+    shown = [line for line in aetui(*command.split()).splitlines() if re.search("Remedy:|--set|tried on a fork", line)]
+    return code(f"$ aetui {command} | grep -e Remedy: -e --set -e 'tried on a fork'\n" + "\n".join(shown), "console")
+
+
 def json_block() -> str:
     found = json.loads(aetui("train", "lr-and-clipping", "--json", "--name", "low"))
     del found["spec"]
@@ -304,6 +328,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 EXAMPLES: dict[str, Callable[[], str]] = {
     "train": train_block, "json": json_block, "diagnose": diagnose_block, "runs": runs_block,
+    "try": try_block, "verify": verify_block,
 }  # fmt: skip
 
 
@@ -320,7 +345,7 @@ def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
 def pages(makers: dict[str, Callable[[], str]] = BLOCKS) -> dict[Path, str]:
     """Every generated page by its path, with the blocks that `makers` knows."""
     found = {path: make() for path, make in PAGES.items()}
-    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md"):
+    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md", DOCS / "whatif.md"):
         found[path] = filled(path.read_text(encoding="utf-8"), makers)
     return found
 
@@ -374,6 +399,28 @@ async def own_loop(name: str, script: Path, size: tuple[int, int], keys: Sequenc
             process.wait()
 
 
+async def compared(name: str, runs: dict[str, RunSpec], size: tuple[int, int], keys: Sequence[str]) -> None:
+    """The same of `aetui compare` on runs that are trained to their ends."""
+    from aetui.cli.train import train_headless
+    from aetui.runs.comparing import StoredRow
+    from aetui.runs.folder import RunFolder
+    from aetui.tui.compare.app import CompareApp
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["AETUI_HOME"] = home
+        with contextlib.redirect_stdout(None):
+            for run, spec in runs.items():
+                train_headless(spec, steps=None, as_json=False, quiet=True, name=run)
+        stored = [StoredRow(RunFolder.find(run)) for run in runs]
+        app = CompareApp(lambda: [one.read() for one in stored])
+        async with app.run_test(size=size) as pilot:
+            for key in keys:
+                await pilot.press(key)
+            await pilot.pause()
+            svg = app.export_screenshot(title=f"aetui compare, {size[0]} x {size[1]}")
+    _write_picture(name, svg)
+
+
 async def _draw(name: str, app: Any, size: tuple[int, int], keys: Sequence[str | int | Waits]) -> None:
     async with app.run_test(size=size) as pilot:
         await _until(lambda: app.model.info is not None)
@@ -386,6 +433,10 @@ async def _draw(name: str, app: Any, size: tuple[int, int], keys: Sequence[str |
                 await pilot.press(key)
                 await pilot.pause()
         svg = app.export_screenshot(title=f"aetui, {size[0]} x {size[1]}")
+    _write_picture(name, svg)
+
+
+def _write_picture(name: str, svg: str) -> None:
     (DOCS / "images" / f"{name}.svg").write_text(portable(svg), encoding="utf-8")
     print(f"docs/images/{name}.svg", file=sys.stderr)
 
@@ -420,6 +471,11 @@ def _judged(app: Any) -> bool:
     """Whether a verdict stands, and every visible pane shows the step of the pause."""
     diagnosis = app.model.diagnosis
     return diagnosis is not None and bool(diagnosis.report.findings) and _shows(app, app.model.status.step)
+
+
+def _tried(app: Any) -> bool:
+    """Whether an experiment on forks is through."""
+    return app.model.trial is not None and app.model.trial.state == "done"
 
 
 def _probed(app: Any) -> bool:
@@ -465,6 +521,15 @@ async def pictures() -> None:
         script = ROOT / "examples" / "with_lightning.py"
         await own_loop("with-lightning", script, (120, 40), [_under_way, "f5", _judged])
     await picture("why", rate, (120, 40), ["f5", rate.train.steps, "f4", _probed, "y", "z"])
+    await what_if_pictures()
+
+
+async def what_if_pictures() -> None:
+    rate, digits = presets.load("clinic/high-rate"), changed(presets.load("digits"), {"train.steps": 1000})
+    await picture("what-if", rate, (120, 40), ["f5", rate.train.steps, "y", _judged, "f2", "enter", _tried])
+    rates = {f"digits-{lr:g}": changed(digits, {"optim.lr": lr}) for lr in (1e-4, 1e-3, 1e-2)}
+    keys = ["v", "down", "down", *["right"] * 40]
+    await compared("compare", rates | {"digits-code-5": changed(digits, {"model.code": 5})}, (120, 40), keys)
 
 
 def main() -> None:

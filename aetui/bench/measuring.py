@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from aetui.bench import with_screen
+from aetui.bench import forks, with_screen
 from aetui.bench.cases import CASES
 from aetui.bench.spread import Figure, median, percentiles, ratios
 from aetui.openmp import bound_spin, unbound
@@ -32,6 +32,8 @@ BUSY = ("plain", "engine")
 """What is measured beside as many spinning processes as there are cores."""
 _TURNS = 2
 """Turns that the loops of one process take."""
+_FORKS = 1.7 * forks.FORKS * forks.SECONDS
+"""Seconds, about, of the forks and the runs one after another."""
 _START, _START_BUSY, _SCREEN, _ATTACHED, _KEYS = 3.0, 8.0, 5.5, 3.0, 5.0
 """Seconds, about: until a process trains, the same on a busy machine, what a screen takes besides, one that is
 attached, its keys."""
@@ -68,7 +70,7 @@ class _Case:
 
 def bench(rounds: int, seconds: float) -> dict[str, Any]:
     """All figures: medians over `rounds` rounds of turns of `seconds` each, with the lowest and the highest."""
-    progress = _Progress(rounds * _round_seconds(seconds))
+    progress = _Progress(rounds * _round_seconds(seconds) + _FORKS)
     cases = {case: _Case() for case in CASES}
     watched: dict[str, list[dict[str, Any]]] = {kind: [] for kind in PLACEMENTS}
     first_frames: list[float] = []
@@ -92,6 +94,8 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
             with _busy_machine():
                 for kind in BUSY:
                     found.busy[kind].append(statistics.median(_loops(case, (kind,), seconds)[kind]))
+    progress.say(f"{forks.FORKS} forks, and as many runs one after another")
+    beside = forks.measure()
     progress.say("")
     report = {
         "machine": _machine(),
@@ -104,6 +108,7 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
         "terminal_bytes_per_s": median(watched["process"], "bytes_per_second"),
         "screen_cpu_share": median(watched["process"], "cpu_share"),
         "screen_rss_mb": median(watched["process"], "rss_mb"),
+        "forks": beside,
     }
     return msgspec.to_builtins(report)
 
@@ -186,6 +191,7 @@ def as_table(report: dict[str, Any]) -> str:
     lines.append(f"to the terminal    {report['terminal_bytes_per_s'] / 1e3:.1f} kB/s")
     if report["screen_cpu_share"] is not None:
         lines.append(f"screen's process   {report['screen_cpu_share']:.1%} of a core, {report['screen_rss_mb']:.0f} MB")
+    lines.append(forks.text(report["forks"]))
     return "\n".join(lines)
 
 

@@ -1,15 +1,14 @@
 """`aetui diagnose`: why a run trains badly, as a report."""
 
-import os
-import shutil
+import json
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aetui.cli.options import own_code
+from aetui.cli.lines import INTERRUPTED, colored, line_width
+from aetui.cli.options import own_code, problem_of
 from aetui.cli.progress import stages_on_stderr
 from aetui.data import DataError
 from aetui.models.build import ModelError
@@ -19,22 +18,16 @@ from aetui.spec import Problem, RunSpec, SpecError
 if TYPE_CHECKING:
     from aetui.diagnosis.budget import Budget
 
-_WIDEST = 100
-"""Longer lines are hard to read, however wide the terminal."""
-
-
-INTERRUPTED = 130
-"""Status of a command that ctrl+c ended."""
-
 
 def diagnose_and_print(
     spec: RunSpec, *, steps: int | None, as_json: bool, seconds: float | None = None, probes: bool = True,
-    loss: str | None = None, step: str | None = None,
+    loss: str | None = None, step: str | None = None, verify: bool = False,
 ) -> int:  # fmt: skip
     """Diagnose a run and print the report; status 1 where something has to be changed, 130 after ctrl+c.
 
     Args:
         loss, step: a loss or a training step of the user's own in place of the spec's loss, as `file.py:name`.
+        verify: try the remedies on forks afterwards.
 
     Raises:
         SpecError: the spec, its data or its model can't be used.
@@ -48,6 +41,11 @@ def diagnose_and_print(
         raise SpecError([Problem("--seconds", f"{seconds:g} is not allowed; it takes a number above 0")])
     if loss and step:
         raise SpecError([Problem("--loss", "it is not allowed together with --step, which has its own loss")])
+    if verify and (loss or step):
+        option = "--loss" if loss else "--step"
+        raise SpecError(
+            [Problem("--verify", f"it is not allowed together with {option}: forks train by the spec alone")]
+        )
     loss, step = loss and own_code("--loss", loss), step and own_code("--step", step)
     budget = Budget(seconds, asked=(steps or spec.train.steps or spec.train.epochs) is not None)
     try:
@@ -59,9 +57,18 @@ def diagnose_and_print(
             else:
                 report = diagnosis.diagnose_spec(spec, steps=steps, probes=probes, budget=budget, progress=show)
     except (DataError, ModelError) as error:
-        path = error.path or "data"
-        raise SpecError([Problem(path, str(error).removeprefix(f"{path}: "))]) from None
-    if as_json:
+        raise SpecError([problem_of(error)]) from None
+    experiment = None
+    if verify and not interrupted():
+        from aetui.cli.verify import verified
+
+        with stages_on_stderr() as show:
+            report, experiment = verified(report, spec, show)
+    if as_json and experiment is not None:
+        from aetui.cli.whatif import plain
+
+        print(json.dumps({**report.to_dict(), "experiment": plain(experiment)}, indent=2))
+    elif as_json:
         print(report.to_json())
     else:
         print(render(report, width=line_width(), color=colored()))
@@ -86,13 +93,3 @@ def _stopping(budget: "Budget") -> Iterator[Callable[[], bool]]:
         yield lambda: bool(seen)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def line_width() -> int:
-    """Cells of a line of text: the terminal's, up to what reads well."""
-    return min(_WIDEST, shutil.get_terminal_size((88, 24)).columns)
-
-
-def colored() -> bool:
-    """Whether stdout is a terminal that takes colors (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
@@ -137,6 +138,7 @@ def diagnose(
     loss: Own = None,
     step: Own = None,
     set_: Sets = (),
+    verify: Annotated[bool, Parameter(negative=())] = False,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Train without a screen and say what is wrong and why, or say it of a run; status 0 where nothing is.
@@ -164,6 +166,8 @@ def diagnose(
         Your own training step, (model, batch) to the loss, as file.py:name; its code is run.
     set_
         section.key=value, such as optim.lr=3e-4; repeatable.
+    verify
+        Try the remedies afterwards on forks beside controls, and mark each as verified or not.
     json
         Print one JSON object instead of a text.
     """
@@ -179,11 +183,89 @@ def diagnose(
                 "--loss": loss, "--step": step, "--set": set_,
             },
         )  # fmt: skip
-        return diagnose_run(folder, probes=bool(probes), as_json=json)
+        return diagnose_run(folder, probes=bool(probes), as_json=json, verify=verify)
     spec = spec_of(target, data, set_, model, model_arg)
     return diagnose_and_print(
-        spec, steps=steps, as_json=json, seconds=seconds, probes=probes is not False, loss=loss, step=step
-    )
+        spec, steps=steps, as_json=json, seconds=seconds, probes=probes is not False, loss=loss, step=step,
+        verify=verify,
+    )  # fmt: skip
+
+
+@app.command(name="try")
+def try_(
+    target: Target = None,
+    /,
+    *,
+    set_: Sets = (),
+    steps: int | None = None,
+    seeds: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    forks: Annotated[int, Parameter(validator=validators.Number(gte=2))] = 8,
+    remedies: bool = True,
+    random: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 1,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    base: Annotated[tuple[str, ...], Parameter(name="--base", show_default=False, negative=())] = (),
+    data: Data = None,
+    model: Model = None,
+    model_arg: Args = (),
+    adopt: Annotated[bool, Parameter(negative=())] = False,
+    fork: Annotated[str | None, Parameter(show_default=False)] = None,
+    name: Name = None,
+    write: Annotated[Path | None, Parameter(show_default=False)] = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Try changes side by side on forks of a run, beside controls, and say which one works; status 0 where one does.
+
+    Parameters
+    ----------
+    target
+        A preset's name or a TOML spec, or else a stored run's name; nothing takes the digits.
+    set_
+        A change of yours, one fork each: section.key=value, several settings with commas between; repeatable.
+    steps
+        Steps of each fork; without it as many as the loss needs to move.
+    seeds
+        Seeds on which the winner is trained anew, beside the run without a change.
+    forks
+        Forks at most, with the controls; yours are tried however many they are.
+    remedies
+        Try the remedies of the diagnosis, which is made first where there is none.
+    random
+        Draws of random search beside them.
+    seed
+        Seed of the random search.
+    base
+        section.key=value of the run itself, as --set of the other commands; repeatable.
+    data
+        A .npy, .npz, .csv, .tsv, .parquet or .pt file, or a folder of images.
+    model
+        Your own torch.nn.Module, as file.py:name or package.module:name; its code is run.
+    model_arg
+        key=value that it is called with, such as latent_dim=3; repeatable.
+    adopt
+        Go on with the winner: a stored run with its change as a tweak, or a new run with its spec.
+    fork
+        The fork to adopt or write, by its name in the table, in place of the winner.
+    name
+        Name of the new run that --adopt begins.
+    write
+        File to write the winner's spec to.
+    json
+        Print one JSON object instead of a table.
+    """
+    from aetui.cli.adopt import Adoption
+    from aetui.cli.options import spec_of
+    from aetui.cli.run_verdict import refuse_options, stored_run
+    from aetui.cli.whatif import COMMAND, try_changes
+
+    adoption = Adoption(adopt, fork, name, write)
+    if (folder := stored_run(target, COMMAND)) is not None:
+        refuse_options(folder, {"--base": base, "--data": data, "--model": model, "--model-arg": model_arg})
+    return try_changes(
+        folder or spec_of(target, data, base, model, model_arg, sets_option="--base"),
+        folder.name if folder else target or "digits",
+        sets=set_, steps=steps, seeds=seeds, forks=forks, draws=random, seed=seed, remedies=remedies, as_json=json,
+        adoption=adoption,
+    )  # fmt: skip
 
 
 @app.command

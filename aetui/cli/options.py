@@ -6,6 +6,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from aetui import presets
+from aetui.data.errors import DataError
+from aetui.models.errors import ModelError
 from aetui.spec import Problem, RunSpec, SpecError, changed
 from aetui.spec.change import PRESET
 from aetui.spec.naming import argument_text, arguments, given_arguments, located
@@ -13,9 +15,17 @@ from aetui.spec.sections import About, File, OwnModel, PytorchInit
 
 
 def spec_of(
-    target: str | None, data: str | None, sets: Sequence[str], model: str | None = None, args: Sequence[str] = ()
+    target: str | None,
+    data: str | None,
+    sets: Sequence[str],
+    model: str | None = None,
+    args: Sequence[str] = (),
+    sets_option: str = "--set",
 ) -> RunSpec:
     """The spec that TARGET, `--data`, `--model`, `--model-arg` and `--set` name together; later ones win.
+
+    Args:
+        sets_option: what `sets` were written after.
 
     Raises:
         SpecError: any of them is unknown or refused; every problem is listed.
@@ -34,7 +44,7 @@ def spec_of(
             spec = replace(spec, data=replace(spec.data, scaling="none"))
     if args:
         spec = _with_arguments(spec, args)
-    return changed(spec, changes_of(sets, "--set"), text=True)
+    return changed(spec, changes_of(sets, sets_option), text=True)
 
 
 def changes_of(items: Sequence[str], option: str) -> dict[str, str]:
@@ -87,3 +97,9 @@ def _with_arguments(spec: RunSpec, items: Sequence[str]) -> RunSpec:
     except ValueError as error:
         raise SpecError([Problem("--model-arg", str(error))]) from None
     return replace(spec, model=replace(spec.model, args=argument_text(known)))
+
+
+def problem_of(error: DataError | ModelError) -> Problem:
+    """What is wrong with a run's data or model, as a problem of the setting at fault."""
+    path = error.path or "data"
+    return Problem(path, str(error).removeprefix(f"{path}: "))

@@ -9,14 +9,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from aetui import presets
 from aetui import protocol as p
-from aetui.cli.diagnose import INTERRUPTED, colored, diagnose_and_print, line_width
-from aetui.cli.progress import Intervals, say
-from aetui.cli.standing import Judged, fresh_view, judged_in, of_record, reading
+from aetui.cli.diagnose import diagnose_and_print
+from aetui.cli.lines import INTERRUPTED, colored, line_width
+from aetui.cli.progress import Intervals, say, stages_on_stderr
+from aetui.cli.standing import fresh_view, judged_in, of_record, reading
 from aetui.cli.talk import NoAnswer, Talk
 from aetui.report import LEARNING, render
 from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.judged import Judged
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, RunSpec, SpecError, changed, loads
 from aetui.tui.figures import duration
@@ -29,7 +33,7 @@ _CLOSE, _LISTED = 2, 8
 """Most names that an unknown one is close to, and most runs that are listed."""
 
 
-def stored_run(target: str | None) -> RunFolder | None:
+def stored_run(target: str | None, command: str = COMMAND) -> RunFolder | None:
     """The run that TARGET names; None where it is left out, or names a preset, a spec, or another file.
 
     Raises:
@@ -42,7 +46,7 @@ def stored_run(target: str | None) -> RunFolder | None:
     except RunError as error:
         names = [folder.name for folder in RunFolder.all()]
         if any(name.startswith(target) for name in names):
-            raise SpecError([Problem(COMMAND, str(error))]) from None
+            raise SpecError([Problem(command, str(error))]) from None
         if Path(target).expanduser().exists():
             return None
         raise SpecError([Problem("target", _unknown(target, names))]) from None
@@ -63,10 +67,11 @@ def _unknown(target: str, runs: list[str]) -> str:
     return f"there is no preset and no stored run {target!r}; {hint}"
 
 
-def diagnose_run(folder: RunFolder, *, probes: bool, as_json: bool) -> int:
+def diagnose_run(folder: RunFolder, *, probes: bool, as_json: bool, verify: bool = False) -> int:
     """Print the verdict on a run as it stands; status 1 where something has to be changed.
 
     Args:
+        verify: try the remedies on forks of what the record has.
         probes: check the suspects on copies: an engine pauses for that and goes on, and a run of a spec that has ended
             is trained anew by its spec.
 
@@ -76,8 +81,8 @@ def diagnose_run(folder: RunFolder, *, probes: bool, as_json: bool) -> int:
     engine = folder.holder()
     if engine is None:
         if probes:
-            return diagnose_and_print(spec_in_force(folder), steps=None, as_json=as_json)
-        return _of_record(folder, as_json)
+            return diagnose_and_print(spec_in_force(folder), steps=None, as_json=as_json, verify=verify)
+        return _of_record(folder, as_json, verify)
     try:
         with Talk(folder, COMMAND) as talk:
             judged = _probed(talk) if probes else _judged(talk)
@@ -87,11 +92,25 @@ def diagnose_run(folder: RunFolder, *, probes: bool, as_json: bool) -> int:
     if judged is None:
         return INTERRUPTED
     where = "while it trains" if state == "running" else state
-    _print(judged, {"run": name, "step": step, "state": state, "from": "engine", "age": 0.0}, where, as_json)
+    about = {"run": name, "step": step, "state": state, "from": "engine", "age": 0.0}
+    if verify:
+        judged, about = _verified(judged, about, folder)
+    _print(judged, about, where, as_json)
     return _status(judged)
 
 
-def _of_record(folder: RunFolder, as_json: bool) -> int:
+def _verified(judged: Judged, about: dict[str, Any], folder: RunFolder) -> tuple[Judged, dict[str, Any]]:
+    """The verdict with its remedies tried on forks, and what is said of the run with the experiment."""
+    from aetui.cli.verify import verified
+    from aetui.cli.whatif import plain
+
+    with stages_on_stderr() as show:
+        report, experiment = verified(judged.report, folder, show)
+    more = {} if experiment is None else {"experiment": plain(experiment)}
+    return replace(judged, report=report), about | more
+
+
+def _of_record(folder: RunFolder, as_json: bool, verify: bool = False) -> int:
     one = of_record(folder, COMMAND)
     if one.judged is None:
         again = one.kind == "spec"
@@ -100,7 +119,10 @@ def _of_record(folder: RunFolder, as_json: bool) -> int:
             [Problem(COMMAND, f"the record of {one.run} has no verdict: none was made before it ended{way}")]
         )
     about = {"run": one.run, "step": one.step, "state": one.state, "from": "record", "age": one.age}
-    _print(one.judged, about, f"from its record, {duration(one.age or 0.0)} old", as_json)
+    judged = one.judged
+    if verify:
+        judged, about = _verified(judged, about, folder)
+    _print(judged, about, f"from its record, {duration(one.age or 0.0)} old", as_json)
     return _status(one.judged)
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from aetui import paths
+from aetui.cli.tables import columns
 from aetui.engine.links import AttachLink
 from aetui.engine.sockets import SocketError
 from aetui.runs import lineage
@@ -42,13 +43,7 @@ def list_runs(*, as_json: bool) -> int:
         (one.name, _state(one), _steps(one), _figure(one), duration(one.age), _size(one.size), one.source)
         for one in found
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    for row in (head, *rows):
-        cells = [
-            text.rjust(width) if 2 <= column <= 5 else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    print("\n".join(columns([head, *rows], range(2, 6))))
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -15,9 +15,9 @@ from msgspec import Struct
 from aetui import protocol as p
 from aetui.cli.runs import found_run
 from aetui.cli.talk import Talk
-from aetui.report import Report
 from aetui.runs.database import DamagedDatabase, Database
 from aetui.runs.folder import RunFolder
+from aetui.runs.judged import Judged, judged_of
 from aetui.runs.summary import summary
 from aetui.runs.tree import Tree
 from aetui.spec import Problem, SpecError
@@ -30,15 +30,6 @@ _FRESH = 4.0
 _GLANCE = 0.1
 _LAST = 100
 """Steps over which the share of clipping is taken."""
-
-
-class Judged(Struct, frozen=True, kw_only=True):
-    """A report on a run, and of which step it is."""
-
-    report: Report
-    step: int
-    probed: bool = False
-    """Whether the findings were checked with probes."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -224,9 +215,7 @@ def of_record(folder: RunFolder, command: str) -> Standing:
         meta, tree = database.meta(), Tree.of(database)
         at = tree.stood(meta)
         path = tree.path_to(at)
-        settings = {path_: str(value) for path_, value in meta.get("settings", {}).items()}
-        for tweak in tree.tweaks_on(path):
-            settings |= tweak.changes
+        settings = tree.settings_on(path, meta)
         starts = [max(part.start, at.step - _LAST) for part in path]
         last = Records.joined(
             [
@@ -285,16 +274,6 @@ def reading(folder: RunFolder, command: str) -> Iterator[Database]:
     except (DamagedDatabase, sqlite3.Error, KeyError, ValueError) as error:
         text = f"the record of {folder.name} can't be read: {error}; aetui runs show {folder.name} tells more"
         raise SpecError([Problem(command, text)]) from None
-
-
-def judged_of(kept: Mapping[str, Any] | None) -> Judged | None:
-    """What a record has of the diagnosis, None where it has nothing that this version can read."""
-    if not kept:
-        return None
-    try:
-        return msgspec.convert(kept, Judged)
-    except msgspec.ValidationError:
-        return None
 
 
 # --- as JSON ------------------------------------------------------------------------------------

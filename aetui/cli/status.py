@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 from aetui import protocol as p
-from aetui.cli.diagnose import line_width
+from aetui.cli.lines import line_width
 from aetui.cli.progress import say
 from aetui.cli.standing import Standing, of_engine, of_record, plain, which
 from aetui.cli.talk import NoAnswer, Talk

@@ -263,4 +263,31 @@ def export(
     return export_run(found_run(run, "aetui export"), kind=to, out=out)
 
 
-commands = (runs, resume, attach, status, steer, stop, export, alerts)
+def compare(
+    *names: str,
+    filter_: Annotated[str, Parameter(name="--filter", show_default=False)] = "",
+    at: int | None = None,
+    json: Flag = False,
+    theme: str | None = None,
+) -> int:
+    """Show stored runs side by side: a table, their curves, the settings that differ; text where no terminal is.
+
+    Parameters
+    ----------
+    names
+        The runs, each by its name, or its unique beginning, or its folder; nothing takes all.
+    filter_
+        Only those that fit: words of a name, or settings such as lr<0.01.
+    at
+        Step that the figures are of; without it the last of each.
+    json
+        Print one JSON object.
+    theme
+        Name of a theme.
+    """
+    from aetui.cli.compare import compare_runs
+
+    return compare_runs(names, wanted=filter_, at=at, as_json=json, theme=theme)
+
+
+commands = (runs, compare, resume, attach, status, steer, stop, export, alerts)

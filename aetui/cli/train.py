@@ -1,10 +1,15 @@
 """`aetui train` and `aetui resume --headless`: a run without a screen."""
 
+from collections.abc import Sequence
+
+from aetui import protocol as p
 from aetui.cli.headless import Headless
+from aetui.cli.options import problem_of
 from aetui.cli.progress import say
 from aetui.cli.screen import new_folder
 from aetui.data import DataError
 from aetui.engine.crash import log_exits
+from aetui.engine.journal import record
 from aetui.engine.logs import log_to
 from aetui.models.errors import ModelError
 from aetui.runs.database import DamagedDatabase
@@ -18,9 +23,18 @@ from aetui.training.trainer import Trainer
 
 
 def train_headless(
-    spec: RunSpec, *, steps: int | None, as_json: bool, quiet: bool = False, name: str | None = None
+    spec: RunSpec,
+    *,
+    steps: int | None,
+    as_json: bool,
+    quiet: bool = False,
+    name: str | None = None,
+    story: Sequence[str] = (),
 ) -> int:
     """Train, and print the outcome; status 1 where loss or gradient stopped being finite.
+
+    Args:
+        story: how the run came about, as the first lines of its journal.
 
     Raises:
         SpecError: the spec, its data or its model can't be used, there is no number of steps, or the name is taken.
@@ -36,6 +50,8 @@ def train_headless(
         say(problem)
     try:
         recording = Recording.begin(folder, SpecTraining(trainer), wanted=steps)
+        for line in story:
+            record(recording, p.Noted(text=line))
     except (RunError, DamagedDatabase) as error:
         raise SpecError([Problem("AETUI_HOME", str(error))]) from None
     return Headless(recording, as_json=as_json, quiet=quiet).train([])
@@ -55,7 +71,7 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool, quie
     except RunError as error:
         raise SpecError([Problem("aetui resume", str(error))]) from None
     except (DataError, ModelError) as error:
-        raise SpecError([_problem(error)]) from None
+        raise SpecError([problem_of(error)]) from None
     headless = Headless(recording, as_json=as_json, quiet=quiet)
     try:
         remarks += headless.go_to_end()
@@ -83,12 +99,7 @@ def _built(spec: RunSpec) -> Trainer:
     try:
         return Trainer(spec)
     except (DataError, ModelError) as error:
-        raise SpecError([_problem(error)]) from None
-
-
-def _problem(error: DataError | ModelError) -> Problem:
-    path = error.path or "data"
-    return Problem(path, str(error).removeprefix(f"{path}: "))
+        raise SpecError([problem_of(error)]) from None
 
 
 def _check_steps(steps: int | None) -> None:

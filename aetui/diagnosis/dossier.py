@@ -18,11 +18,8 @@ from aetui.diagnosis.parameters import Weight
 from aetui.diagnosis.parted import KL, MATCHING, RECONSTRUCTION
 from aetui.diagnosis.rates import Rates, measured
 from aetui.diagnosis.subject import Subject
-from aetui.report import Evidence, Remedy
+from aetui.report import BOUNDED, CONSTANT_OUTPUTS, DEAD_CODE, Evidence, Remedy
 
-DEAD_CODE, CONSTANT_OUTPUTS, BOUNDED = "dead code units", "constant outputs", "bounded outputs"
-"""Symptoms of which a verdict can speak beside the fit as a whole."""
-MEMORIZED, MODES = "memorized rows", "eval mode"
 SPARED = 0.1
 """Quality that a repair of something else may cost."""
 NEAR_LINEAR = 0.8

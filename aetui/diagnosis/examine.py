@@ -387,6 +387,7 @@ def report_of(
     return Report(
         verdict=verdict.name,
         headline=verdict.headline,
+        symptom="" if verdict.name in FINE else verdict.symptom,
         findings=findings,
         explained_variance=Explained(
             whole=made.explained if made.finite else None,

@@ -10,13 +10,12 @@ import numpy as np
 from aetui.diagnosis.dossier import (
     CONSTANT_OUTPUTS,
     DEAD_CODE,
-    MEMORIZED,
-    MODES,
     NEAR_LINEAR,
     UNEVEN,
     Dossier,
     figure,
 )
+from aetui.report import LOST_FEATURES, MEMORIZED, MODES
 
 COLLAPSED = 0.15
 """Share of the linear yardstick below which the outputs are as good as constant."""
@@ -109,7 +108,8 @@ def judge(d: Dossier) -> Verdict:
     if quality < NEAR_LINEAR:
         lost_features = d.facts.data.uneven > UNEVEN and fit.explained > NEAR_LINEAR * (linear or 1.0)
         if lost_features:
-            return Verdict("partial", f"{_percent(fit.lost)} of the features are not reconstructed; {explained}")
+            shown = f"{_percent(fit.lost)} of the features are not reconstructed; {explained}"
+            return Verdict("partial", shown, symptom=LOST_FEATURES)
         if moving and not mismatch:
             return Verdict("under-trained", f"{explained}{beside}", ", and still rising")
         return Verdict("worse-than-linear", f"{explained}{beside}")

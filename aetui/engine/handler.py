@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.data import DataError
 from aetui.engine import describe
+from aetui.engine.conductor import Conductor
 from aetui.engine.inbox import Inbox
 from aetui.engine.live import LiveRun
 from aetui.engine.meters import SpeedMeter
@@ -22,8 +23,9 @@ from aetui.models.build import ModelError
 from aetui.runs.folder import RunError
 from aetui.runs.recording import Recording
 from aetui.runs.replay import Interrupted
-from aetui.spec import SpecError
+from aetui.spec import SpecError, differences, dumps
 from aetui.training.interface import Training
+from aetui.training.spec_training import trainer_of
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class CommandHandler:
     def __init__(self, now: Present, store: Store, inbox: Inbox) -> None:
         self._now, self._store, self._inbox = now, store, inbox
         self._hold = Hold()
+        self.conductor = Conductor(lambda text, warning: now.emit(p.Noted(text=text, warning=warning)))
+        """Of the experiment on forks of the run."""
         self.stopping = False
         """Whether the engine is to end."""
         self.only: LiveRun | None = None
@@ -82,16 +86,18 @@ class CommandHandler:
             case p.New() | p.Open() if run is not None and now.theirs(run):
                 now.refuse(command, f"{run.info.name} trains in a loop of its own, so no other run can take its place")
             case p.New():
+                self.conductor.cancel("another run began")
                 self._load(command)
             case p.Open():
+                self.conductor.cancel("another run began")
                 self._open(command)
             case _ if run is None:
                 now.refuse(command, "there is no run yet: its data or model could not be loaded")
             case p.Undo() | p.Redo() | p.Rewind():
-                run.end_probes()
+                self._leave_off(run)
                 self._move(run, command)
             case p.Run():
-                run.end_probes()
+                self._leave_off(run)
                 self._begin(self._mended(run), command)
             case p.Pause() if now.state == "running":
                 now.accept(command, "paused")
@@ -100,12 +106,24 @@ class CommandHandler:
                 now.accept(command, "not running")
             case p.Examine():
                 self._examine(run, command)
+            case p.TryForks():
+                self._try(run, command)
+            case p.CancelTry():
+                done = self.conductor.cancel("as asked")
+                now.accept(command, "the experiment is cancelled" if done else "no experiment is under way")
+            case p.Adopt():
+                self._adopt(self._mended(run), command)
             case p.Set():
-                run.end_probes()
+                self._leave_off(run)
                 self._set(self._mended(run), command, command.changes)
             case p.Nudge():
-                run.end_probes()
+                self._leave_off(run)
                 self._nudge(self._mended(run), command)
+
+    def _leave_off(self, run: LiveRun) -> None:
+        """End what is done with copies of the run where it stood."""
+        run.end_probes()
+        self.conductor.cancel("the run moved on")
 
     # --- which run ------------------------------------------------------------------------------
 
@@ -232,7 +250,9 @@ class CommandHandler:
             self._set(run, command, {path: value}, repeat=self._hold.goes_on(path, time_, steps))
             self._hold.note(path, time_, steps)
 
-    def _set(self, run: LiveRun, command: p.Set | p.Nudge, changes: dict[str, str], *, repeat: bool = False) -> None:
+    def _set(
+        self, run: LiveRun, command: p.Set | p.Nudge | p.Adopt, changes: dict[str, str], *, repeat: bool = False
+    ) -> None:
         """Put settings in force. repeat: as part of the tweak before, which has the checkpoint."""
         now, training = self._now, run.training
         found = training.settings.check(changes)
@@ -264,3 +284,48 @@ class CommandHandler:
         if now.state == "running":
             now.enter(run, "paused", "paused for the probes")
         run.begin_probes()
+
+    # --- forks ----------------------------------------------------------------------------------
+
+    def _try(self, run: LiveRun, command: p.TryForks) -> None:
+        now = self._now
+        if now.theirs(run):
+            name = run.info.name
+            now.refuse(
+                command, f"{name} trains in a loop of its own, which no copy can go on with; probes can check it"
+            )
+            return
+        broken = run.recording is not None and run.recording.spoiled
+        if broken or (now.state == "non-finite" and not command.anew):
+            now.refuse(command, "no fork can leave from here; they can start over from step 0, or rewind goes back")
+            return
+        run.end_probes()
+        if now.state == "running":
+            now.enter(run, "paused", "paused for the experiment")
+        run.collect()
+        now.say_stage("preparing the forks")
+        self.conductor.begin(run, command)
+        now.accept(command, "trying changes on forks of the run")
+
+    def _adopt(self, run: LiveRun, command: p.Adopt) -> None:
+        now = self._now
+        run.end_probes()
+        if now.theirs(run):
+            now.refuse(command, f"{run.info.name} trains in a loop of its own, and has no forks")
+            return
+        start = None if run.recording is None else run.recording.start_checkpoint
+        found = self.conductor.adopt(run, command.fork, alone=self.only is not None)
+        if not found.live:
+            self._load(p.New(id=command.id, spec=dumps(found.spec)))
+        else:
+            if run.training.steps.done != found.start:
+                if start is None:
+                    now.refuse(command, "step 0, which the fork left from, is not stored; its spec can be written")
+                    return
+                self._move(run, p.Rewind(id=command.id, checkpoint=start))
+            assert now.run is not None
+            here = trainer_of(now.run.training).spec
+            self._set(now.run, command, {one.path: one.new for one in differences(here, found.spec)})
+        now.emit(p.Noted(text=found.note))
+        if found.steps and now.run is not None:
+            self._begin(now.run, p.Run(id=command.id, steps=found.steps))

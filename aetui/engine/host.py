@@ -41,9 +41,9 @@ def greet(sock: socket.socket) -> Connection:
 class Host:
     """The screens of an engine, the socket at which more of them come, and the end of an engine that nobody needs.
 
-    An engine without screens that does not train gets a `Stop` after `idle` seconds, or after `over` seconds once
-    its run has ended and is stored; one whose run has no folder, so that no screen could find it again, after
-    `grace` seconds.
+    An engine without screens that trains neither its run nor forks of it gets a `Stop` after `idle` seconds, or after
+    `over` seconds once its run has ended and is stored; one whose run has no folder, so that no screen could find it
+    again, after `grace` seconds.
     """
 
     def __init__(self, engine: Served, *, idle: float = IDLE, over: float = OVER, grace: float = GRACE) -> None:
@@ -200,7 +200,8 @@ class Host:
 
     def _needed_for(self) -> float:
         """Seconds, at most a minute, until the engine has outlasted its use if nothing happens; <= 0 where it has."""
-        if self._clients or self._opening or (self._state == "running" and self._folder is not None):
+        at_work = self._state == "running" or self._engine.trying
+        if self._clients or self._opening or (at_work and self._folder is not None):
             return 60.0
         since = time.monotonic() - self._busy
         if self._folder is None:

@@ -96,11 +96,13 @@ class Journal:
         return replace(event, seq=seq, branch=branch, step=step, time=time.time())
 
 
-def record(recording: Recording, event: p.Events) -> None:
-    """Write what happened into the record of a run that has no screens."""
+def record(recording: Recording, event: p.Events, changes: dict[str, str] | None = None) -> None:
+    """Write what happened into the record of a run that no engine has yet. `changes`: as in `Journal.emit`."""
     position = recording.position
     stamp = {"seq": recording.next_seq(), "branch": position.branch, "step": position.step, "time": time.time()}
-    recording.add_event(_saved(replace(event, **stamp), None))
+    saved = _saved(replace(event, **stamp), changes)
+    recording.add_event(saved)
+    recording.past.append(saved)
 
 
 def _saved(event: p.Events, changes: dict[str, str] | None) -> SavedEvent:

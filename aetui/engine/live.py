@@ -144,11 +144,11 @@ class LiveRun:
     @property
     def over(self) -> str:
         """The sentence for where it stands at its end, '' where it does not."""
-        done = self.training.steps.done
-        if done and done == self.training.steps.goal:
+        done, wanted = self.training.steps.done, self.recording.wanted if self.recording is not None else None
+        if done and done == wanted:
+            return describe.finished(done, asked=done != self.training.steps.goal)
+        if done and done == self.training.steps.goal and (wanted is None or wanted < done):
             return describe.finished(done)
-        if done and self.recording is not None and done == self.recording.wanted:
-            return describe.finished(done, asked=True)
         return ""
 
     def describe(self) -> None:

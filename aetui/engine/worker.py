@@ -143,6 +143,8 @@ class Engine:
             return None
         run.screens = self.screens
         view, missing = run.view(look)
+        if (trial := self._handler.conductor.news(look)) is not None:
+            view = replace(view, trial=trial)
         stalled = self._stalled(run)
         if stalled is not None:
             own = {"stalled": stalled, "steps_per_second": None, "seconds_left": None, "queued": len(self._inbox)}
@@ -163,6 +165,11 @@ class Engine:
         """Whether all there is of the run is on the disk; False where it is not stored."""
         run = self._now.run
         return run is not None and run.saved
+
+    @property
+    def trying(self) -> bool:
+        """Whether forks of the run are in training."""
+        return self._handler.conductor.busy
 
     def _tell_folder(self, folder: Path | None) -> str:
         return self.on_folder(folder) if self.on_folder is not None else ""
@@ -307,6 +314,7 @@ class Engine:
             self._over = True
             if self._heart is not None:
                 self._heart.stop()
+            self._attempt(self._handler.conductor.cancel, "the engine ended")
             words, run = ["the engine has ended"], self._now.run
             self._attempt(self._put_away, state, reason, words, broken)
             self._attempt(self._now.emit, p.Ended(text=words[-1], unsaved=run.unsaved if run else ""))
@@ -399,6 +407,7 @@ class Engine:
             return
         if target is not None and run.training.steps.done >= target:
             now.reach_target(run)
+            self._handler.conductor.reached(run)
             return
         if self._measured:
             self._measured = False

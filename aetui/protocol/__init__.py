@@ -48,6 +48,7 @@ from aetui.protocol.events import (
     StateChanged,
     Stretch,
 )
+from aetui.protocol.trying import Adopt, CancelTry, ForkState, TryForks, TryState
 from aetui.protocol.values import OVER, Array, Setting, State
 from aetui.protocol.views import (
     Code,
@@ -64,7 +65,7 @@ from aetui.protocol.views import (
     View,
 )
 
-VERSION = 3
+VERSION = 4
 
 
 class Hello(Struct, frozen=True, tag_field="type", tag="hello"):
@@ -107,7 +108,7 @@ class Places(Struct, frozen=True, tag_field="type", tag="places"):
     places: tuple[Place, ...]
 
 
-Commands = Run | Pause | Set | Nudge | New | Open | Undo | Redo | Rewind | Examine | Stop
+Commands = Run | Pause | Set | Nudge | New | Open | Undo | Redo | Rewind | Examine | TryForks | CancelTry | Adopt | Stop
 Request = Commands | Look | ListPlaces | ReadOnly
 Events = Loading | Ready | Accepted | Refused | StateChanged | Noted | Failed | Moved | Ended
 Reply = Hello | Past | Places | View | Events
@@ -142,8 +143,10 @@ __all__ = [
     "READ_ONLY",
     "VERSION",
     "Accepted",
+    "Adopt",
     "Array",
     "Branch",
+    "CancelTry",
     "Change",
     "Code",
     "Command",
@@ -155,6 +158,7 @@ __all__ = [
     "Examine",
     "Failed",
     "Floors",
+    "ForkState",
     "Hello",
     "History",
     "Layer",
@@ -192,6 +196,8 @@ __all__ = [
     "Status",
     "Stop",
     "Stretch",
+    "TryForks",
+    "TryState",
     "Undo",
     "Variance",
     "View",

@@ -93,6 +93,8 @@ class Look(Struct, frozen=True, tag_field="type", tag="look"):
     """Panes on the screen, by gauge name, with the version that the screen already has (0: none)."""
     sample: int = 0
     """First sample of the reconstructions wanted."""
+    trial: int = 0
+    """`TryState.version` that the screen already has, 0 for none."""
 
 
 READ_ONLY = "this screen only watches; aetui attach without --read-only steers"

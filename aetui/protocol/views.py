@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from aetui.protocol.trying import TryState
 from aetui.protocol.values import Array, State
 from aetui.report import Report
 
@@ -192,5 +193,7 @@ class View(Struct, frozen=True, kw_only=True, tag_field="type", tag="view"):
     pairs: Pairs | None = None
     layers: Layers | None = None
     diagnosis: Diagnosis | None = None
+    trial: TryState | None = None
+    """The experiment on forks of the run, where the screen has not seen it as it is now."""
     unknown: dict[str, str] = {}
     """Of the gauges that were asked for, why those can't be measured that can't."""

@@ -341,6 +341,12 @@ class Recording:
         """The checkpoints that `rewind` takes, the newest first; from any thread."""
         return self._checkpoints.places(self.settled)
 
+    @property
+    def start_checkpoint(self) -> int | None:
+        """Number of the checkpoint of step 0, before any tweak; None where it is not stored."""
+        found = (row.id for row in self.writer.rows if row.position.step == 0 and row.position.seq == 0)
+        return next(found, None)
+
     def measured_here(self) -> bool:
         """Whether there is a measurement of where the run stands."""
         found = self._measured.last(self.path)

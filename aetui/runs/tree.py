@@ -48,6 +48,13 @@ class Tree:
     def tweaks_on(self, path: list[Stretch]) -> list[Tweak]:
         return lineage.tweaks_on(path, self.tweaks)
 
+    def settings_on(self, path: list[Stretch], meta: dict[str, Any]) -> dict[str, str]:
+        """The settings in force at the end of a path, by path, as text; `meta` has those at the beginning."""
+        settings = {name: str(value) for name, value in meta.get("settings", {}).items()}
+        for tweak in self.tweaks_on(path):
+            settings |= tweak.changes
+        return settings
+
     def stood(self, meta: dict[str, Any]) -> Position:
         """Where the run stood: the end of a branch, or where it was taken back to."""
         with suppress(TypeError, KeyError):

@@ -193,6 +193,17 @@ def differences(old: RunSpec, new: RunSpec) -> list[Difference]:
     return found
 
 
+def value_text(spec: RunSpec, path: str) -> str:
+    """The value of a setting as text that `--set` takes.
+
+    Raises:
+        KeyError: the spec has no such setting.
+    """
+    section, _, name = path.partition(".")
+    part = getattr(spec, section)
+    return kind_of(part) if name == "kind" else _text(fields_of(type(part))[name], part)
+
+
 def _text(field: Field | None, part: msgspec.Struct) -> str:
     return field.format(getattr(part, field.name)) if field else ""
 

@@ -74,6 +74,10 @@ ACTIONS: tuple[Action, ...] = (
         "examine", "check suspects", "Check the suspects with short probes on copies; training pauses.",
         ("f4",), ("x",), TRAINING, priority=True,
     ),
+    Action(
+        "what-if", "what-if", "Try remedies and edits on forks of the run, beside controls, and adopt what works.",
+        ("f2",), ("F",), TRAINING, priority=True,
+    ),
     Action("run-steps", "run N steps", "Train a number of steps and pause.", (), ("n",), TRAINING),
     Action(
         "undo", "undo", "Take the last tweak back: the run returns to just before it.",

@@ -1,21 +1,17 @@
 """The app: one workbench and the run that it shows, composed of their parts, and the actions that reach them."""
 
-import asyncio
-import logging
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from textual.binding import BindingType
-from textual.driver import Driver
 from textual.geometry import Region
 
 from aetui import protocol as p
 from aetui.alerts.terminal import sequences
 from aetui.alerts.told import Alert
 from aetui.spec import RunSpec
-from aetui.tui import characters, dialogs
+from aetui.tui import dialogs
 from aetui.tui.actions import ActionProvider, bindings, keymap_for
 from aetui.tui.copying import Copying
 from aetui.tui.driver import LineDriver
@@ -23,9 +19,7 @@ from aetui.tui.form import SpecForm
 from aetui.tui.frames import Frames
 from aetui.tui.help import HelpScreen
 from aetui.tui.leaving import Leaving
-from aetui.tui.line import Line
 from aetui.tui.model import RunModel
-from aetui.tui.ordered import OrderedInput
 from aetui.tui.pane import Pane
 from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.panes.pairs_pane import PairsPane
@@ -34,19 +28,15 @@ from aetui.tui.read_only import steers
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
 from aetui.tui.suspending import obstacle, suspend
-from aetui.tui.terminal import hung_up
-from aetui.tui.themes import choose, load_themes, variable_defaults
+from aetui.tui.terminal_app import TerminalApp
 from aetui.tui.user_settings import Settings
 from aetui.tui.watched import WatchedRun
 from aetui.tui.workbench import WorkbenchScreen
 
-log = logging.getLogger(__name__)
 
-
-class Workbench(OrderedInput):
+class Workbench(TerminalApp):
     """The terminal workbench on one engine."""
 
-    TITLE = "aetui"
     BINDINGS: ClassVar[list[BindingType]] = list(bindings())
     COMMANDS: ClassVar = {ActionProvider}
     ENABLE_COMMAND_PALETTE = True
@@ -73,12 +63,8 @@ class Workbench(OrderedInput):
         already, which is watched. read_only: this screen steers nothing. new_engine: starts another engine where the
         present one is gone.
         """
-        super().__init__()
-        self.settings = settings or Settings()
-        self.terminal = characters.of_environment(self.settings.characters)
-        self.line = Line()
+        super().__init__(theme=theme, settings=settings)
         self.user_keys = self.settings.keymap
-        self.animation_level = "none"
         self.bench = WorkbenchScreen(self.user_keys, marker=self.settings.marker)
         session = Session(link, spec, read_only=read_only)
         self._frames = Frames(session, self.bench, self.line, refresh=self.settings.refresh, placement=placement)
@@ -89,8 +75,6 @@ class Workbench(OrderedInput):
         self._begin = lambda: self.watched.begin(spec, start=start, folder=open_folder, attached=attached)
         self._placement = placement
         self._problems = list(problems)
-        self._wanted_theme = theme or self.settings.theme
-        self._themes: list[str] = []
 
     @property
     def session(self) -> Session:
@@ -104,12 +88,6 @@ class Workbench(OrderedInput):
     def leaving(self) -> str:
         """What is to become of the engine: `stop` or `detach`."""
         return self._leaving.how
-
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return variable_defaults()
-
-    def get_driver_class(self) -> type[Driver]:
-        return LineDriver
 
     def pictures(self, key: bool) -> list[tuple[Region, bool]]:
         """What is sent last where the line is thin: the panes' pictures, but not what a key may have changed."""
@@ -133,40 +111,20 @@ class Workbench(OrderedInput):
     # --- life -----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        self._use_themes()
+        self._problems += self.begin_on_terminal()
         self.set_keymap(keymap_for(self.user_keys))
         self.bench.notice.hint = self.watched.replies.hint()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            try:
-                loop.add_signal_handler(number, self.exit)
-            except (ValueError, RuntimeError, NotImplementedError):
-                log.info("no handler for signal %s here", number)
         self._frames.redraw()
         self._begin()
         self.set_timer(self._frames.period, self._frame)
         self.watched.replies.tell(self._problems)
 
-    def _use_themes(self) -> None:
-        themes, problems = load_themes()
-        for theme in themes.values():
-            self.register_theme(theme)
-        self._themes = sorted(themes)
-        name, problem = choose(self._wanted_theme, themes)
-        self.theme = name
-        self._problems += problems + ([problem] if problem else [])
-
     def _frame(self) -> None:
         """Draw the next frame and plan the one after it; leave where the terminal is gone."""
-        if not self.is_headless and hung_up():
+        if self.terminal_gone:
             self.exit()
         else:
             self.set_timer(self._frames.next(), self._frame)
-
-    def _handle_exception(self, error: Exception) -> None:
-        # Textual's own account is as wide as the terminal, which may be a few columns.
-        log.error("the screen failed", exc_info=error)
-        super()._handle_exception(error)
 
     # --- actions: the run -----------------------------------------------------------------------
 
@@ -189,6 +147,10 @@ class Workbench(OrderedInput):
     @steers
     def action_examine(self) -> None:
         self.session.examine()
+
+    @steers
+    def action_what_if(self) -> None:
+        self.watched.trying.open()
 
     @steers
     def action_undo(self) -> None:
@@ -306,8 +268,7 @@ class Workbench(OrderedInput):
         self._frames.look()
 
     def action_next_theme(self) -> None:
-        later = [name for name in self._themes if name > self.theme]
-        self.theme = (later or self._themes or [self.theme])[0]
+        self.turn_theme()
         self.shell.say(f"theme {self.theme}")
         self._frames.redraw(panes=True)
 

@@ -36,12 +36,14 @@ def asked(commands: Iterable[p.Commands], state: str, spec: RunSpec, *, stepping
 
 def _word(command: p.Commands, state: str) -> str:
     match command:
-        case p.Pause() | p.Examine():
+        case p.Pause() | p.Examine() | p.TryForks():
             return "PAUSING" if state == "running" else ""
         case p.Run(steps=1):
             return "STEPPING"
         case p.Run():
             return "" if state == "running" else "STARTING"
+        case p.Adopt():
+            return "ADOPTING"
         case p.New() | p.Open():
             return "LOADING"
         case _:
@@ -88,7 +90,7 @@ def _number(asked: str | None, spec: RunSpec, path: str) -> float | None:
 def again(commands: Iterable[p.Commands], state: str) -> str:
     """Why the key that runs and pauses waits: what it asked for last is not done yet; '' where it is."""
     for command in commands:
-        if isinstance(command, p.Pause | p.Examine) and state == "running":
+        if isinstance(command, p.Pause | p.Examine | p.TryForks) and state == "running":
             return f"pausing: {_WAITS}"
         if isinstance(command, p.Pause):
             return "pausing: waits for the engine"

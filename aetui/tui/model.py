@@ -63,6 +63,8 @@ class RunModel:
     pairs: p.Pairs | None = None
     layers: p.Layers | None = None
     diagnosis: p.Diagnosis | None = None
+    trial: p.TryState | None = None
+    """The last experiment on forks, of this run or of one before it."""
     entries: JournalEntries = field(default_factory=JournalEntries)
     versions: Counter[str] = field(default_factory=Counter)
     behind: bool = False
@@ -97,7 +99,8 @@ class RunModel:
         """The request for what this model lacks."""
         have = {name: getattr(getattr(self, name), "version", 0) for name in gauges}
         run = self.info.run if self.info else 0
-        return p.Look(run=run, since=len(self.loss), points=len(self.points), have=have, sample=sample)
+        trial = self.trial.version if self.trial is not None else 0
+        return p.Look(run=run, since=len(self.loss), points=len(self.points), have=have, sample=sample, trial=trial)
 
     def ask(self, asked: Asked) -> None:
         """Take note of what is on its way."""
@@ -144,6 +147,7 @@ class RunModel:
         if view.points:
             self.points.extend(view.points)
             self.versions["points"] += 1
+        self.trial = view.trial or self.trial
         for name in p.GAUGES:
             gauge = getattr(view, name)
             if gauge is not None:

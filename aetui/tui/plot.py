@@ -50,6 +50,10 @@ class Line:
     """Name at its right end, up to 5 cells."""
     glyph: str = ""
     """Character drawn at its points, thinned out where they are dense."""
+    apart: int = 4
+    """Columns between two such characters, at least."""
+    first: int = 0
+    """Column before which there is none, so that those of lines that coincide stand side by side."""
 
 
 @dataclass(frozen=True)
@@ -229,16 +233,16 @@ class _Canvas:
         self._strokes(x, y, breaks, line.role)
 
     def glyphs(self, line: Line) -> None:
-        """The line's character at its points, four columns apart or more."""
+        """The line's character at its points, with room between."""
         values = np.asarray(line.y, np.float64)
         keep = self.y.shows(values) & self.inside(line.x)
         if not (line.glyph and self.place.rows and keep.any()):
             return
         columns = self.x_dots(line.x)[keep] // 2
         rows = self.place.rows - 1 - self.y_dots(values[keep]) // 4
-        last = -4
+        last = line.first - line.apart
         for column, row in zip(columns.tolist(), rows.tolist(), strict=True):
-            if column - last >= 4:
+            if column - last >= line.apart:
                 self.codes[row, column], self.inks[row, column] = ord(line.glyph), self.ink(line.role)
                 last = column
 

@@ -16,7 +16,17 @@ from aetui.tui.shell import Shell
 class Replies:
     """Listens to the engine of a session."""
 
-    def __init__(self, session: Session, shell: Shell, moving: Moving, resuming: Resuming, log_file: str) -> None:
+    def __init__(
+        self,
+        session: Session,
+        shell: Shell,
+        moving: Moving,
+        resuming: Resuming,
+        log_file: str,
+        on_trial: Callable[[], None],
+    ) -> None:
+        """on_trial: called when there is news of an experiment."""
+        self._on_trial = on_trial
         self._session, self._model, self._shell = session, session.model, shell
         self._moving, self._resuming = moving, resuming
         self._log_file = log_file
@@ -54,6 +64,8 @@ class Replies:
                     shell.look()
                 if self._model.status.unsaved and not unsaved:
                     self._say_unsaved(self._model.status.unsaved)
+                if reply.trial is not None:
+                    self._on_trial()
             case p.Loading() if self._model.info is not None:
                 shell.say(reply.stage)
             case p.Ready():

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from aetui import protocol as p
 from aetui.spec import RunSpec, dumps
 from aetui.tui import asked
@@ -57,6 +59,7 @@ class Session:
         former, self._link = self._link, link
         # An engine answers no look before it has a run.
         self._joining = self._looking = True
+        self.model.trial = None  # another engine counts its own
         self._lost, self._running, self._stepping = "", False, False
         self._waiting.clear()
         self._next.clear()
@@ -152,6 +155,18 @@ class Session:
         """Have the suspected causes checked with probes on copies; the run pauses."""
         self._running = False
         self._send(lambda id: p.Examine(id=id))
+
+    def try_forks(self, asked: p.TryForks, then: Callable[[], None]) -> None:
+        """Try changes on forks, for which the run pauses; `then` once they are under way."""
+        self._running = False
+        self._send(lambda id: replace(asked, id=id), then)
+
+    def cancel_try(self) -> None:
+        self._send(lambda id: p.CancelTry(id=id))
+
+    def adopt(self, fork: str, then: Callable[[], None]) -> None:
+        """Have the run go on with the change of a fork; `then` once it does."""
+        self._send(lambda id: p.Adopt(id=id, fork=fork), then)
 
     def _send(self, make: Callable[[int], p.Commands], then: Callable[[], None] | None = None) -> None:
         command = make(self._next_id)

@@ -37,6 +37,8 @@ class Shell:
         self.bench = bench
         self.look, self.redraw = frames.look, frames.redraw
         self.leave = app.exit
+        self.overhear: Callable[[str, str], None] | None = None
+        """Told of what the notice says, by a screen that covers it."""
 
     @property
     def columns(self) -> int:
@@ -51,6 +53,8 @@ class Shell:
     def say(self, text: str, severity: str = "note") -> None:
         """Show one line until the next. severity: `note`, `warning` or `error`."""
         self.bench.notice.show_text(text, severity)
+        if self.overhear is not None and text:
+            self.overhear(text, severity)
 
     def key(self, action: str) -> str:
         """How the first key of an action is shown, '' if it has none."""

@@ -10,7 +10,7 @@ from textual.theme import Theme
 
 from aetui.paths import config_folder
 from aetui.spec.errors import nearest
-from aetui.tui.pane import ROLES
+from aetui.tui.picture import ROLES
 
 DEFAULT = "dark"
 
@@ -19,12 +19,16 @@ _FALLBACK = {
         "series-text": "#d6dce4", "series-muted": "#8694a5", "series-data": "#6cb6ff", "series-output": "#f0a85c",
         "series-train": "#6cb6ff", "series-validation": "#f0a85c", "series-floor": "#a58be0",
         "series-warning": "#f2c14e", "series-error": "#f2777a", "series-good": "#7cc98a", "series-mark": "#e58fb1",
+        "series-curve-1": "#6cb6ff", "series-curve-2": "#f0a85c", "series-curve-3": "#7cc98a",
+        "series-curve-4": "#e58fb1", "series-curve-5": "#b39cf0", "series-curve-6": "#e6dc6e",
         "border-blurred": "#566476", "border": "#6cb6ff",
     },
     False: {
         "series-text": "#1c232b", "series-muted": "#5f6b78", "series-data": "#1763a6", "series-output": "#a84300",
         "series-train": "#1763a6", "series-validation": "#a84300", "series-floor": "#6f3fb0",
         "series-warning": "#8a5a00", "series-error": "#b3261e", "series-good": "#23703a", "series-mark": "#a3286a",
+        "series-curve-1": "#1763a6", "series-curve-2": "#a84300", "series-curve-3": "#23703a",
+        "series-curve-4": "#a3286a", "series-curve-5": "#6f3fb0", "series-curve-6": "#6b5a00",
         "border-blurred": "#87929e", "border": "#1763a6",
     },
 }  # fmt: skip

@@ -12,6 +12,7 @@ from aetui.tui.resuming import Resuming
 from aetui.tui.session import Session
 from aetui.tui.shell import Shell
 from aetui.tui.tweaking import Tweaking
+from aetui.tui.whatif.trying import Trying
 
 
 class WatchedRun:
@@ -26,7 +27,8 @@ class WatchedRun:
         self.resuming = Resuming(session, shell, new_engine)
         self.tweaking = Tweaking(session, shell, self.moving, self.resuming)
         self.exporting = Exporting(session, shell)
-        self.replies = Replies(session, shell, self.moving, self.resuming, log_file)
+        self.trying = Trying(session, shell, self.resuming.way_on)
+        self.replies = Replies(session, shell, self.moving, self.resuming, log_file, self.trying.follow)
         self._asked = Asked()
         """What was on its way when the screen last said so."""
 

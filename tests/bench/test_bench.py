@@ -9,7 +9,7 @@ import sys
 import msgspec
 import pytest
 
-from aetui.bench import loops, measuring
+from aetui.bench import forks, loops, measuring
 from aetui.bench.cases import CASES, case_arguments, case_spec
 from aetui.bench.spread import Figure, percentiles, ratios
 from aetui.cli.options import spec_of
@@ -114,8 +114,12 @@ def figures() -> dict:
             "terminal_bytes_per_s": 12_345.0,
             "screen_cpu_share": 0.078,
             "screen_rss_mb": 99.4,
+            "forks": {
+                "forks": 8, "steps": 1000, "processes": 2, "cores": 2, "together_s": 6.0, "one_after_another_s": 10.0,
+                "one_s": 1.25, "over_one_after_another": 0.6, "over_one": 4.8,
+            },
         }
-    )
+    )  # fmt: skip
 
 
 def test_the_table_shows_every_figure():
@@ -129,6 +133,7 @@ def test_the_table_shows_every_figure():
     assert any(re.match(r"engine / plain, busy( +3\.00){3}$", line) for line in lines)
     assert "0.50 s, 0.25 of importing torch" in table
     assert table.count("p50 12 ms, p95 34 ms") == 2
+    assert "8 forks of 1,000 steps in 2 processes: 6.0 s, 0.60 of 10.0 s one after another, 4.80 times one run" in table
     assert "12.3 kB/s" in table and "7.8% of a core, 99 MB" in table
 
 
@@ -142,14 +147,14 @@ def test_what_it_does_is_said_line_by_line_without_a_terminal(capsys):
     assert "about 2 min" in first and second.endswith("of about 150 s] round 1 of 2: tiny")
 
 
-def test_the_default_takes_less_than_five_minutes():
+def test_the_default_takes_less_than_six_minutes():
     """By what its parts take on two cores."""
     from inspect import signature
 
     from aetui.cli.main import bench
 
     defaults = {name: parameter.default for name, parameter in signature(bench).parameters.items()}
-    assert defaults["rounds"] * measuring._round_seconds(defaults["seconds"]) < 300
+    assert defaults["rounds"] * measuring._round_seconds(defaults["seconds"]) + measuring._FORKS < 360
 
 
 @pytest.mark.parametrize("name", [*BOUND, "OMP_WAIT_POLICY"])
@@ -172,3 +177,9 @@ def test_commands_bound_the_spin_before_torch_is_loaded(command, private_home, t
     if "GOMP_SPINCOUNT" not in done.stderr:
         pytest.skip("this build of PyTorch has another OpenMP library")
     assert f"GOMP_SPINCOUNT = '{BOUND['GOMP_SPINCOUNT']}'" in done.stderr
+
+
+def test_forks_are_measured_beside_as_many_runs():
+    found = forks.measure(0.05)
+    assert found["forks"] == 8 and found["steps"] > 1
+    assert found["over_one_after_another"] == pytest.approx(found["together_s"] / found["one_after_another_s"])

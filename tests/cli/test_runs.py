@@ -168,6 +168,12 @@ def test_a_resumed_run_has_the_weights_of_one_that_never_stopped(capsys):
     assert found["loss"] == whole["loss"] and whole["steps"] == 60
 
 
+def test_a_run_at_the_end_of_its_spec_trains_on_where_more_steps_are_asked_for(capsys):
+    assert main(["train", *SMALL, "--set", "train.steps=12", "--name", "short", "--quiet"]) == 0
+    assert outcome(capsys, "resume", "short", "--steps", "20")["steps"] == 20
+    assert outcome(capsys, "resume", "short", "--headless")["steps"] == 20
+
+
 def test_the_steps_of_a_resumed_run_count_from_its_first(capsys):
     train("run", 20)
     text = refusal(capsys, "resume", "run", "--headless", "--steps", "19")

@@ -12,9 +12,10 @@ import torch
 
 from aetui import protocol as p
 from aetui.cli.main import main
-from aetui.cli.standing import Judged, Standing
+from aetui.cli.standing import Standing
 from aetui.cli.status import lines
 from aetui.report import Finding, Report
+from aetui.runs.judged import Judged
 from tests.cli.conftest import until
 
 

@@ -22,6 +22,7 @@ class BookKeeper:
     def __init__(self) -> None:
         self.screens = 0
         self.saved = True
+        self.trying = False
         self.on_folder: Callable[[Path | None], str] | None = None
         self.submitted: list[p.Commands] = []
         self.stopped = threading.Event()

@@ -253,6 +253,18 @@ def test_an_engine_that_trains_or_loads_stays_without_screens(hall, folder):
     host.close()
 
 
+def test_an_engine_whose_forks_train_stays_until_they_are_through(hall, folder):
+    host = Host(hall.engine, idle=0.2, over=0.05, grace=0.2)
+    host.move(folder)
+    hall.engine.trying = True
+    hall.engine.emit(p.StateChanged(state="finished"))
+    assert not hall.engine.stopped.wait(0.5)
+    hall.engine.trying = False
+    hall.engine.emit(p.Noted(text="experiment at step 20: nothing does better than noise"))
+    assert hall.engine.stopped.wait(PATIENCE)
+    host.close()
+
+
 @pytest.mark.parametrize("state", ["finished", "non-finite", "failed"])
 def test_an_engine_whose_run_has_ended_goes_once_it_is_stored(hall, folder, state: str):
     hall.engine.saved = False

@@ -21,11 +21,12 @@ from aetui.tui import status_parts
 from aetui.tui.app import Workbench
 from aetui.tui.journal_entries import Mark
 from aetui.tui.model import RunModel
-from aetui.tui.pane import ROLES, Pane
+from aetui.tui.pane import Pane
+from aetui.tui.picture import ROLES
 
 _HUES = (
     "#d8dee9", "#7b8699", "#5fb3b3", "#f99157", "#6699cc", "#c594c5", "#a7adba", "#fac863", "#ff5555", "#99c794",
-    "#ec5f67",
+    "#ec5f67", "#6699cd", "#f99158", "#99c795", "#c594c6", "#ab7968", "#fac864",
 )  # fmt: skip
 COLORS = dict(zip(ROLES, _HUES, strict=True))
 
@@ -368,6 +369,8 @@ class FakeLink:
         """Everything that happened."""
         self.screens = 1
         self.unsaved = ""
+        self.trial: p.TryState | None = None
+        """The experiment as it is, None before there is one."""
 
     # --- what a screen holds ---
 
@@ -464,9 +467,11 @@ class FakeLink:
             gauges["pairs"] = structs.replace(gauges["pairs"], first=look.sample)
         page = p.History(since, p.Array.of(loss), None, p.Array.of(0.5 + 2 * np.abs(loss)), self.step)
         known = look.points if look.run == self.run else 0
+        trial = self.trial if self.trial is not None and self.trial.version != look.trial else None
         return p.View(
-            run=self.run, status=status, history=page if len(loss) else None, points=tuple(points[known:]), **gauges
-        )
+            run=self.run, status=status, history=page if len(loss) else None, points=tuple(points[known:]),
+            trial=trial, **gauges
+        )  # fmt: skip
 
     def _obey(self, command: p.Commands) -> None:
         match command:
@@ -492,7 +497,12 @@ class FakeLink:
                 self.enter("paused")
             case p.Nudge():
                 self._set(command.id, {"optim.lr": f"{self.spec.optim.lr * 10 ** (command.by / 4):.6g}"})
-
+            case p.TryForks() | p.CancelTry():
+                self.say(p.Accepted(command=command.id, text="trying"))
+                self.enter("paused")
+            case p.Adopt():
+                self.say(p.Accepted(command=command.id, text=f"adopted {command.fork}"))
+                self.enter("running")
             case p.Undo():
                 self._undo(command.id)
             case p.Redo() if self.undone:

@@ -21,13 +21,14 @@ from aetui.tui.themes import variable_defaults
 EVERYWHERE = {
     "f1": "help", "f4": "examine", "f5": "run-pause", "f6": "step", "f7": "lr-down", "f8": "lr-up", "f9": "clipping",
     "ctrl+s": "apply-form", "ctrl+p": "command-palette", "ctrl+q": "quit", "ctrl+z": "undo", "ctrl+y": "redo",
-    "f3": "rewind", "ctrl+d": "detach",
+    "f3": "rewind", "ctrl+d": "detach", "f2": "what-if",
 }  # fmt: skip
 PLAIN = {
     "space": "run-pause", "s": "step", "minus": "lr-down", "plus": "lr-up", "equals_sign": "lr-up", "c": "clipping",
     "n": "run-steps", "1": "pane-loss", "2": "pane-variance", "3": "pane-settings", "4": "pane-code",
     "5": "pane-pairs", "6": "pane-layers", "7": "pane-journal", "8": "pane-why", "y": "pane-why", "x": "examine",
     "z": "maximize", "question_mark": "help", "q": "quit", "u": "undo", "U": "redo", "b": "rewind", "d": "detach",
+    "i": "what-if",
 }  # fmt: skip
 
 
@@ -96,7 +97,7 @@ async def test_in_a_field_function_keys_act_and_plain_keys_type() -> None:
         app.ran.clear()
         await pilot.press(*PLAIN)
         assert app.ran == []
-        assert field.value == " s-+=cn12345678yxz?quUbd"
+        assert field.value == " s-+=cn12345678yxz?quUbdi"
 
 
 async def test_every_action_can_be_given_another_key_that_works_in_a_field() -> None:

@@ -24,7 +24,17 @@ def test_the_command_line_loads_neither_torch_nor_the_screen():
     assert imported("import aetui.cli.main") & {"torch", "textual", "numpy", "plotext"} == set()
 
 
-@pytest.mark.parametrize("module", ["aetui.tui.app", "aetui.cli.screen", "aetui.engine.links", "aetui.spec"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "aetui.tui.app",
+        "aetui.cli.screen",
+        "aetui.engine.links",
+        "aetui.spec",
+        "aetui.tui.compare.app",
+        "aetui.cli.compare",
+    ],
+)
 def test_what_the_screen_is_made_of_loads_no_torch(module):
     assert "torch" not in imported(f"import {module}")
 

@@ -19,6 +19,7 @@ from aetui.tui.find_setting import FindSetting
 from aetui.tui.help import HelpScreen
 from aetui.tui.panes.loss_pane import LossPane
 from aetui.tui.rewind import RewindDialog
+from aetui.tui.whatif.choose import ChooseForks
 from aetui.tui.workbench import WorkbenchScreen
 
 pytestmark = pytest.mark.usefixtures("plain_backdrop")
@@ -63,6 +64,7 @@ DONE: dict[str, Callable[[Workbench, Any], bool]] = {
     "step": sends(p.Run(id=0, steps=1)),
     "run-steps": opens(AskSteps),
     "examine": sends(p.Examine(id=0)),
+    "what-if": opens(ChooseForks),
     "undo": sends(p.Undo(id=0)),
     "redo": sends(p.Redo(id=0)),
     "rewind": lambda app, link: isinstance(app.screen, RewindDialog) and p.ListPlaces() in link.sent,

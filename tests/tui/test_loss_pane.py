@@ -75,7 +75,7 @@ def test_smoothing_never_hides_a_spike(run_model: Make, render_pane: Render) -> 
 
 
 def test_smoothing_evens_the_line_out(run_model: Make) -> None:
-    from aetui.tui.panes.traces import Trace
+    from aetui.tui.trace import Trace
 
     model = run_model(loss=(1 + np.random.default_rng(0).normal(0, 0.1, 5000)).astype(np.float32))
     rough, smooth = (Trace(model.loss, 0, 5000, 500, n).mean for n in (0, 1000))

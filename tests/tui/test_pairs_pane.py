@@ -5,8 +5,8 @@ from textual.app import App
 
 from aetui import protocol as p
 from aetui.tui.model import RunModel
-from aetui.tui.pane import ROLES
 from aetui.tui.panes.pairs_pane import PairsPane
+from aetui.tui.picture import ROLES
 
 SIZES = [(38, 8), (56, 14), (120, 40)]
 

@@ -138,7 +138,7 @@ def test_a_file_that_can_not_be_read_is_one_problem(tmp_path: Path) -> None:
     assert "UTF-8" in load_settings(tmp_path / "bad.toml")[1][0]
 
 
-KEY = st.sampled_from([key for action in ACTIONS for key in action.keys + action.plain_keys] + ["f2", "e", "ctrl+t"])
+KEY = st.sampled_from([key for action in ACTIONS for key in action.keys + action.plain_keys] + ["f11", "e", "ctrl+l"])
 
 
 @settings(max_examples=60, deadline=None)

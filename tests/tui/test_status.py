@@ -9,7 +9,7 @@ from aetui import protocol as p
 from aetui.spec import sections as s
 from aetui.tui import status_parts as parts_module
 from aetui.tui.model import RunModel
-from aetui.tui.pane import ROLES
+from aetui.tui.picture import ROLES
 from aetui.tui.status import HeaderLine, Notice, StatusBar, header_texts
 from aetui.tui.status_parts import age, flow, state_word, status_parts
 

@@ -11,7 +11,7 @@ from textual.widgets import Footer, Input, Static
 from aetui.tui.dialogs import AskSteps, ShowText, quit_while_training
 from aetui.tui.form import SpecForm
 from aetui.tui.help import HelpScreen
-from aetui.tui.pane import ROLES
+from aetui.tui.picture import ROLES
 from aetui.tui.themes import choose, load_themes, theme_folders, variable_defaults
 
 SHIPPED = ("dark", "light", "high-contrast", "color-blind-safe", "ansi")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from aetui import protocol as p
 from aetui.cli.main import main
 from aetui.report import Remedy
 from aetui.spec.fields import kind_of
 from aetui.tui import form_fields, remedies, told
-from tests.watching.conftest import autoencoder, data
+from tests.watching.conftest import Screen, autoencoder, data, weights
 
 
 def test_the_form_has_what_the_run_tells_and_nothing_else(watched):
@@ -67,3 +68,29 @@ def test_a_remedy_that_is_no_setting_of_the_loop_is_a_change_in_its_code(watched
     assert remedies.effect(spec, line, settable) == [("a change in the code: net.py:3: return sigmoid(x)", "muted")]
     assert remedies.effect(spec, slower, settable) == [("optim.lr 0.01 -> 0.001 (live)", "data")]
     assert told.settable(None) is None
+
+
+def test_a_watched_loop_is_not_forked_and_says_what_can_be_done(watched):
+    def trained(asked: bool) -> torch.Tensor:
+        model = autoencoder()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+        run = watched(model, optimizer=optimizer, loss="mse")
+        screen = Screen(run)
+        numbers = []
+        for step in range(5):
+            torch.manual_seed(step)
+            loss = model(data()).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if asked and step == 1:
+                numbers = [screen.ask(p.TryForks, edits=({"optim.lr": "0.1"},)), screen.ask(p.Adopt, fork="edit-1")]
+        if asked:
+            tried, adopted = map(screen.answer, numbers)
+            assert isinstance(tried, p.Refused) and isinstance(adopted, p.Refused)
+            assert "trains in a loop of its own" in tried.text and "probes can check it" in tried.text
+            assert "has no forks" in adopted.text
+        run.close()
+        return weights(model)
+
+    assert torch.equal(trained(True), trained(False))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aetui.tui.model import RunModel
+from aetui.tui.trace import round_end
 
 WINDOWS = (0, 100_000, 10_000, 1000, 100)
 """Steps shown; 0 for all."""
-ROUND = (10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100)
 _LEAST = 4
 """Steps of a range, at least."""
 
@@ -43,8 +43,7 @@ class ChartView:
         goal = model.info.goal if model.info else None
         if goal and whole <= goal <= 2 * whole:
             return 0, goal
-        power = 10 ** max(0, len(str(whole)) - 2)
-        return 0, next((n * power for n in ROUND if n * power >= whole), 10 * power * 10)
+        return 0, round_end(whole)
 
     def cycle_window(self, length: int) -> None:
         """The next shorter window that cuts anything off, then all again. length: of the run."""

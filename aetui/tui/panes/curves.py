@@ -12,8 +12,9 @@ from aetui.tui import figures, plot, texts
 from aetui.tui.model import RunModel
 from aetui.tui.panes import legend
 from aetui.tui.panes.left_traces import MOST, LeftBranches
-from aetui.tui.panes.traces import Points, Trace, limits
+from aetui.tui.panes.traces import Points, limits
 from aetui.tui.series import Series
+from aetui.tui.trace import Trace
 
 LOSS, NORM, PENALTIES, RATE, EXPLAINED = "", "gradient norm", "penalties", "learning rate", "explained variance"
 

@@ -218,6 +218,8 @@ class WhyPane(ScrolledPane):
             parts.append(f"finding {self.selected + 1} of {len(self.findings)}")
         if self.length > self.rows:
             parts.append(f"lines {self.top + 1}-{min(self.top + self.rows, self.length)} of {self.length}")
+        if report.findings and self.model is not None and not told.is_told(self.model.info):
+            parts.append(f"{key_text('what-if', self._keymap)} what-if")
         if finding is not None and finding.remedies:
             chosen, settable = finding.remedies[self.remedy], told.settable(self.model.info if self.model else None)
             late = self.model and late_settings(self.model.spec, report, chosen, settable)

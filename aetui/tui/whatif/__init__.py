@@ -1,0 +1,1 @@
+"""What-if on the screen: the choice of forks, their table and chart, and adopting one."""

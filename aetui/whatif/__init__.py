@@ -1,0 +1,1 @@
+"""Experiments on forks of a run: remedies tried side by side, beside controls."""
