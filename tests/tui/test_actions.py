@@ -21,14 +21,14 @@ from aetui.tui.themes import variable_defaults
 EVERYWHERE = {
     "f1": "help", "f4": "examine", "f5": "run-pause", "f6": "step", "f7": "lr-down", "f8": "lr-up", "f9": "clipping",
     "ctrl+s": "apply-form", "ctrl+p": "command-palette", "ctrl+q": "quit", "ctrl+z": "undo", "ctrl+y": "redo",
-    "f3": "rewind", "ctrl+d": "detach", "f2": "what-if",
+    "f3": "rewind", "ctrl+d": "detach", "f2": "what-if", "ctrl+t": "copy",
 }  # fmt: skip
 PLAIN = {
     "space": "run-pause", "s": "step", "minus": "lr-down", "plus": "lr-up", "equals_sign": "lr-up", "c": "clipping",
     "n": "run-steps", "1": "pane-loss", "2": "pane-variance", "3": "pane-settings", "4": "pane-code",
     "5": "pane-pairs", "6": "pane-layers", "7": "pane-journal", "8": "pane-why", "y": "pane-why", "x": "examine",
     "z": "maximize", "question_mark": "help", "q": "quit", "u": "undo", "U": "redo", "b": "rewind", "d": "detach",
-    "i": "what-if",
+    "F": "what-if", "i": "next-pane", "I": "previous-pane",
 }  # fmt: skip
 
 
