@@ -72,8 +72,12 @@ def check(place: Place) -> Iterator[Result]:
 
 
 def _apart(place: Place, changes: dict[str, Any], steps: int) -> float:
-    """Distance of the device path's weights from those of a CPU; infinite where either is not finite."""
-    trainer, reference = place.trainer(changes, on_host=False), place.reference(changes)
+    """Distance of the device path's weights from those of a CPU; infinite where either is not finite.
+
+    A schedule that follows the loss hears of it later on the device path, so there it is that path on the CPU.
+    """
+    trainer = place.trainer(changes, on_host=False)
+    reference = place.reference(changes, on_host=not trainer.schedule.needs_loss)
     start = reference.flat.values.detach().clone()
     try:
         trainer.run(steps)

@@ -85,9 +85,9 @@ class Place:
     def trainer(self, changes: Mapping[str, Any] = {}, *, on_host: bool | None = None) -> Trainer:
         return Trainer(self.spec(changes), on_host=on_host)
 
-    def reference(self, changes: Mapping[str, Any] = {}) -> Trainer:
-        """The same on the CPU, with numbers read as they come."""
-        return Trainer(changed(self.spec(changes), {"train.device": "cpu"}), on_host=True)
+    def reference(self, changes: Mapping[str, Any] = {}, *, on_host: bool = True) -> Trainer:
+        """The same on the CPU."""
+        return Trainer(changed(self.spec(changes), {"train.device": "cpu"}), on_host=on_host)
 
     def run_folder(self) -> Path:
         """A new, private folder for a run."""
@@ -121,7 +121,8 @@ class Place:
             return torch.mps.current_allocated_memory()
         storages: dict[int, int] = {}
         for one in gc.get_objects():
-            if isinstance(one, torch.Tensor):
+            # Asking an object for its class may run code of its own.
+            if issubclass(type(one), torch.Tensor):
                 with suppress(RuntimeError, NotImplementedError):  # one without memory of its own
                     storages[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
         return sum(storages.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -39,7 +41,7 @@ def selftest(
     place_of = pick_device(device or "auto")
     results: list[Result] = []
     threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory(prefix="aetui-selftest-") as folder:
+    with tempfile.TemporaryDirectory(prefix="aetui-selftest-") as folder, _quiet():
         place = Place(place_of, effort, Path(folder))
         try:
             for check in CHECKS:
@@ -49,6 +51,20 @@ def selftest(
         finally:
             torch.set_num_threads(threads)
     return results
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of the failures that are brought about on purpose."""
+    logger = logging.getLogger("aetui")
+    before, nowhere = logger.propagate, logging.NullHandler()
+    logger.addHandler(nowhere)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = before
+        logger.removeHandler(nowhere)
 
 
 def _tried(check: Callable[[Place], Iterator[Result]], place: Place) -> Iterator[Result]:
