@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from aetui import presets
-from aetui.selftest.place import Place, Result, distance
+from aetui.selftest.place import Place, Result
 from aetui.spec.fields import variants
 
 _OWN = f"{Path(presets.__file__).with_name('clinic') / 'models.py'}:Attached"
@@ -41,57 +42,50 @@ KINDS: dict[str, dict[str, Any]] = {
     for kind in variants(section)
 }
 """By section and kind, what is changed in the small run."""
-TOLERANCE = 0.02
-"""Distance from the CPU at most, as a share of the way trained."""
-DTYPES: dict[str, float] = {"float32": TOLERANCE, "bfloat16": 0.6, "float16": 0.3}
-"""The same by number format: 8 and 11 bits of a weight round most of an update away, each device at its own place."""
+TOLERANCE = 0.01
+"""Relative difference of a step's loss from the CPU's at most; convolutions may take TF32, of 11 bits."""
+DRAWN = 0.5
+"""The same for a model that draws: each device draws its own numbers."""
+DTYPES: dict[str, float] = {"float32": TOLERANCE, "bfloat16": 0.1, "float16": 0.02}
+"""The same by number format, of 24, 8 and 11 bits."""
 _OTHERS = {"optim.eps": 1e-4}
 """An eps that is not 0 in 16 bits."""
 
 
 def check(place: Place) -> Iterator[Result]:
     steps = place.effort.kinds
-    apart, bad = {}, []
-    for kind, changes in KINDS.items():
-        # Noise is drawn on the device, so codes that are sampled can't be compared with those of another.
-        if kind == "model vae" and not place.is_host:
-            changes = {**changes, "model.kl_weight": 1e-3}
-        apart[kind] = found = _apart(place, changes, steps)
-        if not found <= TOLERANCE:
-            bad.append(f"{kind} {found:.1e}")
-    worst = max(apart, key=lambda kind: apart[kind])
-    figures = f"{len(KINDS)} kinds, {steps} steps: at most {apart[worst]:.1e} of the way trained apart ({worst})"
+    apart = {kind: _apart(place, changes, steps) for kind, changes in KINDS.items()}
+    allowed = {kind: DRAWN if kind == "model vae" and not place.is_host else TOLERANCE for kind in KINDS}
+    far = [f"{kind} {found:.1e}" for kind, found in apart.items() if not found <= allowed[kind]]
+    worst = max(apart, key=lambda kind: apart[kind] / allowed[kind])
     than = "the host path" if place.is_host else "the CPU"
-    yield Result.of(
-        f"every kind as on {than}",
-        not bad,
-        f"too far from {than}: {', '.join(bad)}" if bad else f"{figures}, {TOLERANCE} allowed",
-    )
+    figures = f"{len(KINDS)} kinds, {steps} steps, losses finite, at most {apart[worst]:.1e} apart ({worst}), "
+    figures += f"{allowed[worst]} allowed"
+    yield Result.of(f"every kind as on {than}", not far, f"losses too far apart: {', '.join(far)}" if far else figures)
     yield from _dtypes(place, steps)
     yield from _scaler(place, steps)
 
 
 def _apart(place: Place, changes: dict[str, Any], steps: int) -> float:
-    """Distance of the device path's weights from those of a CPU; infinite where either is not finite.
+    """Relative difference at most between the losses of the device path and a CPU; infinite where one is not finite.
 
+    Losses and not weights: a bias before a normalization has no slope but rounding, and Adam takes whole steps by it.
     A schedule that follows the loss hears of it later on the device path, so there it is that path on the CPU.
     """
     trainer = place.trainer(changes, on_host=False)
     reference = place.reference(changes, on_host=not trainer.schedule.needs_loss)
-    start = reference.flat.values.detach().clone()
     try:
-        trainer.run(steps)
-        reference.run(steps)
+        found, wanted = trainer.run(steps).total, reference.run(steps).total
     except FloatingPointError:
         return math.inf
-    return distance(trainer, reference, start)
+    return float(np.max(np.abs(found - wanted) / np.abs(wanted)))
 
 
 def _dtypes(place: Place, steps: int) -> Iterator[Result]:
     apart = {dtype: _apart(place, {**_OTHERS, "train.dtype": dtype}, steps) for dtype in DTYPES}
-    figures = ", ".join(f"{dtype} {found:.1e} (at most {DTYPES[dtype]})" for dtype, found in apart.items())
+    figures = ", ".join(f"{dtype} {found:.1e} ({DTYPES[dtype]} allowed)" for dtype, found in apart.items())
     passed = all(found <= DTYPES[dtype] for dtype, found in apart.items())
-    yield Result.of("number formats", passed, f"{steps} steps, apart: {figures}")
+    yield Result.of("number formats", passed, f"{steps} steps, losses apart: {figures}")
 
 
 def _scaler(place: Place, steps: int) -> Iterator[Result]:

@@ -34,7 +34,7 @@ def train(place: Place, steps: int, *, watched: bool) -> tuple[Tensor, list[floa
             scaler.scale(loss * (torch.inf if step == _OVERFLOWS else 1.0)).backward()
             scaler.step(optimizer)
             scaler.update()
-            losses.append(float(loss))
+            losses.append(loss.item())
             if run is not None:
                 run.log(loss)
         if run is not None:

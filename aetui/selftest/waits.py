@@ -20,6 +20,7 @@ _READS = ("cpu", "numpy", "tolist", "item", "__array__", "__float__", "__int__",
 """Methods that bring a tensor's numbers to the host, some of which are no operation where the tensor is there."""
 _WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "equal")
 """Operations that wait on a GPU, since the host needs a number or a shape."""
+_INDEXING = ("index", "index_put", "index_put_")
 
 
 class Waited(RuntimeError):
@@ -43,8 +44,11 @@ class _Operations(TorchDispatchMode):
         self._of_host = of_host
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.overloadpacket.__name__ in _WAITING and not self._of_host(args[0]):
-            raise Waited(f"aten::{func.overloadpacket.__name__}")
+        name = func.overloadpacket.__name__
+        # A mask is as good as its indices, of which the host has to know how many there are.
+        masks = name in _INDEXING and any(torch.is_tensor(one) and one.dtype == torch.bool for one in args[1])
+        if (name in _WAITING or masks) and not self._of_host(args[0]):
+            raise Waited(f"aten::{name}")
         return func(*args, **(kwargs or {}))
 
 
