@@ -18,9 +18,9 @@ from pathlib import Path
 import msgspec
 import torch
 
-from aetui.openmp import bound_spin
 from aetui.selftest import exact, faults, kinds, memory, nonfinite, speed, tweaks, waits
 from aetui.selftest.place import FULL, Effort, Place, Result
+from aetui.spec import RunSpec, changed
 from aetui.training.machine import pick_device
 from aetui.version import __version__
 
@@ -38,11 +38,11 @@ def selftest(
     Raises:
         SpecError: the machine has no such device.
     """
-    place_of = pick_device(device or "auto")
+    picked = _picked(device)
     results: list[Result] = []
     threads = torch.get_num_threads()
     with tempfile.TemporaryDirectory(prefix="aetui-selftest-") as folder, _quiet():
-        place = Place(place_of, effort, Path(folder))
+        place = Place(picked, effort, Path(folder))
         try:
             for check in CHECKS:
                 for result in _tried(check, place):
@@ -51,6 +51,10 @@ def selftest(
         finally:
             torch.set_num_threads(threads)
     return results
+
+
+def _picked(device: str | None) -> torch.device:
+    return pick_device(changed(RunSpec(), {"train.device": device or "auto"}).train.device)
 
 
 @contextmanager
@@ -82,8 +86,7 @@ def selftest_and_print(device: str | None, *, as_json: bool) -> int:
     Raises:
         SpecError: the machine has no such device.
     """
-    bound_spin()
-    found = about(pick_device(device or "auto"))
+    found = about(_picked(device))
     began = time.monotonic()
     if not as_json:
         print("\n".join(f"{name:<8} {text}" for name, text in found.items()), end="\n\n", flush=True)

@@ -75,7 +75,7 @@ def clip_value(grads: list[Tensor], views: list[Tensor], limit: float, norm: flo
 def clip_value_on_device(grads: list[Tensor], views: list[Tensor], limit: float | Tensor, norm: Tensor) -> Tensor:
     largest = torch.stack([grad.abs().amax() for grad in grads]).amax()
     for grad in grads:
-        grad.clamp_(-limit, limit)
+        grad.clamp_(-limit, limit)  # pyright: ignore[reportArgumentType, reportCallIssue] - both, or tensors both
     return largest > limit
 
 

@@ -53,7 +53,7 @@ def step_unless(optimizer: torch.optim.Optimizer, lost: Tensor) -> None:
                 for parameter in group["params"]:
                     if optimizer.state[parameter].get("momentum_buffer") is None:
                         optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-        optimizer.found_inf = lost.float()
+        vars(optimizer)["found_inf"] = lost.float()
         optimizer.step()
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

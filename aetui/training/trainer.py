@@ -206,7 +206,7 @@ class Trainer:
         for loss in losses:
             self.schedule.observe(loss)
 
-    def take_late(self, losses: list[float]) -> None:
+    def take_late(self, losses: list[float | None]) -> None:
         """Have the schedule told these losses of the last steps in its turn, where a training was restored."""
         if self.late is None:
             self._observe([loss for loss in losses if loss is not None])

@@ -163,7 +163,7 @@ def test_the_status_says_whether_something_failed(monkeypatch: pytest.MonkeyPatc
         assert "\\n" not in shown and "Traceback" not in shown
 
 
-def test_a_device_that_is_not_there_is_one_sentence(capsys):
-    missing = f"cuda:{torch.cuda.device_count()}"
+@pytest.mark.parametrize("missing", [f"cuda:{torch.cuda.device_count()}", "abacus"])
+def test_a_device_that_is_not_there_is_one_sentence(capsys, missing: str):
     assert run_command(["selftest", "--device", missing]) == 2
     assert "train.device" in capsys.readouterr().err
