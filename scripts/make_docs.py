@@ -44,6 +44,7 @@ DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 BENCH = DOCS / "bench.json"
 SCORE = DOCS / "score.json"
+SELFTEST = DOCS / "selftest"
 
 _BLOCK = re.compile(r"(<!-- begin ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _WORD = re.compile("[\u2800-\u28ff]{1,4}|[^\xa0\u2800-\u28ff]+(?:\xa0[^\xa0\u2800-\u28ff]+)*")
@@ -213,6 +214,13 @@ def score_block() -> str:
     return "\n".join(f"{about}\n\n{block}" for about, block in blocks)
 
 
+def selftest_block() -> str:
+    """What `aetui selftest` printed on each machine that it ran on."""
+    files = sorted(SELFTEST.glob("*.txt"))
+    blocks = [code(f"$ aetui selftest\n{file.read_text(encoding='utf-8')}", "console") for file in files]
+    return "\n".join(blocks) or "It has not run yet.\n"
+
+
 def bench_block() -> str:
     """The tables of docs/bench.json, or how to get them."""
     if not BENCH.exists():
@@ -325,6 +333,7 @@ PAGES: dict[Path, Callable[[], str]] = {DOCS / "settings.md": settings_page, DOC
 BLOCKS: dict[str, Callable[[], str]] = {
     "presets": presets_block, "keys": keys_block, "themes": themes_block, "bench": bench_block,
     "causes": causes_block, "thresholds": thresholds_block, "score": score_block,
+    "selftest": selftest_block,
 }  # fmt: skip
 EXAMPLES: dict[str, Callable[[], str]] = {
     "train": train_block, "json": json_block, "diagnose": diagnose_block, "runs": runs_block,
@@ -345,7 +354,7 @@ def filled(text: str, makers: dict[str, Callable[[], str]]) -> str:
 def pages(makers: dict[str, Callable[[], str]] = BLOCKS) -> dict[Path, str]:
     """Every generated page by its path, with the blocks that `makers` knows."""
     found = {path: make() for path, make in PAGES.items()}
-    for path in (README, DOCS / "measurements.md", DOCS / "diagnosis.md", DOCS / "whatif.md"):
+    for path in (README, *(DOCS / f"{name}.md" for name in ("measurements", "diagnosis", "whatif", "gpu"))):
         found[path] = filled(path.read_text(encoding="utf-8"), makers)
     return found
 

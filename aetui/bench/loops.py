@@ -1,7 +1,7 @@
 """Loops without a screen: what people write, the leanest by hand, and the engine alone.
 
-Run as `python -m aetui.bench.loops CASE KIND[,KIND] TURNS SECONDS` in a process of its own; the kinds take turns, so
-that they meet the same noise. Prints JSON: the steps per second of each turn, by kind.
+Run as `python -m aetui.bench.loops CASE KIND[,KIND] TURNS SECONDS DEVICE` in a process of its own; the kinds take
+turns, so that they meet the same noise. Prints JSON: the steps per second of each turn, by kind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from aetui import data
 from aetui import protocol as p
 from aetui.bench.cases import case_spec
-from aetui.spec import RunSpec, dumps
+from aetui.spec import RunSpec, changed, dumps
 
 if TYPE_CHECKING:
     from aetui.watching.run import Run
@@ -47,8 +47,9 @@ class Loop(Protocol):
 class ByHand:
     """A loop that a function's call is one step of."""
 
-    def __init__(self, step: Callable[[], object]) -> None:
-        self._step = step
+    def __init__(self, step: Callable[[], object], finish: Callable[[], object] = lambda: None) -> None:
+        """finish: waits until the device has done what was asked of it."""
+        self._step, self._finish = step, finish
 
     def rate(self, seconds: float) -> float:
         start = now = time.perf_counter()
@@ -57,7 +58,8 @@ class ByHand:
             self._step()
             count += 1
             now = time.perf_counter()
-        return count / (now - start)
+        self._finish()
+        return count / (time.perf_counter() - start)
 
     def close(self) -> None:
         pass
@@ -75,6 +77,7 @@ def _network(spec: RunSpec, features: int) -> nn.Module:
 def plain(
     spec: RunSpec,
     rows: Tensor,
+    device: torch.device,
     begin: Callable[[nn.Module, Tensor], None] | None = None,
     log: Callable[[Tensor], None] | None = None,
     wrap: Callable[[nn.Module], nn.Module] = lambda model: model,
@@ -86,7 +89,7 @@ def plain(
         log: called with the loss of each step.
         wrap: what is put around the model before anything else.
     """
-    model = wrap(_network(spec, rows.shape[1]))
+    model = wrap(_network(spec, rows.shape[1]).to(device))
     if begin is not None:
         begin(model, rows)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.optim.lr)
@@ -98,7 +101,7 @@ def plain(
         batches = itertools.repeat(rows)
 
     def step() -> None:
-        batch = next(batches)
+        batch = next(batches).to(device)
         optimizer.zero_grad()
         loss = nn.functional.mse_loss(model(batch), batch)
         loss.backward()
@@ -113,13 +116,13 @@ def plain(
 class WatchedLoop(ByHand):
     """The plain loop with `aetui.watch` and two lines more, with or without a screen that shows it."""
 
-    def __init__(self, spec: RunSpec, rows: Tensor, *, shown: bool) -> None:
+    def __init__(self, spec: RunSpec, rows: Tensor, device: torch.device, *, shown: bool) -> None:
         import aetui
         from aetui.bench.attached import Attached
 
         self._watch: Callable[..., Run] = aetui.watch
         self._run: Run | None = None
-        super().__init__(plain(spec, rows, self._begin, self._log))
+        super().__init__(plain(spec, rows, device, self._begin, self._log))
         self._step()
         assert self._run is not None
         self._screen = Attached(self._run.name, os.environ["AETUI_HOME"]) if shown else None
@@ -143,15 +146,15 @@ class WatchedLoop(ByHand):
             self._run.close()
 
 
-def lean(spec: RunSpec, rows: Tensor) -> Callable[[], object]:
-    """As lean as by hand: one permutation an epoch, the fused optimizer, nothing recorded."""
-    model = _network(spec, rows.shape[1])
+def lean(spec: RunSpec, rows: Tensor, device: torch.device) -> Callable[[], object]:
+    """As lean as by hand: all rows on the device, one permutation an epoch, the fused optimizer, nothing recorded."""
+    model, rows = _network(spec, rows.shape[1]).to(device), rows.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=spec.optim.lr, fused=True)
     size = spec.train.batch_size
 
     def shuffled() -> Iterator[Tensor]:
         while True:
-            yield from rows[torch.randperm(len(rows))].split(size)
+            yield from rows[torch.randperm(len(rows), device=device)].split(size)
 
     batches = shuffled() if size else itertools.repeat(rows)
 
@@ -169,35 +172,16 @@ class EngineLoop:
     """An engine with nobody watching, or somebody who looks at the diagnosis alone."""
 
     def __init__(self, spec: RunSpec, *, store: bool = False, diagnosed: bool = False) -> None:
-        import threading
-
+        from aetui.bench.driven import Driven
         from aetui.engine.worker import Engine
 
-        self._accepted: dict[int, p.Accepted] = {}
-        self._arrived = threading.Condition()
-        self._last = self._seen = 0
+        self._seen = 0
         self._diagnosed = diagnosed
         self._engine = Engine("stored" if store else "bench", store=store)
-        self._engine.join(self._take)
-        self._worker = threading.Thread(target=self._engine.work)
-        self._worker.start()
-        self._obey(p.New, spec=dumps(spec))
+        self._driven = Driven(self._engine)
+        self._driven.obey(p.New, spec=dumps(spec))
         while diagnosed and not self._seen:
             self._wait(_LOOK)
-
-    def _take(self, reply: p.Reply) -> None:
-        if isinstance(reply, p.Accepted):
-            with self._arrived:
-                self._accepted[reply.command] = reply
-                self._arrived.notify_all()
-
-    def _obey(self, kind: Callable[..., p.Commands], **arguments: object) -> p.Accepted:
-        self._last += 1
-        command = kind(id=self._last, **arguments)
-        self._engine.submit(command)
-        with self._arrived:
-            self._arrived.wait_for(lambda: command.id in self._accepted)
-        return self._accepted[command.id]
 
     def _wait(self, seconds: float) -> None:
         """Let the engine work, looking at the diagnosis as a screen does if that is wanted."""
@@ -210,30 +194,37 @@ class EngineLoop:
             time.sleep(min(left, _LOOK))
 
     def rate(self, seconds: float) -> float:
-        first = self._obey(p.Run)
+        first = self._driven.obey(p.Run)
         self._wait(seconds)
-        last = self._obey(p.Pause)
+        last = self._driven.obey(p.Pause)
         # What is written and measured at a pause belongs to the one that paused.
         time.sleep(_LOOK)
         return (last.step - first.step) / (last.time - first.time)
 
     def close(self) -> None:
-        self._obey(p.Stop)
-        self._worker.join()
+        self._driven.close()
 
 
-def loop(case: str, kind: str) -> Loop:
+def _finisher(device: torch.device) -> Callable[[], object]:
+    if device.type == "cuda":
+        return lambda: torch.cuda.synchronize(device)
+    return torch.mps.synchronize if device.type == "mps" else lambda: None
+
+
+def loop(case: str, kind: str, device: str = "cpu") -> Loop:
     """A loop of one of the kinds `plain`, `lean`, `watched`, `shown`, `engine`, `diagnosed` and `stored`."""
-    spec = case_spec(case)
+    spec, place = changed(case_spec(case), {"train.device": device}), torch.device(device)
     if kind in ("plain", "lean", "watched", "shown"):
         rows = torch.from_numpy(data.load(spec.data).train)
         if kind in ("watched", "shown"):
-            return WatchedLoop(spec, rows, shown=kind == "shown")
-        return ByHand({"plain": plain, "lean": lean}[kind](spec, rows))
+            return WatchedLoop(spec, rows, place, shown=kind == "shown")
+        return ByHand({"plain": plain, "lean": lean}[kind](spec, rows, place), _finisher(place))
     return EngineLoop(spec, store=kind == "stored", diagnosed=kind == "diagnosed")
 
 
-def in_turns(case: str, kinds: Sequence[str], turns: int, seconds: float) -> dict[str, list[float]]:
+def in_turns(
+    case: str, kinds: Sequence[str], turns: int, seconds: float, device: str = "cpu"
+) -> dict[str, list[float]]:
     """Steps per second of each kind, turn by turn; of `shown`, of the first.
 
     Each turn is a loop of its own: libgomp has a pool for every thread that trains, and shortens the spinning where all
@@ -247,12 +238,12 @@ def in_turns(case: str, kinds: Sequence[str], turns: int, seconds: float) -> dic
                 if kind == "shown" and turn:
                     # A screen takes seconds to come up.
                     continue
-                with closing(loop(case, kind)) as one:
+                with closing(loop(case, kind, device)) as one:
                     one.rate(seconds * WARMUP)
                     rates[kind].append(one.rate(seconds))
     return rates
 
 
 if __name__ == "__main__":
-    case, kinds, turns, seconds = sys.argv[1:]
-    print(json.dumps(in_turns(case, kinds.split(","), int(turns), float(seconds))))
+    case, kinds, turns, seconds, device = sys.argv[1:]
+    print(json.dumps(in_turns(case, kinds.split(","), int(turns), float(seconds), device)))

@@ -82,8 +82,8 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
         first_frames.append(with_screen.first_frame())
         for case, found in cases.items():
             progress.say(f"{where}: {case}, loops without a screen")
-            found.add(_loops(case, BY_HAND, seconds))
-            found.add(_loops(case, ENGINES, seconds))
+            found.add(loops(case, BY_HAND, seconds))
+            found.add(loops(case, ENGINES, seconds))
             for kind in PLACEMENTS:
                 progress.say(f"{where}: {case} with a screen, engine in a {kind}")
                 run = with_screen.watched(case, kind, seconds, keys=case == "tiny")
@@ -93,7 +93,7 @@ def bench(rounds: int, seconds: float) -> dict[str, Any]:
             progress.say(f"{where}: {case} on a busy machine")
             with _busy_machine():
                 for kind in BUSY:
-                    found.busy[kind].append(statistics.median(_loops(case, (kind,), seconds)[kind]))
+                    found.busy[kind].append(statistics.median(loops(case, (kind,), seconds)[kind]))
     progress.say(f"{forks.FORKS} forks, and as many runs one after another")
     beside = forks.measure()
     progress.say("")
@@ -121,15 +121,15 @@ def _ratios(found: _Case) -> dict[str, Figure]:
 def _round_seconds(seconds: float) -> float:
     """About how long a round takes, from what its parts take on two cores."""
     turns = seconds * (_TURNS + 0.5)
-    loops = 2 * _START + turns * (len(BY_HAND) - 1 + len(ENGINES)) + _ATTACHED + 1.5 * seconds
+    by_hand_and_engines = 2 * _START + turns * (len(BY_HAND) - 1 + len(ENGINES)) + _ATTACHED + 1.5 * seconds
     screens = len(PLACEMENTS) * (_SCREEN + seconds)
     busy = len(BUSY) * (_START_BUSY + turns)
-    return _START + len(PLACEMENTS) * _KEYS + len(CASES) * (loops + screens + busy)
+    return _START + len(PLACEMENTS) * _KEYS + len(CASES) * (by_hand_and_engines + screens + busy)
 
 
-def _loops(case: str, kinds: Sequence[str], seconds: float) -> dict[str, list[float]]:
+def loops(case: str, kinds: Sequence[str], seconds: float, device: str = "cpu") -> dict[str, list[float]]:
     """Steps per second of loops that take turns in a process of their own; those by hand find PyTorch as it comes."""
-    command = [sys.executable, "-m", "aetui.bench.loops", case, ",".join(kinds), str(_TURNS), str(seconds)]
+    command = [sys.executable, "-m", "aetui.bench.loops", case, ",".join(kinds), str(_TURNS), str(seconds), device]
     environment = dict(os.environ)
     (unbound if kinds[0] == "plain" else bound_spin)(environment)
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)

@@ -396,6 +396,26 @@ def bench(
     return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)
 
 
+@app.command
+def selftest(
+    *,
+    device: Annotated[str | None, Parameter(show_default=False)] = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Try out on a device of this machine what aetui promises; status 0 where all of it holds.
+
+    Parameters
+    ----------
+    device
+        cuda, cuda:1, mps or cpu; without it the GPU where there is one.
+    json
+        Print one JSON object instead of a table.
+    """
+    from aetui.selftest.running import selftest_and_print
+
+    return selftest_and_print(device, as_json=json)
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Run a command; bad input is one sentence per problem on stderr and status 2."""
     if arguments[:1] == ["watch"]:

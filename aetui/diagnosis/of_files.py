@@ -26,7 +26,8 @@ from aetui.spec import sections as s
 from aetui.training import optimizers
 from aetui.training.batches import least_rows
 from aetui.training.lengths import goal_of
-from aetui.training.trainer import Trainer, pick_device, pick_threads, seeds
+from aetui.training.machine import pick_device, pick_threads, seeds
+from aetui.training.trainer import Trainer
 
 _ERRORS = (ValueError, TypeError)
 

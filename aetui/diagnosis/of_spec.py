@@ -23,7 +23,8 @@ from aetui.spec import RunSpec
 from aetui.spec import sections as s
 from aetui.training import optimizers
 from aetui.training.losses import LOSSES
-from aetui.training.trainer import Trainer, kl_weight, seeds
+from aetui.training.machine import seeds
+from aetui.training.trainer import Trainer, kl_weight
 
 
 def diagnose_spec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import msgspec
 import torch
@@ -11,6 +12,11 @@ from aetui import protocol as p
 from aetui.models.errors import ForwardError, message
 from aetui.training.interface import Training
 from aetui.training.records import Records
+
+_FULL = re.compile(r"^(CUDA error: out of memory|MPS backend out of memory)|CUBLAS_STATUS_ALLOC_FAILED")
+"""What PyTorch says of a full device in other errors than its own for it."""
+_LOST = re.compile(r"^(CUDA|HIP|MPS) error: |^(cuDNN|CUDA driver|cuBLAS) error\b", re.IGNORECASE)
+"""What it says of a device that takes nothing any more."""
 
 
 def updated(info: p.RunInfo, training: Training) -> p.RunInfo:
@@ -58,11 +64,17 @@ def finished(steps: int, *, asked: bool = False) -> str:
 
 def failure(error: BaseException) -> str:
     """An unexpected error in one sentence."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return "out of memory; take a smaller train.batch_size or model, then train on from the step before"
+    text = message(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or _FULL.search(text):
+        return (
+            "out of memory; take a smaller train.batch_size or model, or free what other programs hold, then train on "
+            "from the step before"
+        )
+    if isinstance(error, RuntimeError) and _LOST.search(text):
+        return f"the device failed: {text.split('; ')[0]}; leave, and aetui resume goes on from what is stored"
     if isinstance(error, ForwardError):
         return str(error)
-    return f"{type(error).__name__}: {message(error) or 'no message'}"
+    return f"{type(error).__name__}: {text or 'no message'}"
 
 
 def log_line(event: p.Events) -> str:

@@ -135,7 +135,11 @@ class Present:
 
     def fail(self, run: LiveRun, error: BaseException) -> None:
         """A step broke off in the middle: say so, and rest."""
-        run.collect()
+        try:
+            run.collect()
+        except Exception:
+            # A device that is gone does not even give what the steps before recorded.
+            log.exception("what the last steps recorded can't be read")
         run.spoil()
         self.state, self.target = "failed", None
         text = f"step {len(run.history) + 1:,} failed: {describe.failure(error)}"

@@ -61,8 +61,10 @@ class BatchOrder:
 
     def gather(self, size: int) -> None:
         if self.order is None or self.rows - self.position < self.least:
-            # Drawn on the host, so that the order is the same on every device.
-            self.order = torch.randperm(self.rows, generator=self.generator).to(self.data.device)
+            # Drawn on the host, so that the order is the same on every device; pinned, the copy does not wait.
+            cuda = self.data.is_cuda
+            order = torch.randperm(self.rows, generator=self.generator, pin_memory=cuda)
+            self.order = order.to(self.data.device, non_blocking=cuda)
             self.position = 0
         self.block = self.position
         row_bytes = self.data.shape[1] * self.data.element_size()

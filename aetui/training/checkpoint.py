@@ -15,6 +15,7 @@ from aetui.spec import dumps, loads
 from aetui.training import optimizers
 from aetui.training.interface import Checkpoint, CheckpointError
 from aetui.training.schedules import PlateauState
+from aetui.training.step import set_rates
 from aetui.training.trainer import Trainer
 
 
@@ -26,7 +27,11 @@ def capture(trainer: Trainer) -> Checkpoint:
         "spec": dumps(trainer.spec),
         "steps": trainer.steps,
         "batches": where,
-        "schedule": {"origin": trainer.schedule.origin, "plateau": dataclasses.asdict(trainer.schedule.plateau)},
+        "schedule": {
+            "origin": trainer.schedule.origin,
+            "plateau": dataclasses.asdict(trainer.schedule.plateau),
+            "late": trainer.late.known() if trainer.late else [],
+        },
         "threads": torch.get_num_threads(),
         "optimizer": {},
         "attributes": {},
@@ -78,6 +83,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.model.restore_random_states([tensors[f"random.model.{index}"] for index in range(len(states))])
     trainer.schedule.origin = plain["schedule"]["origin"]
     trainer.schedule.plateau = PlateauState(**plain["schedule"]["plateau"])
+    trainer.take_late(plain["schedule"].get("late", []))
     trainer.steps = plain["steps"]
     _restore_optimizer(trainer, checkpoint)
     if isinstance(trainer.model, OwnAutoencoder):
@@ -89,7 +95,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
 
 def _restore_optimizer(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """A new optimizer with the state of the old one; PyTorch's `load_state_dict` would cast some of it."""
-    trainer.optimizer = optimizers.build(trainer.spec.optim, trainer.flat.values)
+    trainer.optimizer = optimizers.build(trainer.spec.optim, trainer.flat.values, on_host=trainer.on_host)
     state: dict[str, Any] = dict(checkpoint.plain["optimizer"])
     fused = bool(trainer.optimizer.param_groups[0].get("fused"))
     for name, tensor in checkpoint.tensors.items():
@@ -100,7 +106,7 @@ def _restore_optimizer(trainer: Trainer, checkpoint: Checkpoint) -> None:
             state[key] = tensor.to("cpu" if on_host else trainer.device, copy=True)
     if state:
         trainer.optimizer.state[trainer.flat.values] = state
-    trainer.optimizer.param_groups[0]["lr"] = trainer.rate
+    set_rates(trainer.optimizer, [trainer.rate])
 
 
 def _held(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:

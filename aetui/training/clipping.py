@@ -25,8 +25,9 @@ class ClipKind:
 
     on_host: Callable[[list[Tensor], list[Tensor], float, float], bool]
     """Where the norm is known to the host and above the threshold; whether anything changed."""
-    on_device: Callable[[list[Tensor], list[Tensor], float, Tensor], Tensor]
-    """Without waiting for the device, whatever the norm; 0-dim, nonzero where anything changed."""
+    on_device: Callable[[list[Tensor], list[Tensor], float | Tensor, Tensor], Tensor]
+    """Without waiting for the device, whatever the norm; 0-dim, nonzero where anything changed. The threshold may be a
+    0-dim tensor."""
 
 
 def clip_per_tensor(grads: list[Tensor], views: list[Tensor], limit: float, norm: float) -> bool:
@@ -39,9 +40,10 @@ def clip_per_tensor(grads: list[Tensor], views: list[Tensor], limit: float, norm
     return changed
 
 
-def clip_per_tensor_on_device(grads: list[Tensor], views: list[Tensor], limit: float, norm: Tensor) -> Tensor:
+def clip_per_tensor_on_device(grads: list[Tensor], views: list[Tensor], limit: float | Tensor, norm: Tensor) -> Tensor:
     norms = torch.stack([torch.linalg.vector_norm(view) for view in views])
-    for view, scale in zip(views, (limit / norms.clamp(min=limit)).unbind(), strict=True):
+    # A number divided by a tensor is its reciprocal times the number, and a threshold in a tensor has to give the same.
+    for view, scale in zip(views, (norms.clamp(min=limit).reciprocal() * limit).unbind(), strict=True):
         view.mul_(scale)
     return norms.amax() > limit
 
@@ -52,9 +54,9 @@ def clip_global(grads: list[Tensor], views: list[Tensor], limit: float, norm: fl
     return True
 
 
-def clip_global_on_device(grads: list[Tensor], views: list[Tensor], limit: float, norm: Tensor) -> Tensor:
+def clip_global_on_device(grads: list[Tensor], views: list[Tensor], limit: float | Tensor, norm: Tensor) -> Tensor:
     # Gradients masked for a norm that is NaN are zeros, and have to stay so.
-    scale = (limit / (norm + 1e-6)).clamp_(max=1.0).nan_to_num_(nan=1.0)
+    scale = ((norm + 1e-6).reciprocal() * limit).clamp_(max=1.0).nan_to_num_(nan=1.0)
     for grad in grads:
         grad.mul_(scale)
     return norm > limit
@@ -70,10 +72,10 @@ def clip_value(grads: list[Tensor], views: list[Tensor], limit: float, norm: flo
     return changed
 
 
-def clip_value_on_device(grads: list[Tensor], views: list[Tensor], limit: float, norm: Tensor) -> Tensor:
+def clip_value_on_device(grads: list[Tensor], views: list[Tensor], limit: float | Tensor, norm: Tensor) -> Tensor:
     largest = torch.stack([grad.abs().amax() for grad in grads]).amax()
     for grad in grads:
-        grad.clamp_(-limit, limit)
+        grad.clamp_(-limit, limit)  # pyright: ignore[reportArgumentType, reportCallIssue] - both, or tensors both
     return largest > limit
 
 
@@ -103,9 +105,15 @@ def clip_on_host(section: s.Clip, grads: list[Tensor], views: list[Tensor], norm
     return kind.on_host(grads, views, section.threshold, norm)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def clip_on_device(section: s.Clip, grads: list[Tensor], views: list[Tensor], norm: Tensor) -> Tensor | None:
-    """The same without waiting for the device; returns a 0-dim tensor, nonzero where it changed anything."""
+def clip_on_device(
+    section: s.Clip, grads: list[Tensor], views: list[Tensor], norm: Tensor, limit: Tensor | None = None
+) -> Tensor | None:
+    """The same without waiting for the device; returns a 0-dim tensor, nonzero where it changed anything.
+
+    limit: the threshold where it is on the device already, 0-dim; a kind that clips at none needs none.
+    """
     kind = CLIPS[type(section)]
     if kind is None:
         return None
-    return kind.on_device(grads, views, section.threshold, norm)  # pyright: ignore[reportAttributeAccessIssue]
+    threshold = section.threshold if limit is None else limit  # pyright: ignore[reportAttributeAccessIssue]
+    return kind.on_device(grads, views, threshold, norm)

@@ -78,11 +78,15 @@ class Objective:
         """(output, target) -> 0-dim reconstruction term."""
 
     def __call__(
-        self, reconstruction: Reconstruction, target: Tensor, kl_weight: float = 0.0
+        self, reconstruction: Reconstruction, target: Tensor, kl_weight: float | Tensor = 0.0
     ) -> tuple[Tensor, Tensor | None]:
-        """The reconstruction term and the loss with penalties, both 0-dim; None where there are no penalties."""
+        """The reconstruction term and the loss with penalties, both 0-dim; None where there are no penalties.
+
+        kl_weight: a weight in a 0-dim tensor is not 0.
+        """
         term = self.reconstruction(reconstruction.output, target)
-        has_kl = reconstruction.kl is not None and kl_weight != 0
+        on_device = isinstance(kl_weight, Tensor)
+        has_kl = reconstruction.kl is not None and (on_device or kl_weight != 0)
         if not (self.penalties or has_kl):
             return term, None
         total = term
@@ -90,7 +94,9 @@ class Objective:
             total = total + weight * penalty(reconstruction)
         if has_kl:
             assert reconstruction.kl is not None
-            total = total + kl_weight * reconstruction.kl
+            weighed = kl_weight * reconstruction.kl
+            # The weight is no number of 16 bits, and two 0-dim tensors multiply in the wider format.
+            total = total + (weighed.to(reconstruction.kl.dtype) if on_device else weighed)
         return term, total
 
     def elementwise(self, output: Tensor, target: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import nn
 from aetui.spec import sections as s
 from aetui.spec.fields import fields_of
 from aetui.training.kinds import complete, takes
+from aetui.training.step import set_rates
 
 _NAMES: dict[str, tuple[str, ...]] = {"betas": ("beta1", "beta2"), "initial_accumulator_value": ("accumulator",)}
 """PyTorch's options whose settings have other names; each setting else has the option's."""
@@ -62,9 +63,17 @@ for _section, _kind in OPTIMIZERS.items():
     takes(_kind.make, settings_of(_section))
 
 
-def build(section: s.Optim, parameters: nn.Parameter) -> torch.optim.Optimizer:
-    """The optimizer over one flat tensor; PyTorch's fused kernel where there is one."""
-    return over(section, [parameters])
+def build(section: s.Optim, parameters: nn.Parameter, *, on_host: bool = True) -> torch.optim.Optimizer:
+    """The optimizer over one flat tensor; PyTorch's fused kernel where there is one.
+
+    on_host: whether the rate is a number of the host's in any case; else it is a tensor that is filled in place, where
+    the kernel reads one on the device.
+    """
+    optimizer, device = over(section, [parameters]), parameters.device
+    if not on_host and OPTIMIZERS[type(section)].fused and device.type in ("cuda", "cpu"):
+        for group in optimizer.param_groups:
+            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=device)
+    return optimizer
 
 
 def over(section: s.Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -77,7 +86,9 @@ def change(optimizer: torch.optim.Optimizer, section: s.Optim) -> None:
     """Put the live numbers of `section` in force, keeping the optimizer's state."""
     for group in optimizer.param_groups:
         for name, value in options_of(section).items():
-            if name in group:
+            if name == "lr":
+                set_rates(optimizer, [value] * len(optimizer.param_groups))
+            elif name in group:
                 group[name] = value
 
 

@@ -17,15 +17,18 @@ class Recorder:
     On a CPU reading a number costs nothing, so values are kept as floats. On other devices they
     go to a ring on the device, which is read when it is drained or full. One thread adds; any may drain,
     also while a step is being computed.
+
+    Args:
+        device: of the ring; None for no ring, where values come as floats.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device | None) -> None:
         self._rows: list[tuple[float, float, float, float]] = []
         self._slots: list[tuple[Tensor, ...]] = []
         self._used = self._read = 0
         """Slots of the ring that are filled, by the thread that adds alone, and how many of them were read."""
         self._draining = threading.Lock()
-        if device.type != "cpu":
+        if device is not None:
             self._ring = torch.zeros(4, _CAPACITY, device=device)
             self._slots = list(zip(*(row.unbind(0) for row in self._ring), strict=True))
 

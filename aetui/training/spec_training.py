@@ -113,8 +113,7 @@ class SpecSteps:
 
     @property
     def after_non_finite(self) -> str:
-        on_host = self._trainer.device.type == "cpu"
-        return "the step's update was not applied" if on_host else "its gradient was set to 0 on the device"
+        return "the step's update was not applied"
 
 
 class SpecSettings:

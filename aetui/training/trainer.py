@@ -24,20 +24,20 @@ from aetui.spec.errors import Problem, SpecError
 from aetui.training import clipping, optimizers, weights_fingerprint
 from aetui.training.batches import Batches, least_rows
 from aetui.training.flat import FlatParameters
+from aetui.training.knobs import Knob
+from aetui.training.late import LateLosses
 from aetui.training.lengths import goal_of
 from aetui.training.losses import Objective
+from aetui.training.machine import pick_device, pick_threads, seeds
 from aetui.training.recorder import Recorder
 from aetui.training.records import Records
 from aetui.training.schedules import RateSchedule
-from aetui.training.step import joint_norm, update_on_device, update_on_host
+from aetui.training.step import joint_norm, set_rates, update_on_device, update_on_host
 
 _SAMPLE = 64
 """Rows that a user's own model is tried out on before it is trained."""
 _CHUNK = 8192
 """Rows per forward pass in evaluation."""
-_THREADS = torch.get_num_threads()
-_SMALL = 5_000_000
-"""Parameters times rows below which a second thread gains nothing, and loses much where cores are busy."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,22 @@ class Trainer:
     Args:
         dataset: the data instead of those that the spec names.
         strict: whether a user's own model is refused where its output can't be a reconstruction.
+        on_host: whether steps read their numbers as they go, as on a CPU; False has them leave all on the device, also
+            where that is the CPU. None decides by the device.
     """
 
     def __init__(
-        self, spec: RunSpec | None = None, *, dataset: data_.Dataset | None = None, strict: bool = True
+        self,
+        spec: RunSpec | None = None,
+        *,
+        dataset: data_.Dataset | None = None,
+        strict: bool = True,
+        on_host: bool | None = None,
     ) -> None:
         self.spec = changed(spec or RunSpec(), {})
         train = self.spec.train
         self.device = pick_device(train.device)
+        self.on_host = self.device.type == "cpu" if on_host is None else on_host
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.dataset = dataset or data_.load(self.spec.data)
         self.train_data = self._tensor(self.dataset.train)
@@ -113,12 +121,15 @@ class Trainer:
         # Not in the training dtype: small variances underflow in float16.
         self._target_variance = feature_variance(self.train_data.double()).float()
         self.objective = Objective(self.spec.loss, self._target_variance)
-        self.optimizer = optimizers.build(self.spec.optim, self.flat.values)
+        self.optimizer = optimizers.build(self.spec.optim, self.flat.values, on_host=self.on_host)
         self.schedule = RateSchedule(self.spec.schedule)
         order = torch.Generator().manual_seed(order_seed)
         self.batches = Batches(self.train_data, train.batch_size, order, least_rows(self.model))
         self._check_batch(train.batch_size)
-        self.recorder = Recorder(self.device)
+        self.recorder = Recorder(None if self.on_host else self.device)
+        self.late = None if self.on_host else LateLosses(self.device)
+        """Losses on their way to a schedule that follows them; None where they are read at once."""
+        self._kl_knob, self._limit_knob = Knob(self.device, self.dtype), Knob(self.device, self.dtype)
         self.steps = 0
         """Completed steps."""
         self.has_gradient = False
@@ -153,21 +164,21 @@ class Trainer:
     def advance(self) -> bool:
         """Train one step without waiting for the device.
 
-        Returns False, on a CPU, where loss or gradient was not finite: the step is counted and
-        recorded and the weights are left as they were. Other devices mask such an update and it
-        shows in the records.
+        Where loss or gradient is not finite, the step is counted and recorded and the weights are left as
+        they were. On a CPU it returns False then; elsewhere it shows in the records.
         """
         flat = self.flat
         flat.grads.zero_()
         self.has_gradient = True
         batch = self.batches.next()
-        loss, total = self.objective(self.model(batch), batch, self.kl_weight)
+        kl_weight = self.kl_weight if self.on_host or not self.kl_weight else self._kl_knob.at(self.kl_weight)
+        loss, total = self.objective(self.model(batch), batch, kl_weight)
         objective = loss if total is None else total
         objective.backward()
         norm = joint_norm(flat.all_grads)
         rates = (self.rate,) if self.schedule.moves else ()
         self.steps += 1
-        if self.device.type != "cpu":
+        if not self.on_host:
             self._finish_on_device(loss, total, norm, rates)
             return True
         return self._finish_on_host(loss.item(), objective.item(), norm.item(), rates)
@@ -181,13 +192,26 @@ class Trainer:
         return finite
 
     def _finish_on_device(self, loss: Tensor, total: Tensor | None, norm: Tensor, rates: tuple[float, ...]) -> None:
-        grads, loss = self.flat.all_grads, loss.detach()
+        loss, section = loss.detach(), self.spec.clip
         objective = loss if total is None else total.detach()
-        clip = partial(clipping.clip_on_device, self.spec.clip, grads, self.flat.grad_views)
-        clipped = update_on_device(self.optimizer, rates, clip, grads, objective, norm)
+        limit = None if isinstance(section, s.NoClip) else self._limit_knob.at(section.threshold)
+        clip = partial(clipping.clip_on_device, section, self.flat.all_grads, self.flat.grad_views, limit=limit)
+        lost, clipped = update_on_device(self.optimizer, rates, clip, objective, norm)
         self.recorder.add_tensors(loss, None if total is None else objective, norm, clipped)
-        if self.schedule.needs_loss:
-            self.schedule.observe(float(objective))
+        if self.schedule.needs_loss and self.late is not None:
+            self.late.add(objective, lost)
+            self._observe(self.late.due())
+
+    def _observe(self, losses: list[float]) -> None:
+        for loss in losses:
+            self.schedule.observe(loss)
+
+    def take_late(self, losses: list[float | None]) -> None:
+        """Have the schedule told these losses of the last steps in its turn, where a training was restored."""
+        if self.late is None:
+            self._observe([loss for loss in losses if loss is not None])
+        else:
+            self.late.restore(losses)
 
     def advance_measured(self) -> tuple[bool, dict[str, float]]:
         """One step, with the norm of each parameter's update."""
@@ -274,14 +298,16 @@ class Trainer:
             self.objective = Objective(new.loss, self._target_variance)
             self._floors = None
         if type(new.optim) is not type(old.optim):
-            self.optimizer = optimizers.build(new.optim, self.flat.values)
+            self.optimizer = optimizers.build(new.optim, self.flat.values, on_host=self.on_host)
         elif new.optim != old.optim:
             optimizers.change(self.optimizer, new.optim)
         if new.schedule != old.schedule:
+            if type(new.schedule) is not type(old.schedule) and self.late is not None:
+                self.late.restore([])
             self.schedule.change(new.schedule, self.steps)
         if new.train.batch_size != old.train.batch_size:
             self.batches.resize(new.train.batch_size)
-        self.optimizer.param_groups[0]["lr"] = self.rate
+        set_rates(self.optimizer, [self.rate])
 
     # --- measuring ------------------------------------------------------------------------------
 
@@ -357,37 +383,3 @@ def kl_weight(model: s.Model, steps: int) -> float:
     if not isinstance(model, s.Vae):
         return 0.0
     return model.kl_weight * min(1.0, (steps + 1) / model.kl_warmup) if model.kl_warmup else model.kl_weight
-
-
-def pick_device(wanted: str) -> torch.device:
-    """The device that `train.device` names; `auto` takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        SpecError: the machine has no such device.
-    """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, index = wanted.partition(":")
-    count = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(kind, 1)
-    if int(index or 0) >= count:
-        seen = f"{count} device(s) of that kind" if count else "no such device"
-        raise SpecError([Problem("train.device", f"{wanted!r} is not there: PyTorch sees {seen}; take auto or cpu")])
-    return torch.device(wanted)
-
-
-def pick_threads(wanted: int, work: int) -> int:
-    """Threads within an operation: `wanted`, or for 0 one where a step is small, else PyTorch's own choice.
-
-    Args:
-        work: parameters times rows of a batch.
-    """
-    if wanted:
-        return wanted
-    return 1 if work < _SMALL else _THREADS
-
-
-def seeds(seed: int) -> list[int]:
-    """Independent seeds for weights, batch order, and noise."""
-    return [int(word) for word in np.random.SeedSequence(seed).generate_state(3)]

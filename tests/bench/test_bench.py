@@ -63,7 +63,7 @@ def test_a_loop_by_hand_waits_as_pytorch_does_and_an_engine_within_the_bound(mon
     bound_spin()
     try:
         for kinds in (("plain",), ("engine",)):
-            measuring._loops("tiny", kinds, 0.1)
+            measuring.loops("tiny", kinds, 0.1)
     finally:
         unbound(os.environ)
     assert not BOUND.keys() & seen["plain"].keys()

@@ -279,20 +279,6 @@ def test_a_device_that_is_not_there_is_named():
         small(train__device=missing)
 
 
-def test_the_device_path_trains_as_the_host_path_does():
-    host, device = small(clip__kind="global", clip__threshold=0.05), small(clip__kind="global", clip__threshold=0.05)
-    for _ in range(20):
-        host.advance()
-        device.flat.grads.zero_()
-        batch = device.batches.next()
-        loss, total = device.objective(device.model(batch), batch, 0.0)
-        loss.backward()
-        device.steps += 1
-        device.recorder._slots = [tuple(torch.zeros(4).unbind())] * 64
-        device._finish_on_device(loss, total, torch.linalg.vector_norm(device.flat.grads), ())
-    torch.testing.assert_close(host.flat.values, device.flat.values, rtol=1e-5, atol=1e-7)
-
-
 def test_the_hash_follows_name_type_shape_and_bytes():
     state = {"a": torch.arange(4.0).reshape(2, 2)}
     same = {"a": torch.arange(4.0).reshape(2, 2).t().contiguous().t()}

@@ -25,7 +25,8 @@ from aetui.spec import RunSpec, SpecError
 from aetui.spec.change import from_mapping
 from aetui.spec.fields import kind_of
 from aetui.training.lengths import goal_of
-from aetui.training.trainer import Trainer, seeds
+from aetui.training.machine import seeds
+from aetui.training.trainer import Trainer
 
 __all__ = ["ExportError", "Tweak", "write_script"]
 
@@ -202,7 +203,7 @@ def _text(
     else:
         blocks, kl = modules.network(start.model, plan), start.model.variational
     penalized = loss.loss(plan, kl=kl)
-    around = steps.Surroundings(start.device.type == "cpu", len(start.train_data), start.batches.least)
+    around = steps.Surroundings(start.on_host, len(start.train_data), start.batches.least)
     trained = steps.steps(plan, around)
     blocks = [*blocks, *penalized, *trained]
     still = "        torch.manual_seed(1)\n" if mine else ""

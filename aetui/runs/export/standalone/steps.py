@@ -12,9 +12,10 @@ from aetui.training import optimizers
 from aetui.training.batches import BatchOrder
 from aetui.training.clipping import CLIPS
 from aetui.training.flat import flatten
+from aetui.training.late import LateLosses
 from aetui.training.optimizers import OPTIMIZERS
 from aetui.training.schedules import SCHEDULES
-from aetui.training.step import joint_norm, set_rates, update_on_device, update_on_host
+from aetui.training.step import joint_norm, set_rates, step_unless, update_on_device, update_on_host
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,20 @@ def steps(plan: Plan, around: Surroundings) -> list[str]:
     sizes = plan.values("train.batch_size")
     shuffled = any(0 < size < around.rows for size in sizes)
     blocks = source_of(flatten, *([BatchOrder] if shuffled else []))
-    blocks += _optimizer(plan)
+    blocks += _optimizer(plan, around.host)
     blocks += _schedule(plan)
     if plan.values("clip.kind") != ["none"]:
         blocks += _clip(plan, around.host)
-    blocks += source_of(joint_norm, set_rates, update_on_host if around.host else update_on_device)
+    blocks += source_of(joint_norm, set_rates, *([update_on_host] if around.host else [step_unless, update_on_device]))
+    if not around.host and _watched(plan):
+        blocks += source_of(LateLosses)
     blocks.append(_train(plan, around, shuffled))
     return blocks
 
 
-def _optimizer(plan: Plan) -> list[str]:
+def _optimizer(plan: Plan, host: bool) -> list[str]:
     kinds = plan.values("optim.kind")
-    options = choice(plan, "optim.kind", {kind: f"return {_options(plan, kind)}" for kind in kinds})
+    options = choice(plan, "optim.kind", {kind: f"return {_options(plan, kind, host)}" for kind in kinds})
     made = choice(plan, "optim.kind", {kind: f"return {_constructor(kind)}" for kind in kinds})
     makers = [OPTIMIZERS[variants("optim")[kind]] for kind in kinds]
     return [
@@ -61,7 +64,7 @@ def _constructor(kind: str) -> str:
     return f"{name}([flat], **optimizer_options(){fused})"
 
 
-def _options(plan: Plan, kind: str) -> str:
+def _options(plan: Plan, kind: str, host: bool) -> str:
     """PyTorch's options; those that are off by default, and in this run always, are left out."""
     section = variants("optim")[kind]
     known = signature(OPTIMIZERS[section].make).parameters
@@ -70,6 +73,8 @@ def _options(plan: Plan, kind: str) -> str:
         paths = [f"optim.{name}" for name in names]
         if known[option].default or any(plan.ever(path) for path in paths):
             values = ", ".join(map(plan.get, paths))
+            if option == "lr" and not host and OPTIMIZERS[section].fused:
+                values = f'torch.tensor({values}, device=DEVICE) if DEVICE.type in ("cuda", "cpu") else {values}'
             entries.append(f'"{option}": {values if len(paths) == 1 else f"({values})"}')
     return "{\n" + "".join(f"    {entry},\n" for entry in entries) + "}"
 
@@ -136,6 +141,7 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
         order = "torch.Generator().manual_seed(ORDER_SEED)"
         before.append(f"batches = BatchOrder(DATA, {plan.get('train.batch_size')}, {order}, {around.least})")
     before += ["plateau = PlateauState()"] * bool(watched)
+    before += ["late = LateLosses(DEVICE)"] * bool(watched and not around.host)
     rates, rating = "()", []
     if plan.values("schedule.kind") != ["constant"]:
         factor = f"rate_factor({'step, plateau' if watched else 'step'})"
@@ -144,14 +150,15 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
     if plan.values("clip.kind") != ["none"]:
         clip = "bound"
         before.append("bound = functools.partial(clip, [flat.grad], views)")
-    tweaking = _tweaking(plan, plateau=bool(watched), shuffled=shuffled)
+    tweaking = _tweaking(plan, plateau=bool(watched), shuffled=shuffled, host=around.host)
     if tweaking:
         before.append("tweaks = collections.deque(TWEAKS)")
     if around.host:
         kept = "finite, _" if watched else "_"
         update = f"{kept} = update_on_host(optimizer, {rates}, {clip}, loss.item(), norm.item())"
     else:
-        update = f"update_on_device(optimizer, {rates}, {clip}, [flat.grad], loss.detach(), norm)"
+        kept = "lost, _ = " if watched else ""
+        update = f"{kept}update_on_device(optimizer, {rates}, {clip}, loss.detach(), norm)"
     loop = [
         *tweaking,
         "flat.grad.zero_()",
@@ -164,13 +171,8 @@ def _train(plan: Plan, around: Surroundings, shuffled: bool) -> str:
         "if (step + 1) % max(1, steps // 10) == 0:",
         '    print(f"step {step + 1:,}: loss {loss.item():.6g}", file=sys.stderr)',
     ]
-    finite = (
-        "A step whose loss or gradient is not finite changes no weight."
-        if around.host
-        else "Where loss or gradient is not finite, the gradient counts as zero."
-    )
     return (
-        f'def train(model, steps):\n    """{finite}"""\n'
+        'def train(model, steps):\n    """A step whose loss or gradient is not finite changes no weight."""\n'
         f"{indented(chr(10).join(before))}\n    for step in range(steps):\n{indented(chr(10).join(loop), 8)}\n"
     )
 
@@ -179,11 +181,13 @@ def _observing(plan: Plan, kind: str, host: bool) -> str:
     """The lines of the loop that tell a schedule the loss."""
     conditions = ["finite"] * host + [f'{plan.get("schedule.kind")} == "{kind}"'] * plan.varies("schedule.kind")
     settings = _settings(plan, variants("schedule")[kind]).replace(", ", ",\n    ")
-    line = f"plateau.observe(\n    loss.item(){settings},\n)"
+    line = f"plateau.observe(\n    {'loss.item()' if host else 'one'}{settings},\n)"
+    if not host:
+        line = f"late.add(loss.detach(), lost)\nfor one in late.due():\n{indented(line)}"
     return f"if {' and '.join(conditions)}:\n{indented(line)}" if conditions else line
 
 
-def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool) -> list[str]:
+def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool, host: bool) -> list[str]:
     """The lines of the loop that put tweaks in force, none where there are none."""
     if not plan.tweaked:
         return []
@@ -201,6 +205,7 @@ def _tweaking(plan: Plan, *, plateau: bool, shuffled: bool) -> list[str]:
         lines += ["        optimizer.param_groups[0].update(optimizer_options())"]
     if plateau and plan.varies("schedule.kind"):
         lines += ['    if "schedule.kind" in changes:', "        plateau = PlateauState()"]
+        lines += ["        late.restore([])"] * (not host)
     if shuffled and plan.varies("train.batch_size"):
         lines += ['    if "train.batch_size" in changes:', f"        batches.resize({plan.get('train.batch_size')})"]
     return lines
