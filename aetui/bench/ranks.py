@@ -71,7 +71,7 @@ class _Loop:
         rows = torch.from_numpy(data.load(spec.data).train)
         self._run: Any = None
         begin, log = (self._begin, self._log) if watched else (None, None)
-        self._step = plain(spec, rows, begin, log, DistributedDataParallel)
+        self._step = plain(spec, rows, torch.device("cpu"), begin, log, DistributedDataParallel)
         self._step()
 
     def _begin(self, model: nn.Module, rows: Tensor) -> None:

@@ -22,8 +22,8 @@ import pyte
 import pytest
 
 KEYS = {
-    "F1": b"\x1bOP", "F2": b"\x1bOQ", "F3": b"\x1bOR", "F5": b"\x1b[15~", "F6": b"\x1b[17~", "F7": b"\x1b[18~", "F8": b"\x1b[19~",
-    "F9": b"\x1b[20~",
+    "F1": b"\x1bOP", "F2": b"\x1bOQ", "F3": b"\x1bOR", "F5": b"\x1b[15~", "F6": b"\x1b[17~", "F7": b"\x1b[18~",
+    "F8": b"\x1b[19~", "F9": b"\x1b[20~",
     "ctrl+q": b"\x11", "ctrl+c": b"\x03", "ctrl+d": b"\x04", "ctrl+u": b"\x15", "ctrl+z": b"\x1a", "ctrl+y": b"\x19",
     "enter": b"\r", "backspace": b"\x7f", "down": b"\x1b[B", "tab": b"\t", "escape": b"\x1b",
 }  # fmt: skip
