@@ -55,6 +55,13 @@ class Gradients:
         new = [name for name in apart if name not in (*self.none, *self.frozen, *self.outside, *self.unmoved)]
         return replace(self, apart=apart, lost=self.lost + sum(sizes[name] for name in new))
 
+    def without(self, trained: set[str], sizes: dict[str, int]) -> Gradients:
+        """The same, where parameters are known to get a gradient that this pass does not give."""
+        reached = [name for name in self.none if name in trained]
+        back = [name for name in reached if name not in (*self.frozen, *self.outside, *self.unmoved, *self.apart)]
+        none = tuple(name for name in self.none if name not in trained)
+        return replace(self, none=none, lost=self.lost - sum(sizes[name] for name in back))
+
 
 def measure_weights(model: nn.Module) -> tuple[Weight, ...]:
     """Every weight matrix; embeddings and normalizations are left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 from collections.abc import Generator, Sequence
@@ -60,6 +61,8 @@ class LiveDiagnosis:
         self._settings: object = None
         self._subject: Subject | None = None
         self._facts: Facts | None = None
+        self._trained: set[str] = set()
+        """Weights without a gradient in these facts that were seen to have one."""
         self._rows = probe_rows(0)
         self._snapshots: list[Snapshot] = []
         self._outcomes: Outcomes = {}
@@ -109,7 +112,7 @@ class LiveDiagnosis:
         self._take_snapshot(subject)
         d = Dossier(
             subject,
-            facts,
+            self._as_trained(facts),
             tuple(self._snapshots),
             losses,
             norms,
@@ -143,6 +146,16 @@ class LiveDiagnosis:
             self._facts = gather(self._subject, self._facts)
             self._settings, self._outcomes, self._spent = settings, {}, 0
         return self._subject, self._facts
+
+    def _as_trained(self, facts: Facts) -> Facts:
+        """Facts of a loss that may have more terms than are known here, such as one that a codebook is trained by."""
+        if not facts.gradients.none:
+            return facts
+        measured = self._training.measured
+        found = measured.gradients() or {}
+        self._trained |= {name for name in facts.gradients.none if name in found and bool(found[name].any())}
+        sizes = {name: one.numel() for name, one in measured.module.named_parameters()}
+        return dataclasses.replace(facts, gradients=facts.gradients.without(self._trained, sizes))
 
     def _take_snapshot(self, subject: Subject) -> None:
         module, steps = self._training.measured.module, self._training.steps.done

@@ -19,7 +19,7 @@ CASES = {
     "with_loss_method.py": ("torch", 30, "posterior-collapse"),
     "with_lightning.py": ("lightning", 8, "output-range"),
     "with_transformers.py": ("transformers", 10, "lr-too-high"),
-    "with_accelerate.py": ("accelerate", 20, "lr-too-low"),
+    "with_accelerate.py": ("accelerate", 8, "lr-too-low"),
     "with_pythae.py": ("pythae", 10, "posterior-collapse"),
 }
 """Package, epochs, and the first cause of the verdict, None where the training is sound."""

@@ -123,3 +123,36 @@ def test_the_weight_of_the_kl_follows_from_what_is_logged(watched, weight: float
         optimizer.step()
         run.log(loss, **parts)
     assert run._training.measured.kl_weight == pytest.approx(weight, rel=0.6)
+
+
+class Quantized(nn.Module):
+    """A codebook, which a term of the loss trains that is made in the loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder, self.decoder, self.codebook = nn.Linear(64, 4), nn.Linear(4, 64), nn.Embedding(16, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        code = self.encoder(x)
+        chosen = self.codebook(torch.cdist(code, self.codebook.weight).argmin(1))
+        return self.decoder(code + (chosen - code).detach()), code, chosen
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_codebook_that_another_term_trains_is_not_frozen(watched, trained: bool):
+    model, rows = Quantized(), digits()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-5)
+    run = watched(model, rows, loss="mse", reconstruct=lambda module, x: module(x)[0])
+    for part in rows.split(64)[:12]:
+        optimizer.zero_grad()
+        made, code, chosen = model(part)
+        loss = functional.mse_loss(made, part)
+        if trained:
+            loss = loss + functional.mse_loss(chosen, code.detach())
+        loss.backward()
+        optimizer.step()
+        run.log(loss)
+    report = run.report()
+    assert report is not None
+    assert ("frozen-parameters" in [one.cause for one in report.findings]) is not trained
