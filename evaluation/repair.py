@@ -89,7 +89,7 @@ def _failing(identity: CaseId, folder: Path) -> Outcome | None:
         stands = judging.standing(_trained(broken, steps), symptom)
         if not (wanted > 0.1 and stands < _FAILS * wanted):
             continue
-        known = {"id": str(identity), "variant": planted.variant, "cause": identity.kind}
+        known: dict[str, Any] = {"id": str(identity), "variant": planted.variant, "cause": identity.kind}
         report = diagnose_spec(broken, steps=steps if planted.broken.given else None)
         each = max(2, int(COST * steps / FORKS))
         found = _run(Trial(of_spec("case", broken, report), steps=each, forks=FORKS, draws=0))

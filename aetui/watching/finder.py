@@ -353,7 +353,7 @@ class Finder:
         if back is not None:
             self._sites, self._depth = {back.site}, back.depth
         if reading is not None and reading.kl_weight is not None:
-            self.run._training.measured.weigh(reading.kl_weight)
+            self.run.weigh(reading.kl_weight)
         self._optimizer = chosen.optimizer
         count = self._past.recall(chosen.optimizer, self.run._training.steps, self._sites, self._depth)
         self.run.stands_at(count)

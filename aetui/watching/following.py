@@ -134,6 +134,9 @@ class FollowerRun(Run):
     def report(self) -> Report | None:
         """None: the first process has the run."""
 
+    def weigh(self, kl_weight: float) -> None:
+        """Nothing is measured here."""
+
     def note(self, text: str, *, warning: bool = False) -> None:
         log.info("%s", text)
 

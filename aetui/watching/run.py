@@ -190,6 +190,11 @@ class Run:
         with self._training.aside:
             return self._engine.report()
 
+    def weigh(self, kl_weight: float) -> None:
+        """Take this for the weight of the KL in the loop's loss."""
+        if self._training is not None:
+            self._training.measured.weigh(kl_weight)
+
     def note(self, text: str, *, warning: bool = False) -> None:
         """Have a sentence in the run's journal."""
         if self._training is not None:
