@@ -45,6 +45,9 @@ GLOSSARY: tuple[tuple[str, str], ...] = (
     ("remedy", "A change that should help; where settings do it, a key puts them into the form."),
     ("probe", "A short training on a copy of the run, with one thing changed and the same batches. The run itself "
      "stays as it is."),
+    ("fork", "A copy of the run that trains on with a change; the run itself stays as it is."),
+    ("control", "A fork without a change: one as the run would go on, one with other batches and noise. How far they "
+     "are apart is the noise band, within which nothing is told from noise."),
     ("checkpoint", "All that a run needs to go on from a step exactly as if it had never stopped."),
     ("branch, left", "Training that the run has gone back behind: it stays in the store, dotted on the chart, and "
      "rewind returns to it."),

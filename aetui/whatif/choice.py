@@ -16,6 +16,8 @@ from aetui.whatif.judging import standing
 
 FORKS = 8
 """Forks of an experiment at most, where the user names no more edits than leave room."""
+LENGTH = ("train.steps", "train.epochs")
+"""Settings of how long a run is; nothing is combined with these, since it would be compared at another step."""
 UNTOUCHED, REORDERED = "untouched", "reordered"
 
 
@@ -97,6 +99,7 @@ def combination(spec: RunSpec, forks: Sequence[Fork], symptom: str) -> Change | 
         return None
     sound = ("helps", "no effect", "not told from noise")
     fit = [fork for fork in tried if fork.full is not None and fork.verdict in sound]
+    fit = [fork for fork in fit if not fork.change.values.keys() & {*LENGTH}]
     fit.sort(key=lambda fork: standing(fork.full, symptom), reverse=True)
     for index, second in enumerate(fit[1:], 1):
         for first in fit[:index]:

@@ -20,6 +20,9 @@ from aetui.whatif.workers import Pool
 
 log = logging.getLogger(__name__)
 
+_LONGER = 4
+"""Times the steps that were asked for up to which a change of the length of the training is tried."""
+
 
 class Trial:
     """One experiment. `run` and `hold` yield it anew whenever something has happened; `cancel` ends it.
@@ -48,6 +51,7 @@ class Trial:
         # Two controls, and a place for the combination of the two best.
         room = max(0, forks - 3 - len(own) - len(drawn))
         chosen = [*changes[:room], *own, *drawn]
+        self._asked = steps
         length = budget(source, steps)
         full = source.step + length
         symptom, bounded = _symptom(source)
@@ -88,15 +92,15 @@ class Trial:
         self.experiment = replace(self.experiment, forks=(*self.experiment.forks, fork))
 
     def _end(self, change: Change) -> int:
-        """Step up to which a fork trains: the full horizon, or its own end where its change is a longer training."""
-        full = self.experiment.full
-        longer = any(setting.path in ("train.steps", "train.epochs") for setting in change.settings)
+        """Step up to which a fork trains: the full horizon, or its own end where its change is a longer training, as
+        far as the steps that were asked for let it."""
+        full, start = self.experiment.full, self.experiment.step
+        longer = any(setting.path in choice.LENGTH for setting in change.settings)
         if not longer:
             return full
-        spec = changed(self.source.spec, change.values, text=True)
-        return max(
-            full, goal_of(spec.train, len(self.source.trainer.train_data), self.source.trainer.batches.least) or 0
-        )
+        train, trainer = changed(self.source.spec, change.values, text=True).train, self.source.trainer
+        end = max(full, goal_of(train, len(trainer.train_data), trainer.batches.least) or 0)
+        return end if self._asked is None else min(end, start + _LONGER * (full - start))
 
     def job(self, fork: Fork) -> Job:
         """What a worker has to train for a fork."""

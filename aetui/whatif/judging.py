@@ -69,7 +69,8 @@ def band(forks: Sequence[Fork], start: int, symptom: str, *, half: bool = False)
     """The noise band of forks from step `start`, from the two controls; None before both have come to the horizon.
 
     It reaches as far as the controls differ there, and at least as far as their curves typically differ over
-    the second half of the way: how near two curves come at one step is chance.
+    the second half of the way: how near two curves come at one step is chance. How far below 0 they are does not
+    count as a difference: a training that explains nothing may be anywhere there, and one that diverges is.
     """
     untouched, reordered = controls(forks, start)
     if untouched is None or reordered is None:
@@ -78,7 +79,8 @@ def band(forks: Sequence[Fork], start: int, symptom: str, *, half: bool = False)
     if any(end is None for end in ends):
         return None
     first, second = (standing(end, symptom) for end in ends)
-    noise = max(LEAST, abs(first - second), _REACH * _typical(untouched.curve, reordered.curve))
+    apart = abs(max(0.0, first) - max(0.0, second))
+    noise = max(LEAST, apart, _REACH * _typical(untouched.curve, reordered.curve))
     return Band(min(first, second) - noise, max(first, second) + noise, noise)
 
 
@@ -91,7 +93,8 @@ def _typical(one: Sequence[Point], other: Sequence[Point]) -> float:
 
 
 def _bounded(explained: float | None) -> float:
-    return WORST if explained is None else max(WORST, explained)
+    """An explained variance as the noise band counts it: below 0 nothing is explained."""
+    return 0.0 if explained is None else max(0.0, explained)
 
 
 def verdict_of(fork: Fork, forks: Sequence[Fork], symptom: str, target: float | None) -> tuple[Verdict, str]:
@@ -124,6 +127,8 @@ def verdict_of(fork: Fork, forks: Sequence[Fork], symptom: str, target: float | 
         return ("no effect" if sharp else "not told from noise"), ""
     if here < found.low:
         return ("diverged" if here <= WORST else "worse"), ""
+    if here <= LEAST:
+        return "no effect", "it explains no more than the mean of the data does"
     costs = _costs(fork, forks, symptom)
     if costs:
         return "worse", costs

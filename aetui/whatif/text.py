@@ -14,7 +14,7 @@ _LEFT = ("fork", "verdict")
 
 
 def render(x: Experiment, width: int = 100) -> str:
-    """The experiment as text, no line of words wider than `width` cells."""
+    """The experiment as text; only the table, and a path that is a word of its own, may be wider than `width` cells."""
     lines = [*_wrapped(_what(x), width), ""]
     lines += table(x)
     if any(setting.path.startswith(("data.", "loss.")) for fork in x.forks for setting in fork.change.settings):
@@ -126,8 +126,9 @@ def _held(x: Experiment, width: int) -> Iterator[str]:
 
 def _wrapped(text: str, width: int, *, indent: int = 0, rest: int = 0) -> list[str]:
     return textwrap.wrap(
-        text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + rest), break_on_hyphens=False
-    )
+        text, width, initial_indent=" " * indent, subsequent_indent=" " * (indent + rest), break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip
 
 
 def line(x: Experiment, fork: Fork) -> str:

@@ -66,13 +66,13 @@ def test_an_adopted_fork_is_trained_again_bit_for_bit_and_undo_takes_it_back(dri
     driver: Driver = drive()
     driver.load()
     driver.steps(20)
-    tried(driver, edits=({"optim.lr": "0.05"}, {"optim.kind": "sgd", "optim.lr": "0.1"}))
+    tried(driver, edits=({"optim.lr": "0.05"}, {"optim.kind": "adamw"}))
     before = driver.trainer.weights_sha256()
     assert isinstance(driver.do(p.Adopt, fork="edit-2"), p.Accepted)
     driver.wait_for(lambda: "at step 60 the run has the weights of the fork edit-2, bit for bit" in driver.notes())
     assert driver.trainer.steps == 60 and driver.engine.state == "paused"
     record = check(driver)
-    assert record.tweaks == [(20, {"optim.kind": "sgd", "optim.lr": "0.1"})]
+    assert record.tweaks == [(20, {"optim.kind": "adamw", "optim.weight_decay": "0.01"})]
     assert any(text.startswith("adopted the fork edit-2") for text in driver.notes())
     driver.do(p.Undo)
     assert driver.trainer.steps == 20 and driver.trainer.weights_sha256() == before
@@ -98,13 +98,13 @@ def test_a_run_that_nothing_mends_from_here_is_forked_at_step_0_and_goes_back_th
     driver: Driver = drive()
     driver.load(changed(SPEC, {"optim.lr": 0.01}))
     driver.steps(20)
-    found = tried(driver, edits=({"optim.lr": "0.002"},), anew=True)
+    found = tried(driver, edits=({"optim.beta1": "0.85"},), anew=True)
     assert found.step == 0 and {one.start for one in found.forks} == {0}
     driver.do(p.Adopt, fork="edit-1")
     driver.wait_for(lambda: "at step 40 the run has the weights of the fork edit-1, bit for bit" in driver.notes())
     record = check(driver)
     assert record.step == 40 and [at for at, _ in record.tweaks] == [0]
-    assert loads(record.spec).optim.lr == 0.01
+    assert loads(record.spec).optim.beta1 == 0.9
 
 
 def test_the_journal_has_every_fork_with_its_figures(drive):

@@ -92,6 +92,8 @@ def test_a_longer_training_is_judged_at_its_own_end(tried):
     fork = x.fork("longer")
     assert (fork.end, fork.step, fork.full.step) == (400, 400, 400) and x.full == 40
     assert fork.verdict in ("helps", "fixes it") and "after 400 steps, the controls after 40" in fork.why
+    found = report(remedy("longer", train__steps=400))
+    assert tried(source(spec=tiny(optim__lr=2e-3, train__steps=40), found=found), steps=20).fork("longer").end == 80
 
 
 def test_hopeless_forks_stop_early_and_say_why(tried):

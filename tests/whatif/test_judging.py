@@ -56,6 +56,8 @@ def beside(one: Fork, first: float | None = 0.1, second: float | None = 0.1) -> 
         (0.9, 0.85, 0.85, "helps"),  # what was not broken can't be fixed
         (0.9, None, None, "fixes it"),  # both controls diverge
         (0.5, None, 0.2, "not told from noise"),  # one does: that is what noise can do
+        (0.8, None, -0.04, "fixes it"),  # of two that explain nothing one diverges
+        (-0.5, -3.0, -2.9, "no effect"),  # what explains nothing helps nothing
     ],
 )
 def test_verdict_from_both_controls(end, first, second, verdict):
@@ -80,7 +82,7 @@ def test_curves_that_differ_make_the_band_wider_than_an_end_at_which_they_meet_b
     one = fork("x", 0.45)
     first, second, _ = beside(one)
     swings = tuple(
-        Point(point.step, point.loss, (point.explained or 0) + (-1) ** number * 0.2 * (point.step < FULL))
+        Point(point.step, point.loss, (point.explained or 0) + (-1) ** number * 0.3 * (point.step < FULL))
         for number, point in enumerate(second.curve)
     )
     assert verdict_of(one, [first, second, one], WHOLE, TARGET)[0] == "helps"

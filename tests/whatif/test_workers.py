@@ -154,7 +154,8 @@ def test_workers_end_with_whoever_started_them_and_leave_no_file(way, tmp_path, 
         assert len(workers) == 2 and all(map(alive, workers))
         parent.send_signal(way)
     until(lambda: not any(map(alive, workers)))
-    assert list(tmp_path.iterdir()) == []
+    # PyTorch itself keeps an empty folder for its compiler there.
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor_")] == []
 
 
 def test_a_run_with_two_threads_is_forked_with_two_since_one_rounds_otherwise():
