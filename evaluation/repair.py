@@ -89,7 +89,6 @@ def _failing(identity: CaseId, folder: Path) -> Outcome | None:
         stands = judging.standing(_trained(broken, steps), symptom)
         if not (wanted > 0.1 and stands < _FAILS * wanted):
             continue
-        known: dict[str, Any] = {"id": str(identity), "variant": planted.variant, "cause": identity.kind}
         report = diagnose_spec(broken, steps=steps if planted.broken.given else None)
         each = max(2, int(COST * steps / FORKS))
         found = _run(Trial(of_spec("case", broken, report), steps=each, forks=FORKS, draws=0))
@@ -98,7 +97,7 @@ def _failing(identity: CaseId, folder: Path) -> Outcome | None:
         held, reached = _held(best, broken, steps, symptom, wanted)
         luck, by_luck = _held(lucky, broken, steps, symptom, wanted)
         return Outcome(
-            **known, good=wanted, broken=stands,
+            id=str(identity), variant=planted.variant, cause=identity.kind, good=wanted, broken=stands,
             claimed=best.change.label if best else "", verdict=best.verdict if best else "", repaired=held,
             reached=reached, cost=sum(fork.step for fork in found.forks) / steps,
             random_claimed=lucky.change.label if lucky else "", random_repaired=luck, random_reached=by_luck,

@@ -25,7 +25,7 @@ from aetui.spec import Problem, RunSpec, SpecError
 from aetui.whatif import judging
 from aetui.whatif.course import Trial
 from aetui.whatif.experiment import Experiment
-from aetui.whatif.source import Source, of_run, of_spec
+from aetui.whatif.source import LONGEST, Source, of_run, of_spec
 from aetui.whatif.text import conclusion, progress, render
 
 COMMAND = "aetui try"
@@ -85,7 +85,9 @@ def source_of(target: RunSpec | RunFolder, name: str, *, diagnosed: bool, show: 
     try:
         if isinstance(target, RunFolder):
             return of_run(target)
-        report = diagnose_spec(target, progress=show) if diagnosed else None
+        # Forks of a target train no longer than that, so nothing later is of use to them.
+        steps = min(target.train.steps, LONGEST) or None
+        report = diagnose_spec(target, steps=steps, progress=show) if diagnosed else None
         return of_spec(name, target, report)
     except (DataError, ModelError) as error:
         raise SpecError([problem_of(error)]) from None
