@@ -123,6 +123,9 @@ class Recording:
                 trainer = Trainer(loads(meta["spec"]))
                 if meta.get("data") not in (None, fingerprint.of(trainer.train_data)):
                     remarks.append(f"the data of this run have changed since it began: {trainer.dataset.source}")
+                began, now = meta.get("device"), trainer.device.type
+                if began not in (None, now):
+                    remarks.append(f"this run began on {began} and goes on on {now}: close to as there, not equal")
                 training = SpecTraining(trainer)
             recording = Recording(folder, lock, database, training)
             recording._note("source", recording._stored.about()["source"])

@@ -58,6 +58,8 @@ def capture(trainer: Trainer) -> Checkpoint:
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Put a trainer of the same run into the state that `capture` saw; what it recorded since is dropped.
 
+    On another kind of device training goes on from there, and close to as it would have, not bit for bit.
+
     Raises:
         CheckpointError: the model has other tensors than the checkpoint.
     """
@@ -79,8 +81,11 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     trainer.has_gradient = False
     trainer.batches.restore(tensors.get("order"), plain["batches"])
     trainer.batches.generator.set_state(tensors["random.order"])
-    states = [name for name in tensors if name.startswith("random.model.")]
-    trainer.model.restore_random_states([tensors[f"random.model.{index}"] for index in range(len(states))])
+    count = sum(name.startswith("random.model.") for name in tensors)
+    states = [tensors[f"random.model.{index}"] for index in range(count)]
+    # Generators of another kind of device have other states; noise and dropout then go on as this training's own.
+    if [state.shape for state in states] == [state.shape for state in trainer.model.random_states()]:
+        trainer.model.restore_random_states(states)
     trainer.schedule.origin = plain["schedule"]["origin"]
     trainer.schedule.plateau = PlateauState(**plain["schedule"]["plateau"])
     trainer.take_late(plain["schedule"].get("late", []))

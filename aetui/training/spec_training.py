@@ -270,6 +270,7 @@ class SpecStored:
             "rows": len(trainer.train_data),
             "features": trainer.dataset.features,
             "image_shape": trainer.dataset.image_shape,
+            "device": trainer.device.type,
         }
 
     def capture(self) -> Checkpoint:

@@ -136,6 +136,21 @@ def test_data_that_have_changed_are_remarked_on(drive, tmp_path):
     assert "rows.npy" in gone.text
 
 
+def test_a_run_of_another_kind_of_device_goes_on_and_says_so(drive):
+    driver = drive()
+    driver.load(SPEC)
+    driver.steps(6)
+    folder, sha = driver.folder, driver.trainer.weights_sha256()
+    driver.stop()
+    with closing(Database(folder / "run.db")) as database:
+        database.set_meta({"device": "cuda"})
+        database.commit()
+    again = drive()
+    assert isinstance(again.open(folder), p.Accepted)
+    assert any("this run began on cuda and goes on on cpu" in note for note in again.notes())
+    assert again.trainer.weights_sha256() == sha
+
+
 # --- who has the run ----------------------------------------------------------------------------
 
 

@@ -105,3 +105,14 @@ def test_an_exported_script_takes_the_same_steps(case: str, tmp_path: Path, monk
     done = subprocess.run([sys.executable, "-I", str(paths[0])], capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["weights_sha256"] == trainer.weights_sha256()
+
+
+def test_a_checkpoint_of_another_kind_of_device_goes_on_from_its_weights():
+    """A GPU's generator has a state of 16 bytes."""
+    trainer, other = on_device({"model.noise": 0.1}), Trainer(changed(RunSpec(), {**BASE, "model.noise": 0.1}))
+    trainer.run(20)
+    state = capture(trainer)
+    state.tensors["random.model.0"] = torch.zeros(16, dtype=torch.uint8)
+    restore(other, state)
+    assert torch.equal(other.flat.values, trainer.flat.values) and other.steps == 20
+    other.run(10)
