@@ -188,6 +188,26 @@ def test_a_rank_that_dies_leaves_no_process_and_an_interrupted_run(job, fault):
         assert "a fault of the script" in running.printed
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_fault_of_the_watching_in_one_rank_leaves_the_weights_of_all_equal(job, rank):
+    running = job("--fault", str(rank))
+    running.trains()
+    with running.talk() as talk:
+        clipped = talk.ask(p.Set, changes={"clip.kind": "value", "clip.threshold": "0.001", "optim.hold": "true"})
+        assert isinstance(clipped, p.Accepted), clipped
+        running.trains()
+        (running.folder / "fault").touch()
+        running.trains(20)
+        if rank == 1:
+            answer = talk.ask(p.Pause)
+            assert isinstance(answer, p.Refused)
+            assert "rank 1 is not watched any more: OSError: a fault of the watching" in answer.text
+        running.trains(20)
+        first, second = running.steps(0), running.steps(1)
+    assert min(len(first), len(second)) > clipped.step + 40
+    assert all(one == other for one, other in zip(first, second, strict=False))
+
+
 def test_a_follower_that_is_killed_in_a_pause_ends_all(job):
     running = job()
     running.trains()
