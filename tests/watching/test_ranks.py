@@ -20,6 +20,7 @@ from aetui.runs.database import Database
 from aetui.runs.folder import RunFolder
 from aetui.runs.summary import summary
 from aetui.runs.tree import Tree
+from aetui.watching import ranks
 from tests.torchrun import SEVERAL, job, until
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -141,8 +142,10 @@ def test_the_curve_is_the_mean_of_the_losses_of_all_ranks(job):
     assert len(kept) == 80
     means = np.mean(told, 0)
     assert np.abs(np.array(told[0]) - told[1]).max() > 0.01
-    # At the very end a rank may be through before it has told its last losses.
-    assert kept[:60] == pytest.approx(means[:60], rel=1e-5)
+    # Where a rank does not answer in a moment, those of rank 0 stand alone.
+    averaged = np.isclose(kept, means, rtol=1e-5)
+    assert np.all(averaged | np.isclose(kept, told[0], rtol=1e-5))
+    assert averaged.mean() > 0.5
 
 
 # --- where ranks do not go together ---------------------------------------------------------------
@@ -270,6 +273,27 @@ def test_a_copy_of_a_batch_norm_over_processes_is_of_this_one_alone():
     copy = clone(model).train()
     assert torch.equal(copy(rows), alike(rows))
     assert isinstance(model, nn.SyncBatchNorm) and model.num_batches_tracked == 0
+
+
+def test_a_forward_that_talks_to_other_processes_is_refused_before_it_does(tmp_path: Path, monkeypatch):
+    import torch.distributed as dist
+
+    import aetui
+
+    class Talking(nn.Sequential):
+        def forward(self, rows):
+            found = super().forward(rows)
+            dist.all_reduce(found)
+            return found
+
+    model = Talking(nn.Linear(10, 3), nn.Linear(3, 10))
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    monkeypatch.setattr(ranks, "place", lambda: ranks.Place(0, 2))
+    try:
+        with pytest.raises(ValueError, match="it talks to the other processes"):
+            aetui.watch(model, probe=torch.zeros(4, 10))
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_model_that_no_process_has_whole_is_left_alone(capsys, tmp_path: Path):
