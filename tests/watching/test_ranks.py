@@ -148,6 +148,23 @@ def test_the_curve_is_the_mean_of_the_losses_of_all_ranks(job):
     assert averaged.mean() > 0.5
 
 
+def test_an_untouched_script_of_lightning_is_one_run_of_all_its_ranks(job):
+    pytest.importorskip("lightning")
+    script = str(Path(SEVERAL).with_name("several_lightning.py"))
+    running = job("-m", "aetui.watched", "--name", "several", script, script="--log-dir=logs")
+    running.trains()
+    with running.talk() as talk:
+        lowered = talk.ask(p.Set, changes={"optim.lr": "0.001", "clip.kind": "value", "clip.threshold": "0.01"})
+        assert isinstance(lowered, p.Accepted), lowered
+        running.trains()
+        assert isinstance(talk.ask(p.Undo), p.Moved)
+        talk.ask(p.Run)
+        running.trains()
+        running.stop(talk)
+    running.end()
+    assert set(rates(running.check_equal())) == {0.01, 0.001}
+
+
 # --- where ranks do not go together ---------------------------------------------------------------
 
 
@@ -281,8 +298,8 @@ def test_a_forward_that_talks_to_other_processes_is_refused_before_it_does(tmp_p
     import aetui
 
     class Talking(nn.Sequential):
-        def forward(self, rows):
-            found = super().forward(rows)
+        def forward(self, input):
+            found = super().forward(input)
             dist.all_reduce(found)
             return found
 
