@@ -1,4 +1,4 @@
-"""How long OpenMP's threads spin while they wait for each other; nothing here loads torch.
+"""How long OpenMP's threads spin while they wait for each other.
 
 A thread that spins for another one that has no core wastes the core that the other one waits for. So on a busy machine
 PyTorch's default, to spin for milliseconds, costs a training nearly all of its speed. A bound costs a quiet machine
@@ -22,6 +22,14 @@ def bound_spin(environment: MutableMapping[str, str] = os.environ) -> None:
     """
     if not {*BOUND, _POLICY} & environment.keys():
         environment.update(BOUND)
+
+
+def spinning_threads() -> int:
+    """How many threads of PyTorch's spin for each other without a bound, in this process; 0 for a single one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    return 0 if threads < 2 or {*BOUND, _POLICY} & os.environ.keys() else threads
 
 
 def unbound(environment: MutableMapping[str, str]) -> None:

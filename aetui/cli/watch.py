@@ -77,12 +77,13 @@ def watch_script(
         told["module"], shown = module, module
     for option in ("reconstruct", "target"):
         _check_function(f"--{option}", told[option])
-    unbound(os.environ)
     if (
         headless
         or not _has_terminal()
         or os.environ.get("AETUI_WATCH", "1").strip().lower() in ("0", "false", "no", "off")
     ):
+        # It finds PyTorch as it comes.
+        unbound(os.environ)
         words = command(told, given)
         sys.stdout.flush()
         sys.stderr.flush()

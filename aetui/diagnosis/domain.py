@@ -15,6 +15,12 @@ from aetui.diagnosis.outputs import Output
 from aetui.diagnosis.subject import KL, RECONSTRUCTION
 from aetui.models.returned import LOG_VARIANCES, MEANS
 
+_MARGIN = 0.02
+"""Share of the loss of a perfect copy by which another has to be lower; calibrated."""
+_LITTLE = 0.01
+"""The same as a share of what rows that are all alike cost: logits of a copy are finite, so larger ones cost a trace
+less."""
+
 
 def terms_of(loop: Loop, output: Output, target: Tensor) -> tuple[dict[str, Tensor], str]:
     """The parts of the loss, and what it raised, '' if it did not."""
@@ -67,7 +73,8 @@ def least_near_perfect(
             if not lower:
                 continue
             text, least = min(lower.items(), key=lambda item: item[1])
-            margin = 0.02 * max(abs(value), abs(least), 1e-9)
+            alike = _loss_at(loop, mean.expand_as(copy), target, batch)
+            margin = max(_MARGIN * max(abs(value), abs(least), 1e-9), _LITTLE * abs((alike or value) - value))
             if least >= value - margin:
                 return value, None, ""
             if best is None or value - least < best[0] - best[1]:

@@ -50,6 +50,8 @@ class Probe:
     label: str
     """The change in a few words: `learning rate / 10`."""
     change: Change
+    remedy: str = ""
+    """Id of the remedy that it tries, where its cause has several of which the better ones are to be named."""
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,8 @@ LEAST_TOLD = 0.3
 the targets are no noisy or coarse version of the inputs, and what those tell of them may be nothing linear."""
 MOST_KEPT = 0.6
 """Share of what PCA explains from which, where a linear VAE keeps it, a larger weight of the KL is a choice."""
+OUTLIER = 15.0
+"""Distance of the largest row from the middle, in those of the median row, from which single rows rule the gradient."""
 UNEVEN = 30.0
 """Ratio between the features' ranges from which a squared error sees only the large ones."""
 

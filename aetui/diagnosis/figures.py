@@ -45,6 +45,8 @@ class Data:
     """Different rows among those looked at."""
     outliers: float
     """Norm of the largest row, from the mean, over that of the median row."""
+    typical: float
+    """Root mean square of the values of the median row, which no outlier moves."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def measure_data(x: Tensor) -> Data:
         offset=offset, uneven=uneven, constant=int((variance == 0).sum()), integers=integers,
         binary=integers and float(flat.min()) >= 0 and float(flat.max()) <= 1,
         distinct=len(torch.unique(flat[:512], dim=0)), outliers=_outliers(x),
+        typical=float(flat.square().mean(1).sqrt().median()),
     )  # fmt: skip
 
 

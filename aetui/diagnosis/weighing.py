@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aetui.diagnosis.causes.catalog import CATALOG
 from aetui.diagnosis.dossier import Dossier, Probe, Suspect, evidence, figure
 from aetui.diagnosis.observe import Fit
-from aetui.report import Evidence, Finding
+from aetui.report import Evidence, Finding, Remedy
 
 LIKELY = 0.3
 """Confidence that the first finding has to have: below it no cause is likely, and naming one would be filler."""
@@ -74,6 +75,8 @@ _ROOT = 0.35
 """Suspicion from which a cause can have others as its consequences."""
 _REPAIRS = 0.5
 """Share of the gap that a root's probe has to close for that."""
+_BETTER = 0.25
+"""By how much more of the gap a cause's own probe has to close than its root's, for it not to be a consequence."""
 _RIVAL = 0.15
 """How far a root's suspicion may be below that of its consequence."""
 _LEAST_GAP = 0.05
@@ -152,10 +155,11 @@ def weigh(
         for root, consequence, factor in _EXPLAINS:
             if consequence != suspect.cause or root not in by_cause:
                 continue
-            share = shares.get(root)
+            share, own = shares.get(root), shares[suspect.cause]
             if (
                 by_cause[root].suspicion >= _ROOT
                 and (share is None or share >= _REPAIRS)
+                and (share is None or own is None or share >= own - _BETTER)
                 and (by_cause[root].suspicion >= suspicion - _RIVAL)
             ):
                 suspicion *= factor
@@ -167,7 +171,8 @@ def weigh(
         )
         if suspect.certain:
             value = max(value, suspicion)
-        weighed.append((value, replace(suspect, follows=follows)))
+        remedies = _held(suspect, outcomes.get(suspect.cause, ()))
+        weighed.append((value, replace(suspect, follows=follows, remedies=remedies)))
     weighed.sort(key=lambda item: -item[0])
     if not weighed or weighed[0][0] < LIKELY:
         return ()
@@ -177,6 +182,20 @@ def weigh(
         finding(suspect, value, _shown(d, outcomes.get(suspect.cause, ()), controls[suspect.cause]), best)
         for value, suspect in kept
     )
+
+
+def _held(suspect: Suspect, outcomes: Sequence[Outcome]) -> tuple[Remedy, ...]:
+    """The remedies without those whose own probe did clearly worse than another's, the best of the tried ones first.
+
+    Of those with a probe that was not run, the first stays.
+    """
+    of_probes = [probe.remedy for probe in suspect.probes if probe.remedy]
+    tried = {one.probe.remedy: one.quality for one in outcomes if one.probe.remedy and not one.error}
+    if not tried:
+        return tuple(one for one in suspect.remedies if one.id not in of_probes[1:])
+    least = max(tried.values()) - _HELPED
+    kept = [one for one in suspect.remedies if one.id not in of_probes or tried.get(one.id, -math.inf) >= least]
+    return tuple(sorted(kept, key=lambda one: -tried.get(one.id, -math.inf)))
 
 
 def finding(suspect: Suspect, value: float, probed: tuple[Evidence, ...], best: str = "") -> Finding:

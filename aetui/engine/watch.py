@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 GAUGE_SHARE = 0.02
 """Share of training time that gauges may take."""
+UNWATCHED_SHARE = 0.005
+"""The same while nobody looks: what is measured then is for the record and for whoever looks later."""
 _GAUGE_PERIOD = 3.0
 """Seconds between two pictures of one pane while training: a picture costs a slow link several kB."""
 _WATCHED_PERIOD = 0.1
@@ -75,9 +77,13 @@ class Watch:
     # --- from the worker thread -----------------------------------------------------------------
 
     @property
+    def _is_watched(self) -> bool:
+        return time.monotonic() - self._looked < _INTEREST
+
+    @property
     def period(self) -> float:
         """Seconds between two rounds of work for the display."""
-        return _WATCHED_PERIOD if time.monotonic() - self._looked < _INTEREST else _UNWATCHED_PERIOD
+        return _WATCHED_PERIOD if self._is_watched else _UNWATCHED_PERIOD
 
     def watched(self) -> list[str]:
         """Gauges that a screen shows at present."""
@@ -116,6 +122,7 @@ class Watch:
         return "fit" not in self._broken and 0 < self._fitting < _CHEAP
 
     def fit_if_due(self) -> p.Point | None:
+        self._budget.share = GAUGE_SHARE if self._is_watched else UNWATCHED_SHARE
         if not self._budget.due("fit"):
             return None
         with self._budget.timed("fit"):

@@ -91,6 +91,8 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     """Names of the classes that color the code, or ()."""
     device: str = "cpu"
     dtype: str = "float32"
+    spinning: int = 0
+    """Threads of the training that spin without bound while they wait for each other; 0 for none, or unknown."""
     goal: int | None = None
     """Step at which the run ends by itself, None for never."""
     floors: Floors = Floors()

@@ -1,5 +1,6 @@
 """When the screen asks its engine for a view, and when it draws what came."""
 
+import os
 import time
 
 from aetui.tui.line import Line
@@ -8,6 +9,8 @@ from aetui.tui.workbench import WorkbenchScreen
 
 SHARE = {"process": 0.1, "thread": 0.04}
 """Share of a core that drawing may take, by placement; in a thread it takes it from the training."""
+_SPARING = 0.04
+"""The same beside a training with a thread on every core, which all spin while one of them waits for its core."""
 _PANE_PERIOD = 0.9
 """Seconds between two pictures of the panes while training."""
 _IDLE_PERIOD = 1.0
@@ -20,7 +23,7 @@ class Frames:
     def __init__(self, session: Session, bench: WorkbenchScreen, line: Line, *, refresh: float, placement: str) -> None:
         """refresh: frames per second at most."""
         self._session, self._bench, self._line = session, bench, line
-        self._pacer = FramePacer(1 / refresh, SHARE[placement])
+        self._pacer, self._share = FramePacer(1 / refresh), SHARE[placement]
         self._next_panes = 0.0
 
     @property
@@ -31,7 +34,9 @@ class Frames:
     def next(self) -> float:
         """Look and draw; seconds until the next frame."""
         self.look()
-        delay = self._pacer.next_delay()
+        info = self._session.model.info
+        sparing = info is not None and info.spinning >= (os.cpu_count() or 1)
+        delay = self._pacer.next_delay(min(self._share, _SPARING) if sparing else self._share)
         if not self._session.training and not self._session.waiting:
             delay = max(delay, _IDLE_PERIOD)
         self.redraw()

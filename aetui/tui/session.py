@@ -234,19 +234,19 @@ class FramePacer:
     everything the screen does, and a wasteful terminal or pane slows the frames, never the training.
     """
 
-    def __init__(self, period: float, share: float, longest: float = 2.0) -> None:
-        """Aim at a frame each `period` seconds within `share` of one core."""
-        self._least, self._share, self._longest = period, share, longest
+    def __init__(self, period: float, longest: float = 2.0) -> None:
+        """Aim at a frame each `period` seconds."""
+        self._least, self._longest = period, longest
         self.period = period
         self._wall, self._cpu = time.monotonic(), time.thread_time()
 
-    def next_delay(self) -> float:
-        """Seconds until the next frame; call once per frame, from the screen's thread."""
+    def next_delay(self, share: float) -> float:
+        """Seconds until the next frame, within `share` of one core; call once per frame, from the screen's thread."""
         wall, cpu = time.monotonic(), time.thread_time()
         elapsed, used = wall - self._wall, cpu - self._cpu
         self._wall, self._cpu = wall, cpu
         if elapsed > 0:
-            wanted = used / self._share
+            wanted = used / share
             # A single slow frame (a resize, a dialog) must not freeze the screen, so move halfway.
             self.period = min(self._longest, max(self._least, (self.period + wanted) / 2))
         return self.period

@@ -170,6 +170,8 @@ class Hooks:
 
     def _with_closure(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Any:
         """New arguments with a closure after whose backward gradients are looked at; None where there is none."""
+        if not kwargs and len(args) == 1:
+            return None
         if callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._wrapped(optimizer, kwargs["closure"])}
         if len(args) > 1 and callable(args[1]):
@@ -232,12 +234,15 @@ class Hooks:
 
     def _whole(self) -> None:
         """Every optimizer has stepped, or one of them comes again."""
-        if not self._round:
-            return
-        norms, flags = zip(*self._round.values(), strict=True)
+        found = list(self._round.values())
         self._round.clear()
-        self._steps.add(_joint(norms), _any(flags), self._skipped)
-        self.ticks += 1
+        if len(found) == 1:
+            self._steps.add(*found[0], self._skipped)
+        elif found:
+            norms, flags = zip(*found, strict=True)
+            self._steps.add(_joint(norms), _any(flags), self._skipped)
+        if found:
+            self.ticks += 1
 
     # --- what the loop says ---------------------------------------------------------------------
 
@@ -267,8 +272,6 @@ def _is_loss(value: Any) -> bool:
 
 
 def _joint(norms: Sequence[Figure]) -> Figure:
-    if len(norms) == 1:
-        return norms[0]
     if all(isinstance(norm, float) for norm in norms):
         return sum(norm**2 for norm in norms if isinstance(norm, float)) ** 0.5
     device = next(norm.device for norm in norms if isinstance(norm, Tensor))

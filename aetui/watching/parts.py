@@ -13,6 +13,7 @@ from torch import Tensor
 from aetui.watching.gradients import Figure
 
 _LARGEST = float(np.finfo(np.float32).max)
+_NONE: dict[str, Figure] = {}
 MOST = 16
 """Names that are kept; a loop that makes up new ones all the time must not fill the memory."""
 
@@ -59,6 +60,9 @@ class NamedParts:
 
     def close(self, *, known: bool) -> None:
         """The step that is open has all that it will get. known: whether its loss is."""
+        if not self._open:
+            self._rows.append((known, _NONE))
+            return
         self._rows.append((known, {name: self._mean(values) for name, values in self._open.items()}))
         self._open = {}
 

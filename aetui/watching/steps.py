@@ -70,11 +70,10 @@ class WatchedSteps:
     def _figure(self, value: Any) -> Figure:
         if not isinstance(value, Tensor):
             return float(value)
-        value = value.detach()
         if value.numel() != 1:
-            value = value.float().mean()
+            value = value.detach().float().mean()
         # A tensor may be written to later, such as a running sum; on the host reading it costs nothing.
-        return float(value) if value.device.type == "cpu" else value.reshape(()).clone()
+        return float(value.item()) if value.is_cpu else value.detach().reshape(()).clone()
 
     @property
     def logged(self) -> bool:
@@ -106,12 +105,16 @@ class WatchedSteps:
         if self._open is None:
             return False
         (norm, clipped, skipped), self._open = self._open, None
-        total, known = _mean(self._losses), bool(self._losses)
+        losses = self._losses
+        known = bool(losses)
+        total = losses[0] if len(losses) == 1 else _mean(losses)
         loss = _mean(self._parts) if self._parts else total
         if self._parts and known:
             self.rest = total - loss
             self.first_rest = self.rest if self.first_rest is None else self.first_rest
-        self._losses, self._parts = [], []
+        self._losses = []
+        if self._parts:
+            self._parts = []
         # Before the step is recorded: whoever drains meanwhile finds no step without what belongs to it.
         self._named.close(known=known)
         if self._on_host:

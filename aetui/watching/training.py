@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from aetui import protocol as p
+from aetui.openmp import spinning_threads
 from aetui.watching.aside import Aside
 from aetui.watching.measured import WatchedMeasured
 from aetui.watching.settings import WatchedSettings
@@ -82,6 +83,7 @@ class WatchedTraining:
             image_shape=self._image_shape,
             device=str(measured.device),
             dtype="float32" if first is None else str(first.dtype).removeprefix("torch."),
+            spinning=spinning_threads() if measured.device.type == "cpu" else 0,
             floors=measured.floors,
             warnings=self._unknown(),
             title=script(),

@@ -82,6 +82,16 @@ SOUND: dict[str, Scheduler] = {
 }
 
 
+def test_a_rate_that_a_cycle_writes_is_mended_in_the_cycle(rows: Tensor):
+    def scheduler(optimizer: torch.optim.Optimizer) -> Any:
+        return lr_scheduler.OneCycleLR(optimizer, 30.0, total_steps=STEPS)
+
+    report = report_of(rows, scheduler, scheduler_each="step", probes=False)
+    remedy = next(one for one in report.findings if one.cause == "lr-too-high").remedies[0]
+    assert "max_lr of OneCycleLR" in remedy.text and not remedy.set
+    assert 0 < float(remedy.python.removeprefix("max_lr=")) < 10
+
+
 @pytest.mark.parametrize("name", SOUND)
 def test_a_schedule_that_fits_is_no_reason(rows: Tensor, name: str):
     report = report_of(rows, SOUND[name], scheduler_each="step")

@@ -165,6 +165,7 @@ WAYS: dict[tuple[str, str], Callable[[RunSpec, RunSpec], bool]] = {
     ("lr-too-high", "lr"): lambda old, new: eased(old, new, "optim.lr"),
     ("lr-too-low", "lr"): lambda old, new: eased(new, old, "optim.lr"),
     ("optimizer", "adam"): lambda old, new: isinstance(new.optim, s.Adam) and not isinstance(old.optim, s.Adam),
+    ("optimizer", "momentum"): lambda old, new: eased(old, new, "optim.momentum"),
     ("optimizer", "defaults"): lambda old, new: usual(new) and not usual(old),
     ("clipping-too-tight", "looser"): lambda old, new: limit(new) > limit(old),
     ("exploding-gradients", "clip"): lambda old, new: limit(new) < limit(old),

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from aetui.runs.folder import RunFolder
-from aetui.watching import finder, finding, gathering, opening, prepared, reading, script, steps
+from aetui.watching import finder, finding, gathering, gradients, opening, prepared, reading, script
 
 SCRIPTS = Path(__file__).parent / "scripts"
 
@@ -264,7 +264,7 @@ def test_a_model_that_is_not_there_is_said(run_script):
     [
         *((finder, name) for name in ("backward_of", "site", "root_of", "parameters", "_compiled", "_roomy", "Whole")),
         *((gathering, name) for name in ("read", "_labels", "_watched", "packed", "parameters")),
-        (opening, "arguments"), (opening, "find_code"), (reading, "loss_kind"), (steps, "_mean"),
+        (opening, "arguments"), (opening, "find_code"), (reading, "loss_kind"), (gradients, "of_optimizer"),
     ],
 )  # fmt: skip
 def test_a_fault_in_the_finder_leaves_the_script_training(run_script, monkeypatch, module: Any, fault: str):

@@ -51,7 +51,11 @@ def _options(wanted: Mapping[str, Any]) -> list[str]:
     found = []
     if "optim.beta1" in wanted or "optim.beta2" in wanted:
         found.append(f'"betas": ({wanted.get("optim.beta1", 0.9)}, {wanted.get("optim.beta2", 0.999)})')
-    found += [f'"{name}": {wanted[f"optim.{name}"]!r}' for name in ("eps", "weight_decay") if f"optim.{name}" in wanted]
+    found += [
+        f'"{name}": {wanted[f"optim.{name}"]!r}'
+        for name in ("eps", "momentum", "weight_decay")
+        if f"optim.{name}" in wanted
+    ]
     return found
 
 

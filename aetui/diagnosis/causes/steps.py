@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import STEADY, STILL, Dossier, Probe, Suspect, evidence, figure, graded
+from aetui.diagnosis.dossier import OUTLIER, STEADY, STILL, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.report import Evidence, Remedy
 from aetui.training.optimizers import OPTIMIZERS
 
@@ -32,8 +33,6 @@ CUT, UNCUT = ((30.0, 0.85), (5.0, 0.6), (1.5, 0.3)), 0.05
 norm train alike (Pascanu et al. 2013, 3.2); calibrated."""
 PLAIN = 0.03
 """Learning rate from which plain gradient descent is not slow for its rate."""
-OUTLIER = 15.0
-"""Distance of the largest row from the middle, in those of the median row, from which single rows rule the gradient."""
 UPDATES = (1e-4, 3e-2)
 """Norm of an update over the norm of the parameter: about 1e-3 is healthy (Karpathy's rule; Cockpit tracks it too)."""
 SMALL_UPDATES, FAIR_UPDATES = ((1e-5, 0.8), (UPDATES[0], 0.6), (5e-4, 0.35)), 0.12
@@ -161,16 +160,29 @@ def _low(d: Dossier) -> Suspect | None:
         gap = typical / lr if lr else math.inf
         suspicion = graded(gap, BELOW, USUAL_RATE)
         factors = [min(max(gap, LEAST_FACTOR), MOST_FACTOR)] if lr else []
-    if d.broken is not None:
+    if d.broken is not None or _grown(d) is not None:
         suspicion *= BROKEN_LOW
     if not factors:
-        return Suspect("lr-too-low", NO_RATE, tuple(_rate_evidence(d)), (_rate_remedy(typical),), certain=True)
-    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
-    remedy = _rate_remedy(lr * factors[0])
-    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), (remedy,), probes)
+        return Suspect("lr-too-low", NO_RATE, tuple(_rate_evidence(d)), (_rate_remedy(d, typical),), certain=True)
+    return Suspect("lr-too-low", suspicion, tuple(_rate_evidence(d)), *_rates_tried(d, factors))
 
 
-def _rate_remedy(lr: float) -> Remedy:
+def _rates_tried(d: Dossier, factors: list[float]) -> tuple[tuple[Remedy, ...], tuple[Probe, ...]]:
+    """A remedy for each factor of the rate, and the probe that tries it."""
+    rates = [d.facts.lr * factor for factor in factors]
+    remedies = tuple(_rate_remedy(d, rate) for rate in rates)
+    tried = zip(rates, factors, remedies, strict=True)
+    probes = (Probe(f"learning rate {figure(rate)}", Change(lr=factor), remedy.id) for rate, factor, remedy in tried)
+    return remedies, tuple(probes)
+
+
+def _rate_remedy(d: Dossier, lr: float) -> Remedy:
+    kind, rates = getattr(d.subject.follow, "kind", None), d.facts.rates
+    if kind in (CyclicLR, OneCycleLR) and rates is not None and d.facts.lr:
+        # These write the rate from a number of their own, whatever the optimizer's is.
+        peak = float(f"{rates.peak * lr / d.facts.lr:.2g}")
+        text = f"Set max_lr of {kind.__name__} to {peak:g}: it takes the place of the optimizer's rate."
+        return Remedy(id=f"max-lr-{peak:g}", text=text, python=f"max_lr={peak:g}")
     lr = float(f"{lr:.2g}")
     return Remedy(id=f"lr-{lr:g}", text=f"Set the learning rate to {lr:g}.", set={"optim.lr": lr})
 
@@ -198,17 +210,19 @@ def _high(d: Dossier) -> Suspect | None:
         suspicion = max(suspicion, BROKE)
     elif update is not None and d.started and update > UPDATES[1]:
         suspicion = max(suspicion, LATE_UPDATES)
-    if (
-        d.started
-        and d.losses[0]
-        and math.isfinite(d.losses[-1])
-        and float(np.median(d.losses[-LATE:])) > GREW * abs(d.losses[0])
-    ):
+    grown = _grown(d)
+    if grown is not None:
         suspicion = max(suspicion, GREW_DOUBT)
-        facts.append(evidence("loss against step 1", float(np.median(d.losses[-LATE:])) / abs(d.losses[0]), "below 1",
-                              "the loss is higher than at the start"))  # fmt: skip
-    probes = tuple(Probe(f"learning rate {figure(lr * factor)}", Change(lr=factor)) for factor in factors)
-    return Suspect("lr-too-high", suspicion, tuple(facts), (_rate_remedy(lr * factors[0]),), probes)
+        facts.append(evidence("loss against step 1", grown, "below 1", "the loss is higher than at the start"))
+    return Suspect("lr-too-high", suspicion, tuple(facts), *_rates_tried(d, factors))
+
+
+def _grown(d: Dossier) -> float | None:
+    """How many times the first loss the last ones are, where they have grown; None where they have not."""
+    if not (d.started and d.losses[0] and math.isfinite(d.losses[-1])):
+        return None
+    times = float(np.median(d.losses[-LATE:])) / abs(d.losses[0])
+    return times if times > GREW else None
 
 
 def _optimizer(d: Dossier) -> Suspect | None:
@@ -230,7 +244,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
             suspicion = LITTLE_MOMENTUM if d.facts.lr >= PLAIN else LITTLE_MOMENTUM_SLOW
         if d.facts.lr > FAR_TOO_HIGH * usual(d)[2]:
             suspicion = MOMENTUM_AT_ALL
-        facts.append(evidence("momentum", momentum, "0.9", f"the momentum is {figure(momentum)}", "optimizer"))
+        facts.append(evidence("momentum", f"{momentum:g}", "0.9", f"the momentum is {momentum:g}", "optimizer"))
     elif name in ("adadelta", "adagrad", "rprop", "asgd"):
         suspicion = SLOW_KINDS
     betas = d.facts.options.get("betas")
@@ -252,7 +266,7 @@ def _optimizer(d: Dossier) -> Suspect | None:
     remedies = (
         Remedy(id="adam", text="Use Adam with learning rate 1e-3.", set={"optim.kind": "adam", "optim.lr": 1e-3}),
     )
-    probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3))]
+    probes = [Probe("Adam with learning rate 1e-3", Change(adam=1e-3), "adam")]
     if name.startswith(("adam", "nadam", "radam")):
         # 1e-8 is 0 in half precision.
         eps_ = 1e-4 if d.subject.inputs.dtype == torch.float16 else 1e-8
@@ -264,7 +278,9 @@ def _optimizer(d: Dossier) -> Suspect | None:
             ),
         )  # fmt: skip
     if name == "sgd" and momentum > FAST_MOMENTUM:
-        probes.insert(0, Probe("momentum 0.9", Change(momentum=0.9)))
+        probes.insert(0, Probe("momentum 0.9", Change(momentum=0.9), "momentum"))
+        momentum_ = Remedy(id="momentum", text="Use momentum 0.9.", set={"optim.momentum": 0.9})
+        remedies = (momentum_, *remedies)
     if name.startswith("adam") and suspicion < LEAST_OPTIMIZER:
         return None
     return Suspect("optimizer", suspicion, tuple(facts), remedies, tuple(probes))

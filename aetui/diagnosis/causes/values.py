@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from aetui.diagnosis.change import Change
-from aetui.diagnosis.dossier import UNEVEN, Dossier, Probe, Suspect, evidence, figure, graded
+from aetui.diagnosis.dossier import OUTLIER, UNEVEN, Dossier, Probe, Suspect, evidence, figure, graded
 from aetui.diagnosis.losses import ENTROPIC
 from aetui.diagnosis.touched import ONE_WAY
 from aetui.report import Evidence, Remedy
@@ -302,7 +302,8 @@ def _input_scaling(d: Dossier) -> Suspect | None:
     data = d.facts.data
     if not (math.isfinite(data.std) and data.std > 0) or data.distinct == 1:
         return None
-    size = math.hypot(data.mean, data.std)
+    # A few rows far off are no matter of scale.
+    size = data.typical if data.outliers >= OUTLIER else math.hypot(data.mean, data.std)
     facts: list[Evidence] = []
     doubts = [FLAT_DATA]
     if size > LARGE:
