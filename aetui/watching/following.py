@@ -141,7 +141,7 @@ class FollowerRun(Run):
         if not self.closed:
             self.closed = True
             self._leave("its watching was closed")
-            self._hooks.remove()
+            self._hooks.close()
             atexit.unregister(self.close)
             self._end_listening()
 

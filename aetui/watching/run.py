@@ -220,7 +220,7 @@ class Run:
                 return
             self.closed = True
             try:
-                self._hooks.remove()
+                self._hooks.close()
                 self._training.steps.close()
                 if self._begun:
                     with self._training.aside:
