@@ -254,7 +254,12 @@ def test_ctrl_c_in_a_pause_ends_all(job):
 
 def test_a_run_goes_on_under_its_name_when_the_launcher_restarts_it(job):
     running = job("--killed", "1@40", launcher=("--max-restarts", "1"))
-    until(lambda: RunFolder.find("several.1") if len(RunFolder.all()) > 1 else None, "the second attempt")
+
+    def again() -> bool:
+        assert running.process.poll() is None, running.printed
+        return {folder.name for folder in RunFolder.all()} == {"several", "several.1"}
+
+    until(again, "the second attempt")
     with running.talk() as talk:
         until(lambda: isinstance(talk.ask(p.Pause), p.Accepted), "a pause of the second attempt")
         running.stop(talk)
