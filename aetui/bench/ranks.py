@@ -59,7 +59,9 @@ def _launched(ranks: int, case: str, seconds: float) -> dict[str, list[float]]:
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as home:
         environment = {"OMP_NUM_THREADS": "1", **os.environ, "AETUI_HOME": home, "AETUI_WATCH": "1"}
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise RuntimeError(f"the processes could not be measured:\n{done.stderr}")
     return json.loads(done.stdout)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from aetui.watching.measured import unwrapped
+
 _FRAMES = 40
 """How far up the stack is looked."""
 _NOT_SCRIPT = ("torch", "aetui", "accelerate", "lightning", "pytorch_lightning", "lightning_fabric", "transformers")
@@ -49,6 +51,13 @@ def is_named(module: nn.Module, name: str, depth: int) -> bool:
         or (isinstance(one, nn.Module) and one._modules.get(name) is module)
         for one in objects(depth)
     )
+
+
+def lent(module: nn.Module) -> bool:
+    """Whether a call of the module is one of another method, as where a trainer has DDP call a training step."""
+    inner = unwrapped(module)
+    own = vars(inner).get("forward")
+    return own is not None and getattr(own, "__func__", None) is not type(inner).forward
 
 
 def variable(module: nn.Module) -> str:

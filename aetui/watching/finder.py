@@ -24,7 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from aetui.diagnosis.paths import items_of
 from aetui.diagnosis.touched import tensors_in
 from aetui.watching.backwards import Backward, backward_of, divided_by
-from aetui.watching.callers import is_named, root_of, site
+from aetui.watching.callers import is_named, lent, root_of, site
 from aetui.watching.gathering import Candidate, Gathering, Round
 from aetui.watching.gradients import parameters
 from aetui.watching.past import Past
@@ -137,7 +137,7 @@ class Finder:
         if not self._looks():
             return
         try:
-            if not self._stack and not self._wanted(module):
+            if not self._stack and (not self._wanted(module) or lent(module)):
                 return
             if not self._stack:
                 self._begin_call(module)

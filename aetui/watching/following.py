@@ -144,7 +144,7 @@ class FollowerRun(Run):
         if not self.closed:
             self.closed = True
             self._leave("its watching was closed")
-            self._hooks.remove()
+            self._hooks.close()
             atexit.unregister(self.close)
             self._end_listening()
 
@@ -217,14 +217,16 @@ class FollowerRun(Run):
         assert self._mail is not None
         while True:
             with self._news:
-                if self._stop is None or place < self._stop:
-                    self._waits = False
-                    return
-                if self._agreed and came != self._meeting:
+                stays = self._stop is not None and place >= self._stop
+                if stays and self._agreed and came != self._meeting:
                     came = self._meeting
                     self._training.steps.close()
                     self._mail.post(f"at/{self._place.rank}/{came}", {"place": place})
+                # Before it goes on: the first process may have had it go on and have ended since.
                 message = self._queue.popleft() if self._queue else None
+                if message is None and not stays:
+                    self._waits = False
+                    return
                 if message is None:
                     self._news.wait(BEAT)
             if message is not None:

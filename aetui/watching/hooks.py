@@ -105,6 +105,13 @@ class Hooks:
             handle.remove()
         self._handles, self._looks = [], None
 
+    def close(self) -> None:
+        """Take all hooks away, but those that keep in force what is so in other processes too."""
+        if self.shared and self._settings.steered:
+            self.over = True
+        else:
+            self.remove()
+
     def end(self) -> None:
         """Do nothing any more, in any of the processes."""
         self.over, self.shared = True, False

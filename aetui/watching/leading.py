@@ -32,7 +32,7 @@ STEPS, LEAST = 10.0, 10.0
 BEAT = 2.0
 _COMES = 10.0
 """Seconds from the first command on within which all processes have to be there."""
-_MOMENT, _PATIENT, _REST = 0.05, 3, 10.0
+_MOMENT, _PATIENT, _REST = 0.1, 3, 10.0
 """Seconds that losses are waited for, times that they may be late in a row, and seconds that nobody is asked then."""
 _PIECE = 2**26
 """Bytes of a state that are sent at a time."""
@@ -173,13 +173,8 @@ class Leader:
             over: the watching has ended.
         """
         more = {"interrupt": interrupt is not None, "text": interrupt or "", "over": over}
-        done, self._id = self._id, self._post("go", id=self._id, next=then, **more)
+        self._id = self._post("go", id=self._id, next=then, **more)
         self._part(then)
-        for number in range(self._dropped + 1, done):
-            # Before they came here they have read what it was announced by.
-            for rank in self._others:
-                self._mail.drop(f"out/{rank}/{number}")
-        self._dropped = max(self._dropped, done - 1)
 
     def _part(self, then: int | None) -> None:
         self._meet, self._called, self._together = then, False, False
@@ -273,6 +268,7 @@ class Leader:
             answers = [self._mail.read(name) for name in names] if self._mail.has(*names) else []
         else:
             self._slow, self._unread = 0, []
+            self._forget(sent)
         return [cut(answer["first"], _unpacked(answer["rows"]), first, count) for answer in answers]
 
     # --- messages -------------------------------------------------------------------------------
@@ -287,7 +283,17 @@ class Leader:
 
     def _answers(self, sent: int, seconds: float, does: str) -> list[Any]:
         names = [f"in/{rank}/{sent}" for rank in self._others]
-        return self._mail.collect(names, seconds, lambda name: f"rank {name.split('/')[1]} {does}")
+        found = self._mail.collect(names, seconds, lambda name: f"rank {name.split('/')[1]} {does}")
+        self._forget(sent)
+        return found
+
+    def _forget(self, answered: int) -> None:
+        """Whoever has answered a message has read those before."""
+        with self._posting:
+            for number in range(self._dropped + 1, answered):
+                for rank in self._others:
+                    self._mail.drop(f"out/{rank}/{number}")
+            self._dropped = max(self._dropped, answered - 1)
 
 
 def _unpacked(rows: bytes) -> np.ndarray:

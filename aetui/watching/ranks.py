@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import torch.distributed as dist
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.02
 """Seconds between two looks for an answer."""
@@ -26,6 +27,9 @@ _LISTEN = timedelta(hours=6)
 _dist: Any = dist
 """As its type stubs do not have all of it."""
 _SHARDED = "torch.distributed.fsdp"
+
+
+NOT_WHOLE = "no process has all of its weights (FSDP), so that none can measure it"
 
 
 class RanksError(RuntimeError):
@@ -74,6 +78,15 @@ def sharded(module: nn.Module) -> bool:
     if any(kind.startswith(_SHARDED) for kind in kinds):
         return True
     return any(type(one.data).__name__ == "DTensor" for one in module.parameters())
+
+
+class Alone(TorchDispatchMode):
+    """Within, whatever talks to the other processes is refused: they do not know of it, and would be waited for."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace in ("c10d", "_c10d_functional"):
+            raise RuntimeError("it talks to the other processes, and this one alone has to measure it")
+        return func(*args, **(kwargs or {}))
 
 
 def restarts() -> int:

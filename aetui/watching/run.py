@@ -11,7 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -98,7 +98,7 @@ def watch(
     place, number = ranks.place(), next(_numbers)
     if ranks.sharded(module):
         if place is None or place.rank == 0:
-            _print("the model is not watched: no process has all of its weights (FSDP), so that none can measure it")
+            _print(f"the model is not watched: {ranks.NOT_WHOLE}")
         return Run(None, None)
     if place is not None and place.rank:
         from aetui.watching.following import FollowerRun
@@ -106,10 +106,11 @@ def watch(
         _watched[id(module)] = run = FollowerRun(place, number)
         return run.follow(module, optimizers, _listed(scheduler), others)
     aside = Aside(module)
-    measured = WatchedMeasured(
-        module, rows_of(probe, "probe", module), aside,
-        loss=loss, target=target, reconstruct=reconstruct, code=code, kl=kl,
-    )  # fmt: skip
+    with nullcontext() if place is None else ranks.Alone():
+        measured = WatchedMeasured(
+            module, rows_of(probe, "probe", module), aside,
+            loss=loss, target=target, reconstruct=reconstruct, code=code, kl=kl,
+        )  # fmt: skip
     ready = prepared.taken() or prepared.Prepared()
     try:
         folder = _folder(name, place, number) if ready.folder is None else RunFolder(ready.folder)
@@ -224,7 +225,7 @@ class Run:
                 return
             self.closed = True
             try:
-                self._hooks.remove()
+                self._hooks.close()
                 self._training.steps.close()
                 if self._begun:
                     with self._training.aside:
@@ -288,6 +289,8 @@ class Run:
 
     def _found(self, optimizer: torch.optim.Optimizer) -> None:
         assert self._training is not None
+        if ranks.sharded(self._training.module):
+            raise RuntimeError(ranks.NOT_WHOLE)
         again = bool(self._training.optimizers)
         self._training.of([optimizer], self._schedulers)
         self._hooks.watch([optimizer])

@@ -226,6 +226,11 @@ class WatchedSettings:
             start += count
         return list(range(start)) if len(self._optimizers) == 1 else []
 
+    @property
+    def steered(self) -> bool:
+        """Whether something that was chosen on a screen is done at each step."""
+        return self.clip_chosen or self._hold
+
     # --- before each step -----------------------------------------------------------------------
 
     def before_step(self) -> None:

@@ -132,6 +132,9 @@ class Tiny:
         tensors = {MODULE + name: value.clone() for name, value in self.module.state_dict().items()}
         return Checkpoint(tensors, {"steps": self.done, "lr": self.lr})
 
+    def objection(self) -> str:
+        return ""
+
     def restore(self, checkpoint: Checkpoint) -> None:
         self.module.load_state_dict({name.removeprefix(MODULE): one for name, one in checkpoint.tensors.items()})
         self.done, self.lr, self._rows = checkpoint.steps, checkpoint.plain["lr"], []

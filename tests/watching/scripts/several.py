@@ -23,6 +23,7 @@ options.add_argument("--plain", action="store_true", help="without aetui.watch")
 options.add_argument("--only", type=int, help="rank that is watched alone")
 options.add_argument("--raises", default="", help="RANK@STEP, in the first attempt")
 options.add_argument("--killed", default="", help="RANK@STEP, in the first attempt")
+options.add_argument("--fault", type=int, help="rank whose watching fails once there is a file of that name")
 options.add_argument("--uneven", action="store_true", help="rank 0 has 1500 steps and the others 30")
 given = options.parse_args()
 
@@ -39,6 +40,15 @@ scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.999) if given.sc
 run = None
 if not given.plain and given.only in (None, rank):
     run = aetui.watch(model, probe=rows, loss="mse", name="several")
+if given.fault == rank:
+    add = run._hooks._steps.add
+
+    def failing(*figures):
+        if os.path.exists("fault"):
+            raise OSError("a fault of the watching")
+        add(*figures)
+
+    run._hooks._steps.add = failing
 torch.manual_seed(rank)
 notes = open(f"rank{rank}.txt", "a", buffering=1)
 losses = open(f"losses{rank}.txt", "a", buffering=1)
