@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from aetui.report import Report
     from aetui.spec import RunSpec, SpecError
     from aetui.training.trainer import Trainer
-    from aetui.watching.run import Run, watch
+    from aetui.watching.begin import watch
+    from aetui.watching.run import Run
 
 __all__ = ["Report", "Run", "RunSpec", "SpecError", "Trainer", "__version__", "diagnose", "watch"]
 
@@ -20,7 +21,7 @@ _HOMES = {
     "SpecError": "aetui.spec",
     "Trainer": "aetui.training.trainer",
     "diagnose": "aetui.diagnosis",
-    "watch": "aetui.watching.run",
+    "watch": "aetui.watching.begin",
 }
 
 

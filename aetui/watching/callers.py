@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator
 from types import FrameType
@@ -57,7 +58,8 @@ def lent(module: nn.Module) -> bool:
     """Whether a call of the module is one of another method, as where a trainer has DDP call a training step."""
     inner = unwrapped(module)
     own = vars(inner).get("forward")
-    return own is not None and getattr(own, "__func__", None) is not type(inner).forward
+    # What wraps the forward itself, as for half precision, says so.
+    return own is not None and inspect.unwrap(getattr(own, "__func__", own)) is not type(inner).forward
 
 
 def variable(module: nn.Module) -> str:

@@ -328,13 +328,13 @@ class Finder:
 
     def _own_watch(self) -> bool:
         """Whether the script calls `watch` itself, and says more than could be found."""
-        running = sys.modules.get("aetui.watching.run")
+        running = sys.modules.get("aetui.watching.begin")
         return running is not None and any(not one.closed for one in running._watched.values())
 
     # --- beginning ------------------------------------------------------------------------------
 
     def _watch(self, chosen: Candidate) -> None:
-        from aetui.watching import run as running
+        from aetui.watching import begin as running
         from aetui.watching.opening import arguments
 
         gathered, reading, back = self._gathering, chosen.reading, chosen.back

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
+
+log = logging.getLogger("aetui.watching")
 
 
 class Logs:
@@ -43,3 +46,11 @@ class Logs:
 
 _logs = Logs()
 open, close = _logs.open, _logs.close
+
+
+def say(text: str) -> None:
+    """Tell it whoever reads the script's standard error, which may take nothing."""
+    try:
+        print(text if text.startswith("aetui ") else f"aetui: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        log.info("standard error takes nothing: %s", text)

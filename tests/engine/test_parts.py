@@ -90,7 +90,7 @@ def test_points_grow_with_the_logarithm_of_the_steps():
 
 
 def test_meters(monkeypatch):
-    clock = iter([0.0, 1.0, 2.0, 3.0, 4.0])
+    clock = iter([0.0, 0.0, 1.0, 2.0, 3.0, 4.0])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     speed = SpeedMeter()
     assert speed.rate is None

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from aetui.runs.folder import RunFolder
-from aetui.watching import run as running
+from aetui.watching import begin as running
 from tests.watching.running import recorded
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -17,7 +17,7 @@ def test_a_case_is_diagnosed_forked_adopted_and_ends_healthy(start):
     program = start("run", "clinic/low-rate", "--start", "--name", "case", columns=80, rows=24)
     program.wait_for("FINISHED", "COLLAPSED")
     program.press("y")
-    program.wait_for("learning rate too low", "^t what-if")
+    program.wait_for("learning rate too low", "F2 what-if")
     program.press("F2")
     program.wait_for("What-if at step 1,000", "[x] lr-too-low: optim.lr 1e-6 -> 0.001")
     # The random draw is left out.

@@ -291,7 +291,7 @@ async def test_a_broken_theme_and_wrong_settings_are_shown_once(workbench: Make,
 
 async def test_the_users_own_theme_and_keys_work(workbench: Make, opened: Open, config: Path) -> None:
     (config / "themes" / "mine.toml").write_text("name = 'mine'\n[colors]\nprimary = '#336699'\n")
-    (config / "settings.toml").write_text("theme = 'mine'\n[keys]\nrun-pause = 'f2, g'\nlr-up = 'ctrl+up'\n")
+    (config / "settings.toml").write_text("theme = 'mine'\n[keys]\nrun-pause = 'f10, g'\nlr-up = 'ctrl+up'\n")
     settings, problems = load_settings(config / "settings.toml")
     assert problems == []
     app, link = workbench(settings=settings)
@@ -300,9 +300,9 @@ async def test_the_users_own_theme_and_keys_work(workbench: Make, opened: Open, 
         link.commands()
         await pilot.press("f5", "space", "f8", "plus")
         assert link.commands() == []
-        await pilot.press("f2", "g", "ctrl+up")
+        await pilot.press("f10", "g", "ctrl+up")
         assert link.commands() == [p.Run(id=0), p.Pause(id=0), p.Nudge(id=0, by=1)]
-        assert "F2 run" in app.bench.keys.render_line(0).text
+        assert "F10 run" in app.bench.keys.render_line(0).text
         assert app.bench.notice.hint == "F2 starts training"
         (config / "themes" / "mine.toml").unlink()
         await pilot.press("t")
