@@ -92,11 +92,12 @@ class Moving:
             way = f"{rewind} returns to step {event.left:,}"
         else:
             return event.text + self._suspends()
-        hint = self._suspends()
-        whole = f"{event.text}; {way}{hint}"
-        if len(whole) <= self._shell.columns - 2:
-            return whole
-        return f"undone; {way}{hint}" if hint else f"{way}: {event.text}"
+        hint, short = self._suspends(), way.partition(",")[0]
+        fitting = (f"{event.text}; {way}{hint}", f"{event.text}; {short}{hint}", f"undone; {way}{hint}")
+        room = self._shell.columns - 2
+        if hint:
+            return next((text for text in fitting if len(text) <= room), f"undone; {short}{hint}")
+        return fitting[0] if len(fitting[0]) <= room else f"{way}: {event.text}"
 
     def way_to_left(self, event: p.Refused) -> str:
         """Why a command had no effect, with the key that leads to what the run has left."""

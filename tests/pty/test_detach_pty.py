@@ -152,7 +152,7 @@ def test_going_back_by_keys_ends_in_the_weights_that_the_script_has(start, tmp_p
     program.tweaked("optim.lr 0.01 -> 0.00562341")
     run_steps(program, 20, to=60)
     program.press("u")
-    program.wait_for("^y returns to step 60", "undone", "suspends to the shell")
+    program.wait_for("^y returns to step 60", "undone; ", "^\\ suspends to the shell")
     rests_at(program, 40)
     assert program.rate == pytest.approx(0.01)
     program.press("U")

@@ -31,7 +31,7 @@ def test_a_case_is_diagnosed_forked_adopted_and_ends_healthy(start):
     program.press("enter")
     program.wait_for("HEALTHY", "step 1,400", "bit for bit")
     program.press("ctrl+z")
-    program.wait_for("undone: optim.lr 1e-6", "step 1,000 of 1,000")
+    program.wait_for("undone; ^y returns to step 1,400", "step 1,000 of 1,000")
     program.press("ctrl+y")
     program.wait_for("HEALTHY", "step 1,400")
     program.press("q")
@@ -64,6 +64,9 @@ def test_a_kill_in_the_middle_leaves_the_run_as_it_is(start, what):
     program.wait_for("TRYING")
     program.wait(lambda: bool(workers(engine)), "worker processes")
     found = workers(engine)
+    # A record knows all up to the last second.
+    record = Path(start.home, "runs", "case", "run.db-wal")
+    program.wait(lambda: b"finished 20 steps" in record.read_bytes(), "the record of the end")
     if what == "engine":
         os.kill(engine, signal.SIGKILL)
         program.wait_gone(*found)

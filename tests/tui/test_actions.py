@@ -144,7 +144,7 @@ def test_the_users_keys_show_everywhere() -> None:
     step = next(action for action in ACTIONS if action.id == "step")
     assert keys_of(step, keymap) == ("f10", "x")
     assert key_text("step", keymap) == "F10"
-    assert ("F2", "step", "step") in footer_items(keymap)
+    assert ("F10", "step", "step") in footer_items(keymap)
 
 
 def test_the_footer_fits_80_columns_and_names_the_way_to_the_rest() -> None:

@@ -303,7 +303,7 @@ async def test_the_users_own_theme_and_keys_work(workbench: Make, opened: Open, 
         await pilot.press("f10", "g", "ctrl+up")
         assert link.commands() == [p.Run(id=0), p.Pause(id=0), p.Nudge(id=0, by=1)]
         assert "F10 run" in app.bench.keys.render_line(0).text
-        assert app.bench.notice.hint == "F2 starts training"
+        assert app.bench.notice.hint == "F10 starts training"
         (config / "themes" / "mine.toml").unlink()
         await pilot.press("t")
         assert app.theme == "ansi"

@@ -19,7 +19,7 @@ from torch import nn
 import aetui
 from aetui import protocol as p
 from aetui.runs.folder import RunFolder
-from aetui.watching import gradients, hooks, steps
+from aetui.watching import begin, gradients, hooks, steps
 from aetui.watching import run as run_module
 from tests.watching.conftest import FEATURES, Screen, autoencoder, data, weights
 
@@ -229,7 +229,7 @@ def test_the_environment_turns_it_off(monkeypatch: pytest.MonkeyPatch):
 FAULTS = [
     (gradients, "of_optimizer"), (gradients, "measured"), (steps.WatchedSteps, "add"), (steps.WatchedSteps, "log"),
     (steps.WatchedSteps, "close"), (hooks.Hooks, "_whole"), (hooks.Hooks, "_with_closure"),
-    (run_module.Engine, "between_steps"), (run_module.WatchedTraining, "of"), (run_module.Aside, "renew"),
+    (run_module.Engine, "between_steps"), (run_module.WatchedTraining, "of"), (begin.Aside, "renew"),
     (run_module.Run, "_between"), (run_module.Run, "_start"), (run_module.Hooks, "watch"),
 ]  # fmt: skip
 
