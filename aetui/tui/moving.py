@@ -85,19 +85,22 @@ class Moving:
     def way_back(self, event: p.Moved) -> str:
         """Where the run went, with the keys that return to where it was; these first where not all of it fits."""
         redo, rewind = self._shell.key("redo"), self._shell.key("rewind")
+        later = ""
         if event.redo is not None and redo:
             later = f", {rewind} after training on" if event.left is not None and rewind else ""
-            way = f"{redo} returns to step {event.redo:,}{later}"
+            way = f"{redo} returns to step {event.redo:,}"
         elif event.left is not None and rewind:
             way = f"{rewind} returns to step {event.left:,}"
         else:
             return event.text + self._suspends()
-        hint, short = self._suspends(), way.partition(",")[0]
-        fitting = (f"{event.text}; {way}{hint}", f"{event.text}; {short}{hint}", f"undone; {way}{hint}")
-        room = self._shell.columns - 2
-        if hint:
-            return next((text for text in fitting if len(text) <= room), f"undone; {short}{hint}")
-        return fitting[0] if len(fitting[0]) <= room else f"{way}: {event.text}"
+        hint, room = self._suspends(), self._shell.columns - 2
+        whole = f"{event.text}; {way}{later}{hint}"
+        if len(whole) <= room:
+            return whole
+        if not hint:
+            return f"{way}{later}: {event.text}"
+        shorter = f"undone; {way}{later}{hint}"
+        return shorter if len(shorter) <= room else f"undone; {way}{hint}"
 
     def way_to_left(self, event: p.Refused) -> str:
         """Why a command had no effect, with the key that leads to what the run has left."""

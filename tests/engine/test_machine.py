@@ -35,7 +35,9 @@ def seen(cores: Cores, seconds: float) -> str:
 def test_a_process_that_burns_the_core_is_counted_and_an_own_child_is_not(one_core):
     child = subprocess.Popen([sys.executable, "-c", BURN])
     # A process of another parent: the one between ends at once.
-    start = f"subprocess.Popen([sys.executable, '-c', {BURN!r}], stdout=subprocess.DEVNULL).pid"
+    start = (
+        f"subprocess.Popen([sys.executable, '-c', {BURN!r}], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid"
+    )
     code = f"import subprocess, sys; print({start})"
     other = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
     try:
