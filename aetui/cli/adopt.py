@@ -69,7 +69,7 @@ class Adoption:
             self._write(self.write, spec, fork)
         if not self.adopt:
             return 0
-        story = [line(experiment, one) for one in experiment.forks]
+        story = [line(one) for one in experiment.forks]
         story.insert(0, f"what-if at step {experiment.step:,}: {conclusion(experiment)}")
         if source.folder is not None and fork.start == source.step and fork.change.live:
             if self.name is not None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from aetui import protocol as p
 from aetui.engine import describe
 from aetui.engine.live import LiveRun
-from aetui.report import Report, number
+from aetui.report import Report
 from aetui.runs.folder import RunFolder
 from aetui.spec import Problem, RunSpec, SpecError, changed, dumps, loads
 from aetui.training.checkpoint import capture, restore
@@ -26,7 +26,6 @@ from aetui.whatif.course import Trial
 from aetui.whatif.experiment import Experiment, Fork, Point
 from aetui.whatif.forks import Saved
 from aetui.whatif.source import Source, threads_kept
-from aetui.whatif.workers import Pool
 
 log = logging.getLogger(__name__)
 
@@ -50,28 +49,6 @@ class Adoption:
     """For the journal."""
 
 
-class _Course(Trial):
-    """An experiment whose forks the user has chosen, the combination of the two best too."""
-
-    def __init__(self, source: Source, asked: p.TryForks) -> None:
-        self._combines = asked.combine
-        edits = list(asked.edits)
-        # Room for all that was chosen, for four controls at most, and for the combination.
-        room = 5 + len(asked.remedies) + len(edits) + asked.draws
-        super().__init__(source, edits=edits, draws=asked.draws, steps=asked.steps, forks=room, seed=asked.seed)
-
-    def _combine(self) -> None:
-        if self._combines:
-            super()._combine()
-
-    def _hire(self, saved: Saved | None) -> Pool:
-        # It may have been cancelled before there was anything to close.
-        self._pool = pool = super()._hire(saved)
-        if self._cancelled:
-            pool.close()
-        return pool
-
-
 class Conductor:
     """Holds one experiment at a time. `begin` and `adopt` are for the thread that trains, the rest for any.
 
@@ -83,7 +60,7 @@ class Conductor:
         """tell: a line for the journal, and whether it is a warning."""
         self._tell = tell
         self._lock = threading.Lock()
-        self._course: _Course | None = None
+        self._course: Trial | None = None
         self._thread: threading.Thread | None = None
         self._state: p.TryState | None = None
         self._experiment: Experiment | None = None
@@ -106,7 +83,7 @@ class Conductor:
             raise SpecError([Problem("what-if", "nothing is chosen; it takes a change to try")])
         self.cancel("another one began")
         with threads_kept():
-            course = _Course(_source(run, asked), asked)
+            course = _trial(_source(run, asked), asked)
         with self._lock:
             self._course, self._why, self._due = course, "", None
         self._show(course.experiment, "running")
@@ -189,7 +166,7 @@ class Conductor:
 
     # --- in the thread of the experiment ----------------------------------------------------------
 
-    def _follow(self, course: _Course) -> None:
+    def _follow(self, course: Trial) -> None:
         state: _State = "done"
         try:
             for experiment in course.run():
@@ -310,18 +287,19 @@ def _column(curve: tuple[Point, ...], value: Callable[[Point], float | None]) ->
     return p.Array.of([float("nan") if one is None else one for one in found])
 
 
+def _trial(source: Source, asked: p.TryForks) -> Trial:
+    """An experiment whose forks the user has chosen, the combination of the two best too."""
+    edits = list(asked.edits)
+    # Room for all that was chosen, for four controls at most, and for the combination.
+    room = 5 + len(asked.remedies) + len(edits) + asked.draws
+    return Trial(
+        source, edits=edits, draws=asked.draws, combine=asked.combine, steps=asked.steps, forks=room, seed=asked.seed
+    )
+
+
 def _journal(x: Experiment, state: _State, why: str) -> Iterator[str]:
     """Lines for the journal: every fork with its figures, and what came out."""
-    for fork in x.forks:
-        last = fork.last
-        parts = [fork.verdict or fork.status]
-        if last is not None and last.explained is not None:
-            parts.append(f"explained variance {last.explained:.3f}")
-            parts += [f"loss {number(last.loss)}"] if last.loss is not None else []
-            parts += [f"variance ratio {last.ratio:.2f}"] if last.ratio is not None else []
-            parts += [f"{last.lost} of {last.features} features lost", f"{last.dead} of {last.units} units dead"]
-            parts.append(f"at step {last.step:,}")
-        yield f"fork {fork.name} ({fork.change.label}): {', '.join(parts)}{f'; {fork.why}' if fork.why else ''}"
+    yield from map(text.line, x.forks)
     if state == "done":
         yield f"experiment at step {x.step:,}: {text.conclusion(x)}"
     else:

@@ -32,12 +32,14 @@ class Trial:
 
     def __init__(
         self, source: Source, *, edits: Iterable[Mapping[str, str]] = (), remedies: bool = True, draws: int = 1,
-        steps: int | None = None, forks: int = choice.FORKS, seed: int = 0, pool: Callable[..., Pool] = Pool,
+        combine: bool = True, steps: int | None = None, forks: int = choice.FORKS, seed: int = 0,
+        pool: Callable[..., Pool] = Pool,
     ) -> None:  # fmt: skip
         """edits: the user's own, each the settings of one fork as text by path. remedies: whether those of the source's
-        report are tried. draws: of random search. steps: that each fork trains, None for as many as it takes. forks:
-        of the experiment at most; the user's own edits are tried however many they are. seed: of the random search.
-        pool: what trains them, made of the checkpoint, `threads` and `devices`.
+        report are tried. draws: of random search. combine: whether the two best are tried together. steps: that each
+        fork trains, None for as many as it takes. forks: of the experiment at most; the user's own edits are tried
+        however many they are. seed: of the random search. pool: what trains them, made of the checkpoint, `threads`
+        and `devices`.
 
         Raises:
             SpecError: an edit is refused, or changes nothing.
@@ -77,7 +79,7 @@ class Trial:
             self._plan(name, change, start)
         for name, change in choice.named(chosen):
             self._plan(name, change)
-        self._forks, self._hired = forks, pool
+        self._forks, self._hired, self._combines = forks, pool, combine
         self._pool: Pool | None = None
         self._cancelled = False
         self._reasons: dict[str, str] = {}
@@ -128,12 +130,12 @@ class Trial:
         """Train all forks; the experiment whenever there is news, the last time when it is over."""
         began = time.perf_counter()
         combined = False
-        with self._hire(self.source.saved) as self._pool:
-            self._pool.add(self.job(fork) for fork in self.experiment.forks)
-            for news in self._pool.news():
+        with self._hire(self.source.saved) as pool:
+            pool.add(self.job(fork) for fork in self.experiment.forks)
+            for news in pool.news():
                 self._take(news)
                 self._mark_running()
-                if isinstance(news, Ended) and not combined and self.experiment.over:
+                if isinstance(news, Ended) and self._combines and not combined and self.experiment.over:
                     combined = True
                     self._combine()
                 self._finish(began)
@@ -146,7 +148,12 @@ class Trial:
 
     def _hire(self, saved: Saved | None) -> Pool:
         source = self.source
-        return self._hired(saved, threads=source.threads, devices=devices_of(source.trainer.device))
+        pool = self._hired(saved, threads=source.threads, devices=devices_of(source.trainer.device))
+        self._pool = pool
+        # It may have been cancelled before there was anything to close.
+        if self._cancelled:
+            pool.close()
+        return pool
 
     def cancel(self) -> None:
         """End all processes; from any thread, or a signal handler."""
@@ -233,9 +240,9 @@ class Trial:
         jobs = {f"{which} {seed}": self._seeded(best, which, seed % 2**32)
                 for seed in range(first, first + seeds) for which in ("untouched", "winner")}  # fmt: skip
         found: dict[str, Figures] = {}
-        with self._hire(None) as self._pool:
-            self._pool.add(jobs.values())
-            for news in self._pool.news():
+        with self._hire(None) as pool:
+            pool.add(jobs.values())
+            for news in pool.news():
                 if isinstance(news, Horizon) and news.full:
                     found[news.name] = news.figures
                 if isinstance(news, Ended):

@@ -131,15 +131,18 @@ def _wrapped(text: str, width: int, *, indent: int = 0, rest: int = 0) -> list[s
     )  # fmt: skip
 
 
-def line(x: Experiment, fork: Fork) -> str:
+def line(fork: Fork) -> str:
     """A fork with its figures, for a journal."""
-    figures = ", ".join(
-        f"{_explained(one)} at step {step:,}"
-        for one, step in ((fork.half, x.half), (fork.full, x.full if fork.full is None else fork.full.step))
-        if one is not None
-    )
-    explained = f", explained variance {figures}" if figures else ""
-    return f"fork {fork.name} ({fork.change.label}): {fork.verdict or fork.status}{explained}"
+    said = fork.verdict or fork.status
+    parts, last = [said], fork.last
+    if last is not None and last.explained is not None:
+        parts.append(f"explained variance {last.explained:.3f}")
+        parts += [f"loss {number(last.loss)}"] if last.loss is not None else []
+        parts += [f"variance ratio {last.ratio:.2f}"] if last.ratio is not None else []
+        parts += [f"{last.lost} of {last.features} features lost", f"{last.dead} of {last.units} units dead"]
+        parts.append(f"at step {last.step:,}")
+    why = f"; {fork.why}" if fork.why and fork.why != said else ""
+    return f"fork {fork.name} ({fork.change.label}): {', '.join(parts)}{why}"
 
 
 def progress(x: Experiment) -> str:

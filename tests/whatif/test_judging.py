@@ -8,6 +8,7 @@ from aetui.report import DEAD_CODE, LOST_FEATURES, MEMORIZED
 from aetui.spec import Difference
 from aetui.whatif.experiment import WHOLE, Change, Experiment, Figures, Fork, Point
 from aetui.whatif.judging import LEAST, WORST, band, controls, hopeless, judged, standing, verdict_of, winner
+from aetui.whatif.text import line
 
 HALF, FULL, TARGET = 50, 100, 0.8
 
@@ -184,3 +185,9 @@ def test_the_winner_fixes_with_the_least_change():
 def test_an_experiment_travels_as_json():
     x = judged(Experiment(run="r", spec="", step=0, half=HALF, full=FULL, forks=tuple(beside(fork("x", None)))))
     assert json.decode(json.encode(x), type=Experiment) == x
+
+
+def test_a_journal_says_once_that_a_fork_was_cancelled():
+    change = Change(origin="user", settings=(Difference("optim.lr", "0.1", "0.01", live=True),))
+    fork = Fork(name="edit-1", change=change, status="cancelled", why="cancelled")
+    assert line(fork) == "fork edit-1 (optim.lr 0.1 -> 0.01): cancelled"
