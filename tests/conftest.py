@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,3 +52,21 @@ def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv("TERM", "xterm-256color")
     yield home
     shutil.rmtree(home, ignore_errors=True)
+
+
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """In the place of the clocks that durations are measured with."""
+    found = Clock()
+    monkeypatch.setattr(time, "monotonic", found)
+    monkeypatch.setattr(time, "perf_counter", found)
+    return found

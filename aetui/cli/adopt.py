@@ -6,19 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aetui import protocol as p
-from aetui.cli.headless import Headless
-from aetui.cli.options import problem_of
 from aetui.cli.progress import say
-from aetui.cli.train import train_headless
-from aetui.data import DataError
-from aetui.engine.crash import log_exits
+from aetui.cli.train import go_on, train_headless
 from aetui.engine.journal import record
-from aetui.engine.logs import log_to
-from aetui.models.errors import ModelError
-from aetui.runs.database import DamagedDatabase
-from aetui.runs.folder import RunError, RunFolder
+from aetui.runs.folder import RunFolder
 from aetui.runs.recording import Recording
-from aetui.runs.replay import Interrupted
 from aetui.spec import Problem, RunSpec, SpecError, changed, dumps
 from aetui.whatif import judging
 from aetui.whatif.experiment import Experiment, Fork
@@ -106,27 +98,13 @@ class Adoption:
 
 def _go_on(folder: RunFolder, fork: Fork, story: list[str]) -> int:
     """Train a stored run on with the fork's change, as a tweak that undo takes back."""
-    log_to(str(folder.log))
-    log_exits(say)
-    try:
-        recording, remarks = Recording.open(folder)
-    except (RunError, DamagedDatabase) as error:
-        raise SpecError([Problem(ADOPT, str(error))]) from None
-    except (DataError, ModelError) as error:
-        raise SpecError([problem_of(error)]) from None
-    headless = Headless(recording, as_json=False, quiet=False)
-    try:
-        remarks += headless.go_to_end()
+
+    def prepare(recording: Recording) -> None:
         if recording.position.step != fork.start:
             raise SpecError([Problem(ADOPT, f"{folder.name} has moved to step {recording.position.step:,} meanwhile")])
         _tweak(recording, fork, story)
-    except Interrupted:
-        recording.close("")
-        return headless.interrupted
-    except BaseException:
-        recording.close("")
-        raise
-    return headless.train(remarks)
+
+    return go_on(folder, ADOPT, prepare)
 
 
 def _tweak(recording: Recording, fork: Fork, story: list[str]) -> None:

@@ -1,6 +1,6 @@
 """`aetui train` and `aetui resume --headless`: a run without a screen."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aetui import protocol as p
 from aetui.cli.headless import Headless
@@ -64,17 +64,8 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool, quie
         SpecError: the run is in training, or its data or model can't be used.
     """
     _check_steps(steps)
-    log_to(str(folder.log))
-    log_exits(say)
-    try:
-        recording, remarks = Recording.open(folder)
-    except RunError as error:
-        raise SpecError([Problem("aetui resume", str(error))]) from None
-    except (DataError, ModelError) as error:
-        raise SpecError([problem_of(error)]) from None
-    headless = Headless(recording, as_json=as_json, quiet=quiet)
-    try:
-        remarks += headless.go_to_end()
+
+    def prepare(recording: Recording) -> None:
         goal = steps or recording.goal
         done = recording.training.steps.done
         if goal is None:
@@ -82,16 +73,44 @@ def resume_headless(folder: RunFolder, *, steps: int | None, as_json: bool, quie
         if goal < done:
             hint = "it takes at least that, and counts from the run's first step"
             raise SpecError([Problem("--steps", f"{goal:,} is not allowed; the run stands at step {done:,}; {hint}")])
+        for warning in warnings(trainer_of(recording.training)):
+            say(warning)
+        if steps is not None:
+            recording.want(steps)
+
+    return go_on(folder, "aetui resume", prepare, as_json=as_json, quiet=quiet)
+
+
+def go_on(
+    folder: RunFolder, option: str, prepare: Callable[[Recording], None], *, as_json: bool = False, quiet: bool = False
+) -> int:
+    """Train a stored run on from the end of its record, and print the outcome.
+
+    Args:
+        option: what names the run on the command line.
+        prepare: called once the run stands there; what it raises leaves the run as it was.
+
+    Raises:
+        SpecError: the run is in training, or its record, data or model can't be used.
+    """
+    log_to(str(folder.log))
+    log_exits(say)
+    try:
+        recording, remarks = Recording.open(folder)
+    except (RunError, DamagedDatabase) as error:
+        raise SpecError([Problem(option, str(error))]) from None
+    except (DataError, ModelError) as error:
+        raise SpecError([problem_of(error)]) from None
+    headless = Headless(recording, as_json=as_json, quiet=quiet)
+    try:
+        remarks += headless.go_to_end()
+        prepare(recording)
     except Interrupted:
         recording.close("")
         return headless.interrupted
     except BaseException:
         recording.close("")
         raise
-    for warning in warnings(trainer_of(recording.training)):
-        say(warning)
-    if steps is not None:
-        recording.want(steps)
     return headless.train(remarks)
 
 

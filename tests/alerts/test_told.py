@@ -3,7 +3,6 @@
 import pytest
 
 from aetui import protocol as p
-from aetui.alerts import told
 from aetui.alerts.told import Alert, Listener
 from aetui.spec import RunSpec, dumps
 
@@ -14,19 +13,6 @@ def run_info(**changes: object) -> p.RunInfo:
         "parameters": 1, "features": 64, "train_rows": 10, "validation_rows": 0, "folder": "/runs/otter",
     }  # fmt: skip
     return p.RunInfo(**(values | changes))  # pyright: ignore[reportArgumentType]
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 1000.0
-
-        def __call__(self) -> float:
-            return self.now
-
-    found = Clock()
-    monkeypatch.setattr(told.time, "monotonic", found)
-    return found
 
 
 def heard(*replies: p.Reply, **info: object) -> list[Alert]:

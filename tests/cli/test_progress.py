@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from aetui import protocol as p
 from aetui.cli import progress
 from aetui.cli.main import main
@@ -18,19 +16,6 @@ SMALL = (
     "--set", "model.hidden=6", "--set", "model.code=3", "--set", "train.batch_size=16",
 )  # fmt: skip
 LINE = re.compile(r"aetui: step [\d,]+ of 1,000,000,000, loss [\d.e-]+, .*steps/s")
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 100.0
-
-        def __call__(self) -> float:
-            return self.now
-
-    found = Clock()
-    monkeypatch.setattr(progress.time, "monotonic", found)
-    return found
 
 
 def test_lines_come_at_intervals_that_grow_up_to_ten_minutes(clock, capsys):

@@ -5,7 +5,6 @@ import os
 import pytest
 import torch
 
-from aetui.engine import meters
 from aetui.engine.meters import SpeedMeter, crowded
 
 
@@ -33,19 +32,6 @@ def test_a_system_without_a_load_average_is_never_crowded(monkeypatch, threads):
     threads(2)
     monkeypatch.delattr(os, "getloadavg")
     assert not crowded()
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    class Clock:
-        now = 100.0
-
-        def __call__(self) -> float:
-            return self.now
-
-    found = Clock()
-    monkeypatch.setattr(meters.time, "perf_counter", found)
-    return found
 
 
 def test_the_time_left_does_not_count_the_warm_up_nor_the_steps_before_a_resume(clock):
