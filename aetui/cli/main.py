@@ -12,7 +12,9 @@ from cyclopts import App, Parameter, validators
 from cyclopts.exceptions import CycloptsError
 
 from aetui import __version__
+from aetui.cli.stored import Flag
 from aetui.cli.stored import commands as stored_commands
+from aetui.cli.tools import commands as tool_commands
 from aetui.spec import SpecError
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ def run(
     model_arg: Args = (),
     set_: Sets = (),
     engine: Literal["process", "thread"] | None = None,
-    start: Annotated[bool, Parameter(negative=())] = False,
+    start: Flag = False,
     theme: str | None = None,
     name: Name = None,
 ) -> int:
@@ -90,8 +92,8 @@ def train(
     model: Model = None,
     model_arg: Args = (),
     set_: Sets = (),
-    json: Annotated[bool, Parameter(negative=())] = False,
-    quiet: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
+    quiet: Flag = False,
     name: Name = None,
 ) -> int:
     """Train without a screen and print what came out; aetui attach shows it meanwhile.
@@ -138,8 +140,8 @@ def diagnose(
     loss: Own = None,
     step: Own = None,
     set_: Sets = (),
-    verify: Annotated[bool, Parameter(negative=())] = False,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    verify: Flag = False,
+    json: Flag = False,
 ) -> int:
     """Train without a screen and say what is wrong and why, or say it of a run; status 0 where nothing is.
 
@@ -207,11 +209,11 @@ def try_(
     data: Data = None,
     model: Model = None,
     model_arg: Args = (),
-    adopt: Annotated[bool, Parameter(negative=())] = False,
+    adopt: Flag = False,
     fork: Annotated[str | None, Parameter(show_default=False)] = None,
     name: Name = None,
     write: Annotated[Path | None, Parameter(show_default=False)] = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
+    json: Flag = False,
 ) -> int:
     """Try changes side by side on forks of a run, beside controls, and say which one works; status 0 where one does.
 
@@ -272,7 +274,7 @@ def try_(
 def watch(
     *arguments: Annotated[str, Parameter(show=False)],
     module: Annotated[str | None, Parameter(name=["--module", "-m"], show_default=False)] = None,
-    headless: Annotated[bool, Parameter(negative=())] = False,
+    headless: Flag = False,
     name: Name = None,
     theme: str | None = None,
     model_is: Annotated[str | None, Parameter(show_default=False)] = None,
@@ -315,29 +317,8 @@ def watch(
     return watch_script(arguments, module=module, headless=headless, theme=theme, told=told)
 
 
-for command in stored_commands:
+for command in (*stored_commands, *tool_commands):
     app.command(command)
-
-
-@app.command
-def clinic() -> int:
-    """List known failures, each with its cause and its repair, and what must not be taken for one."""
-    from aetui.cli.clinic import list_gallery
-
-    return list_gallery()
-
-
-@app.command
-def presets() -> int:
-    """List the specs that come with aetui."""
-    from aetui import presets as shipped
-
-    more = f"{shipped.CLINIC}NAME"
-    width = max(map(len, (*shipped.names(), more)))
-    for name in shipped.names():
-        print(f"{name:<{width}}  {shipped.summary(name)}")
-    print(f"{more:<{width}}  Known failures and look-alikes; aetui clinic lists them")
-    return 0
 
 
 @app.command
@@ -364,56 +345,6 @@ def spec(
 
     print(dumps(spec_of(target, data, set_, model, model_arg)), end="")
     return 0
-
-
-@app.command
-def bench(
-    *,
-    json: Annotated[bool, Parameter(negative=())] = False,
-    rounds: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 2,
-    seconds: Annotated[float, Parameter(validator=validators.Number(gt=0, lte=600))] = 0.4,
-    ranks: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
-) -> int:
-    """Measure on this machine what watching a run costs.
-
-    Parameters
-    ----------
-    json
-        Print one JSON object instead of a table.
-    rounds
-        Times that each case is measured; the medians count, and their spread is shown.
-    seconds
-        Length of one measurement of a loop.
-    ranks
-        With more than one: what watching a training of so many processes costs, and nothing else.
-    """
-    if ranks > 1:
-        from aetui.bench.ranks import ranks_and_print
-
-        return ranks_and_print(ranks, rounds=rounds, seconds=seconds, as_json=json)
-    from aetui.bench.measuring import bench_and_print
-
-    return bench_and_print(rounds=rounds, seconds=seconds, as_json=json)
-
-
-@app.command
-def selftest(
-    *,
-    device: Annotated[str | None, Parameter(show_default=False)] = None,
-    json: Annotated[bool, Parameter(negative=())] = False,
-) -> int:
-    """Try out on a device of this machine what aetui promises; status 0 where all of it holds.
-
-    Parameters
-    ----------
-    device
-        cuda, cuda:1, mps or cpu; without it the GPU where there is one.
-    json
-        Print one JSON object instead of a table.
-    """
-    from aetui.selftest.running import selftest_and_print
-
-    return selftest_and_print(device, as_json=json)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -151,7 +151,7 @@ def test_the_default_takes_less_than_six_minutes():
     """By what its parts take on two cores."""
     from inspect import signature
 
-    from aetui.cli.main import bench
+    from aetui.cli.tools import bench
 
     defaults = {name: parameter.default for name, parameter in signature(bench).parameters.items()}
     assert defaults["rounds"] * measuring._round_seconds(defaults["seconds"]) + measuring._FORKS < 360
